@@ -1,0 +1,1 @@
+"""Pure parsing of pi session files: bytes in, records out."""
