@@ -1,0 +1,190 @@
+"""What a model saw at each point of a session: messages in a chain that branches share.
+
+The context of a call is the path from the root to it, with compactions and context edits applied
+(pi's ``session-format.md``, "Context Building"). A link never changes, so the contexts of a thousand calls
+cost a thousand links, and whoever encodes a message needs to do so once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from parsers import entries as e
+from parsers.messages import COMPACTION_FRAME, Source, Summary, blocks_of, with_content
+from parsers.prompt import NO_PROMPT, SystemPrompt
+
+
+class ContextMessage:
+    """One message as the model saw it; contexts share it, so its identity can key a cache.
+
+    Attributes:
+        source: what pi recorded.
+        order: the place of its entry in the file; it grows along every branch.
+        entry_id: the entry's id, which a context edit may name.
+        opens_run: whether it is a prompt that opened a run.
+    """
+
+    __slots__ = ("entry_id", "opens_run", "order", "source")
+
+    def __init__(
+        self, source: Source, order: int, entry_id: str | None = None, *, opens_run: bool = False
+    ) -> None:
+        self.source = source
+        self.order = order
+        self.entry_id = entry_id
+        self.opens_run = opens_run
+
+    @property
+    def is_compaction(self) -> bool:
+        """Whether it is the summary of a compaction."""
+        return isinstance(self.source, Summary) and self.source.frame is COMPACTION_FRAME
+
+
+class Link:
+    """A message and all that stand before it."""
+
+    __slots__ = ("depth", "message", "previous", "run_start")
+
+    def __init__(self, previous: Link | None, message: ContextMessage) -> None:
+        self.previous = previous
+        self.message = message
+        self.depth: int = previous.depth + 1 if previous else 1
+        self.run_start: Link | None = (
+            self if message.opens_run else (previous.run_start if previous else None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The messages after ``start`` up to ``end``, oldest first; all of them if ``start`` is None."""
+
+    start: Link | None
+    end: Link | None
+
+    def newest_first(self) -> Iterator[Link]:
+        """The links from the last message back to the first."""
+        link = self.end
+        while link is not None and link is not self.start:
+            yield link
+            link = link.previous
+
+    def messages(self) -> list[ContextMessage]:
+        """The messages, oldest first."""
+        return [link.message for link in self.newest_first()][::-1]
+
+
+NOTHING = Span(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a model would see if it were called at this point of a branch.
+
+    Attributes:
+        prompt: the system prompt and tools in force.
+        end: the last message.
+        last_call_end: the last message at the time of the call before, or None before the first call.
+    """
+
+    prompt: SystemPrompt = NO_PROMPT
+    end: Link | None = None
+    last_call_end: Link | None = None
+
+    @property
+    def full(self) -> Span:
+        """Everything the model saw, apart from the system prompt."""
+        return Span(None, self.end)
+
+    @property
+    def turn(self) -> Span:
+        """From the prompt that opened the run; everything, where a compaction took the prompt away."""
+        start = self.end.run_start if self.end else None
+        return Span(start.previous if start else None, self.end)
+
+    @property
+    def new(self) -> Span:
+        """What came since the call before."""
+        return Span(self.last_call_end, self.end)
+
+    def append(self, message: ContextMessage) -> Context:
+        """The context with one more message at its end."""
+        if not _is_sent(message.source):
+            return self
+        return replace(self, end=Link(self.end, message))
+
+    def after_call(self) -> Context:
+        """The context once a call was made with it: what comes next is new."""
+        return replace(self, last_call_end=self.end)
+
+    def patched(self, message: e.SystemMessage) -> Context:
+        """The context under a changed system prompt."""
+        return replace(self, prompt=self.prompt.patched(message))
+
+    def edited(self, edit: e.ContextEdit) -> Context:
+        """The context with the edit's target replaced, or left out."""
+        messages: list[ContextMessage] = []
+        for message in self.full.messages():
+            if message.entry_id != edit.target_id:
+                messages.append(message)
+            elif edit.replacement is not None:
+                source = with_content(message.source, edit.replacement.content)
+                messages.append(
+                    ContextMessage(source, message.order, message.entry_id, opens_run=message.opens_run)
+                )
+        return self._rebuilt(messages)
+
+    def compacted(self, entry: e.Compaction, order: int, first_kept: int) -> Context:
+        """The context after a compaction: its summary, then the messages from the first kept entry on."""
+        summary = ContextMessage(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)
+        kept = [m for m in self.full.messages() if m.order >= first_kept and not m.is_compaction]
+        prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
+        return replace(self._rebuilt([summary, *kept]), prompt=prompt)
+
+    def before(self, first_kept: int) -> Span:
+        """The messages that a compaction replaces: those before the first kept entry."""
+        end = self.end
+        for link in self.full.newest_first():
+            if link.message.order >= first_kept and not link.message.is_compaction:
+                end = link.previous
+        return Span(None, end)
+
+    def _rebuilt(self, messages: Iterable[ContextMessage]) -> Context:
+        seen = self.last_call_end.message.order if self.last_call_end else -1
+        end = last_call_end = None
+        for message in messages:
+            end = Link(end, message)
+            if message.order <= seen:
+                last_call_end = end
+        return Context(self.prompt, end, last_call_end)
+
+
+EMPTY = Context()
+
+
+def since_fork(end: Link | None, other: Link | None) -> Span:
+    """The messages up to ``end`` that the chain ending in ``other`` does not share."""
+    start = end
+    while start is not other and start is not None:
+        if other is None or start.depth > other.depth:
+            start = start.previous
+        elif start.depth < other.depth:
+            other = other.previous
+        else:
+            start, other = start.previous, other.previous
+    return Span(start, end)
+
+
+def _is_sent(source: Source) -> bool:
+    """Whether pi hands the message to a model: it leaves out failed answers and empty messages."""
+    match source:
+        case e.AssistantMessage():
+            if source.stop_reason in ("error", "aborted"):
+                return False
+            return any(b.type == "toolCall" or b.text.strip() for b in blocks_of(source.content))
+        case e.BashExecutionMessage():
+            return not source.exclude_from_context
+        case e.UserMessage() | e.CustomMessage() | e.CustomMessageEntry():
+            return any(b.type == "image" or b.text for b in blocks_of(source.content))
+        case _:
+            return True

@@ -1,0 +1,168 @@
+"""A line's bytes to a typed entry: fast where the line is as pi documents it, forgiving where it is not."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import types
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from parsers import entries as e
+
+T = TypeVar("T")
+AnyLine = e.Line | e.UnknownEntry
+
+_ROLES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Message)}
+_TYPES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Line)}
+
+# Half of a surrogate pair: JavaScript writes one when a text was cut inside an emoji; it is no UTF-8.
+_LONE_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+class BadLineError(ValueError):
+    """The line holds no JSON object that could be an entry."""
+
+
+class Decoded(NamedTuple):
+    """An entry, and the dotted names of known fields whose value had a wrong type and was left out."""
+
+    line: AnyLine
+    dropped: tuple[str, ...]
+
+
+class _KnownMessageEntry(e.MessageEntry, tag="message"):
+    """A message entry whose role must be a known one: msgspec's unions take no struct without a tag."""
+
+    message: e.Message | None = None
+
+
+_fast = msgspec.json.Decoder(
+    Union[  # noqa: UP007  a union built from a tuple has no `|` form
+        tuple(_KnownMessageEntry if c is e.MessageEntry else c for c in get_args(e.Line))
+    ]
+)
+
+
+def decode_line(line: bytes) -> Decoded:
+    """Decode one line of a session file.
+
+    Args:
+        line: the bytes of the line; white space, CR and NUL around it are passed over.
+
+    Returns:
+        The entry, and which of its known fields were left out for their wrong type.
+
+    Raises:
+        BadLineError: the line is no JSON object with a ``type``.
+    """
+    line = line.strip(b" \t\r\n\0")
+    if not line.isascii():
+        line = _valid_utf8(line)
+    try:
+        return Decoded(_fast.decode(line), ())
+    except msgspec.ValidationError:
+        return _leniently(_untyped(line))
+    except (msgspec.DecodeError, RecursionError):
+        return _leniently(_untyped(_LONE_SURROGATE.sub(_whole_pair, line)))
+
+
+def _valid_utf8(line: bytes) -> bytes:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return line.decode(errors="replace").encode()  # pi reads such bytes as U+FFFD, too
+    return line
+
+
+def _whole_pair(match: re.Match[bytes]) -> bytes:
+    escaped, pair = match.group(1), match.group(2)
+    return bytes(escaped + (pair or rb"\ufffd"))
+
+
+def _untyped(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(line)  # takes NaN and numbers past a double's range, which other writers leave
+    except (ValueError, RecursionError):
+        raise BadLineError("not JSON") from None
+
+
+def _leniently(value: Any) -> Decoded:
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise BadLineError("no JSON object with a type")
+    dropped: list[str] = []
+    kind = _TYPES.get(value["type"])
+    if kind is None:
+        known = {k: v for k, v in value.items() if k != "message"}
+        entry = _struct(known, e.UnknownEntry, "", dropped)
+    elif kind is e.MessageEntry:
+        message = value.get("message")
+        rest = {k: v for k, v in value.items() if k != "message"}
+        entry = _struct(rest, e.MessageEntry, "", dropped)
+        entry.message = _message(message, dropped)
+    else:
+        entry = _struct(value, kind, "", dropped)
+    return Decoded(entry, tuple(dropped))
+
+
+def _message(value: Any, dropped: list[str]) -> e.Message | e.UnknownMessage | None:
+    if not isinstance(value, dict):
+        dropped.append("message")
+        return None
+    role = value.get("role")
+    kind = _ROLES.get(role, e.UnknownMessage) if isinstance(role, str) else e.UnknownMessage
+    message: Any = _struct(value, kind, "message.", dropped)
+    return message  # type: ignore[no-any-return]
+
+
+def _struct(value: dict[str, Any], kind: type[Any], prefix: str, dropped: list[str]) -> Any:
+    """``value`` as a struct of ``kind``, without the fields that do not fit."""
+    fields: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name not in value:
+            continue
+        name = prefix + field.encode_name
+        found = _value(value[field.encode_name], field.type, name, dropped)
+        if found is not msgspec.UNSET:
+            fields[field.name] = found
+    return kind(**fields)
+
+
+def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
+    """``value`` as ``kind``; where only a part of it fits, that part; UNSET where none does."""
+    if isinstance(value, float) and not math.isfinite(value):
+        value = None if _allows_null(kind) else msgspec.UNSET
+    if value is not msgspec.UNSET:
+        try:
+            return msgspec.convert(value, kind)
+        except (msgspec.ValidationError, RecursionError):
+            pass
+    for option in _options(kind):
+        if isinstance(value, dict) and isinstance(option, type) and issubclass(option, Struct):
+            return _struct(value, option, name + ".", dropped)
+        origin, args = get_origin(option), get_args(option)
+        if isinstance(value, list) and origin is list:
+            kept = [_value(v, args[0], f"{name}[{i}]", dropped) for i, v in enumerate(value)]
+            return [v for v in kept if v is not msgspec.UNSET]
+        if isinstance(value, dict) and origin is dict:
+            pairs = {k: _value(v, args[1], f"{name}.{k}", dropped) for k, v in value.items()}
+            return {k: v for k, v in pairs.items() if v is not msgspec.UNSET}
+    dropped.append(name)
+    return msgspec.UNSET
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _allows_null(kind: Any) -> bool:
+    return type(None) in _options(kind)

@@ -1,0 +1,276 @@
+"""pi's session file format as typed structs: one per entry type and message role, versions 1 to 3.
+
+Source: pi's docs ``session-format.md`` and ``message-types.md`` (0.58 to 1.5.2). Fields are pi's, in snake
+case. Unknown fields are ignored, and every field has a default: old versions, forks of pi and files edited
+by hand leave any of them out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+Timestamp = str | int | float | None
+"""ISO 8601 text (entries) or milliseconds since the epoch (messages)."""
+
+
+class Cost(Struct, rename="camel", gc=False):
+    """US dollars of one model call, by kind of token."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cache_read: float = 0.0
+    cache_write: float = 0.0
+    total: float | None = None
+
+
+class UsageBlock(Struct, rename="camel"):
+    """Tokens of one model call. ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cache_read: float = 0.0
+    cache_write: float = 0.0
+    reasoning: float | None = None
+    total_tokens: float | None = None
+    cost: Cost | None = None
+
+
+class Block(Struct, rename="camel"):
+    """A content block: ``text``, ``thinking``, ``image``, ``toolCall``, or one that a later pi adds.
+
+    The base64 ``data`` of an image is not read: media never leaves the machine.
+    """
+
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    redacted: bool = False
+    id: str = ""
+    name: str = ""
+    arguments: Any = None
+
+
+Content = str | list[Block] | None
+
+
+class SystemMessage(Struct, tag_field="role", tag="system", rename="camel"):
+    """The prompt and tools (pi 0.85+). Later ones patch ``sections`` by name; null removes a section."""
+
+    content: Content = None
+    sections: dict[str, str | None] | None = None
+    tools_added: list[dict[str, Any]] | None = None
+    tools_removed: list[dict[str, Any]] | None = None
+    replace: bool = False
+    timestamp: Timestamp = None
+
+
+class UserMessage(Struct, tag_field="role", tag="user"):
+    """What the user typed; ``timestamp`` is when it was typed, in ms."""
+
+    content: Content = None
+    timestamp: Timestamp = None
+
+
+class AssistantMessage(Struct, tag_field="role", tag="assistant", rename="camel"):
+    """One model call; ``timestamp`` is when it started, in ms."""
+
+    content: Content = None
+    provider: str | None = None
+    model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    thinking_level: str | None = None
+    usage: UsageBlock | None = None
+    stop_reason: str | None = None
+    error_message: str | None = None
+    timestamp: Timestamp = None
+
+
+class ToolResultMessage(Struct, tag_field="role", tag="toolResult", rename="camel"):
+    """What a tool answered. ``usage`` is the model work that the tool did itself."""
+
+    tool_call_id: str = ""
+    tool_name: str = ""
+    content: Content = None
+    details: Any = UNSET
+    usage: UsageBlock | None = None
+    is_error: bool = False
+    timestamp: Timestamp = None
+
+
+class BashExecutionMessage(Struct, tag_field="role", tag="bashExecution", rename="camel"):
+    """The user's own ``!command``; outside the context when ``exclude_from_context`` (``!!command``)."""
+
+    command: str = ""
+    output: str = ""
+    exit_code: int | None = None
+    cancelled: bool = False
+    truncated: bool = False
+    full_output_path: str | None = None
+    exclude_from_context: bool = False
+    timestamp: Timestamp = None
+
+
+class CustomMessage(Struct, tag_field="role", tag="custom", rename="camel"):
+    """A message that an extension put in; the model sees it as the user's."""
+
+    custom_type: str = ""
+    content: Content = None
+    timestamp: Timestamp = None
+
+
+class HookMessage(CustomMessage, tag_field="role", tag="hookMessage", rename="camel"):
+    """The name of :class:`CustomMessage` in version 2 files."""
+
+
+class UnknownMessage(Struct):
+    """A message whose role this version does not know."""
+
+    role: str = ""
+    timestamp: Timestamp = None
+
+
+Message = (
+    SystemMessage
+    | UserMessage
+    | AssistantMessage
+    | ToolResultMessage
+    | BashExecutionMessage
+    | CustomMessage
+    | HookMessage
+)
+
+
+class Entry(Struct, tag_field="type", rename="camel"):
+    """What all entries share. Version 1 has neither ``id`` nor ``parent_id``."""
+
+    id: str | None = None
+    parent_id: str | UnsetType | None = UNSET
+    timestamp: Timestamp = None
+
+
+class SessionHeader(Struct, tag_field="type", tag="session", rename="camel"):
+    """The first line of a session file."""
+
+    id: str = ""
+    version: int = 1
+    timestamp: Timestamp = None
+    cwd: str = ""
+    parent_session: str | None = None
+    branched_from: str | None = None
+    provider: str | None = None
+    model_id: str | None = None
+    thinking_level: str | None = None
+
+
+class TitleLine(Struct, tag_field="type", tag="title"):
+    """A line that some forks of pi write before the header."""
+
+
+class MessageEntry(Entry, tag="message"):
+    """A message of the conversation."""
+
+    message: Message | UnknownMessage | None = None
+
+
+class ModelChange(Entry, tag="model_change"):
+    """The user chose another model."""
+
+    provider: str | None = None
+    model_id: str | None = None
+
+
+class ThinkingLevelChange(Entry, tag="thinking_level_change"):
+    """The user chose another thinking level."""
+
+    thinking_level: str | None = None
+
+
+class UsageEntry(Entry, tag="usage"):
+    """Model work outside the conversation, such as ``cache_warm``."""
+
+    kind: str = "usage"
+    provider: str | None = None
+    model: str | None = None
+    usage: UsageBlock | None = None
+
+
+class Compaction(Entry, tag="compaction"):
+    """A summary that replaces what came before ``first_kept_entry_id`` (v1: an index into the lines)."""
+
+    summary: str = ""
+    first_kept_entry_id: str | None = None
+    first_kept_entry_index: int | None = None
+    tokens_before: float = 0
+    usage: UsageBlock | None = None
+    system_message: SystemMessage | None = None
+
+
+class BranchSummary(Entry, tag="branch_summary"):
+    """A summary of the branch that ended in ``from_id``, which the user left with ``/tree``."""
+
+    summary: str = ""
+    from_id: str | None = None
+    usage: UsageBlock | None = None
+
+
+class Replacement(Struct):
+    """The content that a context edit puts in the place of its target's."""
+
+    content: Content = None
+
+
+class ContextEdit(Entry, tag="context_edit"):
+    """From here on the model sees ``replacement`` instead of the target, or nothing if it is null."""
+
+    target_id: str = ""
+    replacement: Replacement | None = None
+
+
+class CustomMessageEntry(Entry, tag="custom_message"):
+    """A message that an extension put in; the model sees it as the user's."""
+
+    custom_type: str = ""
+    content: Content = None
+
+
+class Custom(Entry, tag="custom"):
+    """An extension's own state; no part of the context."""
+
+
+class Label(Entry, tag="label"):
+    """A bookmark; no part of the context."""
+
+
+class SessionInfo(Entry, tag="session_info"):
+    """The session's name; the latest wins, an empty one clears it."""
+
+    name: str | None = None
+
+
+class UnknownEntry(Struct, rename="camel"):
+    """An entry whose type this version does not know: it keeps its place in the tree."""
+
+    type: str = ""
+    id: str | None = None
+    parent_id: str | UnsetType | None = UNSET
+    timestamp: Timestamp = None
+
+
+Line = (
+    SessionHeader
+    | TitleLine
+    | MessageEntry
+    | ModelChange
+    | ThinkingLevelChange
+    | UsageEntry
+    | Compaction
+    | BranchSummary
+    | ContextEdit
+    | CustomMessageEntry
+    | Custom
+    | Label
+    | SessionInfo
+)

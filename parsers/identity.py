@@ -1,0 +1,28 @@
+"""Ids that are the same for ever: derived from what pi recorded of a call, tool call or prompt.
+
+No id depends on a path, a session id, an entry id or the order of import, so a copy in a fork, a file that
+pi migrated in place and the same file on another machine all give the same ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+import msgspec
+
+_NAMESPACE = UUID(
+    "8c0a3c5e-8f4e-5d0b-9d3c-6b1d5c1a7e42"
+).bytes  # drawn once for this project; never change it
+
+
+def derive(kind: str, *recorded: str | int | float | None) -> str:
+    """A UUIDv5 (RFC 9562) as text, over the kind of a record and what pi recorded of it."""
+    name = msgspec.json.encode((kind, *recorded))
+    digest = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).digest()
+    return str(UUID(bytes=digest[:16], version=5))
+
+
+def digest(text: str) -> str:
+    """A short fingerprint of a text, to tell apart what has the same times and numbers."""
+    return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()

@@ -1,0 +1,125 @@
+"""What happened in a session, in the field's words: generations, spans and traces.
+
+Times are milliseconds since the epoch (UTC), costs US dollars. Ids are UUIDs as text, derived from what pi
+recorded (see :mod:`parsers.identity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from parsers import entries as e
+from parsers.context import Span as ContextSpan
+from parsers.prompt import SystemPrompt
+from parsers.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """What a call was given, in three sizes; None in a generation whose input pi did not record."""
+
+    prompt: SystemPrompt
+    full: ContextSpan
+    turn: ContextSpan
+    new: ContextSpan
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """What all records share.
+
+    Attributes:
+        id: the span id, and the uuid of its event.
+        trace_id: the trace it belongs to.
+        window: which of the session's windows it belongs to, from 1.
+        start_ms: when it began, or None where pi did not record it.
+        end_ms: when it ended.
+        copied: whether the entry was copied here from the session that this one was forked from.
+    """
+
+    id: str
+    trace_id: str
+    window: int
+    start_ms: int | None
+    end_ms: int
+    copied: bool
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds from start to end, never negative; None where the start is not known."""
+        return None if self.start_ms is None else max(0, self.end_ms - self.start_ms) / 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class Generation(Record):
+    """A model call, or model work that pi recorded the usage of.
+
+    Attributes:
+        name: ``chat``, ``compaction``, ``branch_summary``, the kind of a usage entry, or the tool's name.
+        parent_id: the trace, or the span of the tool that made the call.
+        provider, model: which model was asked; None where pi did not record it (a tool's own calls).
+        output: the answer, or the summary.
+        user_prompt: the prompt, in the first call of a run that a prompt opened.
+    """
+
+    name: str
+    parent_id: str
+    provider: str | None
+    model: str | None
+    usage: Usage
+    response_model: str | None = None
+    response_id: str | None = None
+    thinking_level: str | None = None
+    stop_reason: str | None = None
+    error: str | None = None
+    input: ModelInput | None = None
+    output: e.Content = None
+    user_prompt: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Span(Record):
+    """A tool call, a command that the user ran, or a compaction whose usage pi did not record.
+
+    Attributes:
+        name: the tool's name, ``user_bash`` or ``compaction``.
+        parent_id: the generation that asked for the tool, or the trace.
+        input: arguments, as JSON values.
+        output: the result as JSON values, or None if there was none.
+        error: the text of the error, if ``is_error``.
+        error_is_output: whether ``error`` was made from the tool's output.
+    """
+
+    name: str
+    parent_id: str
+    input: Any
+    output: Any
+    is_error: bool = False
+    error: str | None = None
+    error_is_output: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Trace(Record):
+    """A run that has ended, or a session window.
+
+    Its totals are not here: they are the sums over the generations with its ``trace_id``.
+
+    Attributes:
+        name: the first line of its prompt, or what the model work was, if no prompt opened it.
+        from_prompt: whether the name was taken from a prompt.
+        input: the text of the prompt.
+        output: the text of the last answer.
+        error: the message of the last call's error, if ``is_error``.
+    """
+
+    name: str
+    from_prompt: bool
+    input: str | None
+    output: str | None
+    is_error: bool
+    error: str | None
+
+
+AnyRecord = Generation | Span | Trace

@@ -1,0 +1,255 @@
+"""A branch replayed: a position in the session's tree and an entry give the next position and the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from parsers import entries as e
+from parsers import generations as g
+from parsers.context import EMPTY, Context, ContextMessage, since_fork
+from parsers.context import Span as ContextSpan
+from parsers.generations import When
+from parsers.identity import derive, digest
+from parsers.messages import BRANCH_FRAME, MissingResult, Summary, text_of
+from parsers.records import AnyRecord, Generation, ModelInput, Span
+from parsers.runs import Run, Traces
+from parsers.times import to_ms
+from parsers.toolcalls import ToolCall, Turn, calls_of, result_state
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """All that an entry leaves behind for the entries that hang off it.
+
+    Attributes:
+        context: what a model would see here.
+        run: the run that the entry belongs to.
+        active_ms: when the last prompt, answer, result or summary before here was written.
+        turn: the last answer that asked for tools; ``answered`` are its calls with a result on this branch.
+        nudged: whether an extension put in a message since the last answer.
+    """
+
+    context: Context = EMPTY
+    run: Run | None = None
+    active_ms: int | None = None
+    turn: Turn | None = None
+    answered: frozenset[str] = frozenset()
+    nudged: bool = False
+    provider: str | None = None
+    model: str | None = None
+    thinking_level: str | None = None
+
+
+Step = tuple[Position, list[AnyRecord]]
+
+
+class Replay:
+    """Replays the entries of one session file, in file order, each from its parent's position.
+
+    Args:
+        traces: where calls are put into traces.
+        positions: the positions after earlier entries, by entry id.
+        orders: the places of earlier entries in the file, by entry id.
+    """
+
+    def __init__(self, traces: Traces, positions: Mapping[str, Position], orders: Mapping[str, int]) -> None:
+        self._traces = traces
+        self._positions = positions
+        self._orders = orders
+        self.turns: list[Turn] = []
+
+    def step(self, at: Position, entry: e.Entry, order: int, when: When) -> Step:
+        """What an entry does to the position of its parent.
+
+        Args:
+            at: the parent's position.
+            entry: the entry.
+            order: its place in the file.
+            when: its time, and whether it was copied.
+        """
+        match entry:
+            case e.MessageEntry(message=message) if message is not None:
+                return self._message(at, entry, message, order, when)
+            case e.ModelChange():
+                return replace(at, provider=entry.provider, model=entry.model_id), []
+            case e.ThinkingLevelChange():
+                return replace(at, thinking_level=entry.thinking_level), []
+            case e.CustomMessageEntry():
+                return self._nudged(at, ContextMessage(entry, order, entry.id)), []
+            case e.ContextEdit():
+                return replace(at, context=at.context.edited(entry)), []
+            case e.Compaction():
+                return self._compaction(at, entry, order, when)
+            case e.BranchSummary():
+                return self._branch_summary(at, entry, order, when)
+            case e.UsageEntry() if entry.usage is not None:
+                return self._call(at, g.usage_generation(entry, when))
+            case _:
+                return at, []
+
+    def _message(
+        self, at: Position, entry: e.Entry, message: e.Message | e.UnknownMessage, order: int, when: When
+    ) -> Step:
+        match message:
+            case e.UserMessage():
+                return self._user(at, message, order, entry.id, when)
+            case e.AssistantMessage():
+                return self._assistant(at, message, order, entry.id, when)
+            case e.ToolResultMessage():
+                return self._tool_result(at, message, order, entry.id, when)
+            case e.BashExecutionMessage():
+                context = at.context.append(ContextMessage(message, order, entry.id))
+                return replace(at, context=context), [self._attached(at, g.user_bash_span(message, when))]
+            case e.CustomMessage():
+                return self._nudged(at, ContextMessage(message, order, entry.id)), []
+            case e.SystemMessage():
+                return replace(at, context=at.context.patched(message)), []
+            case _:
+                return at, []
+
+    def _user(
+        self, at: Position, message: e.UserMessage, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        at, records = self._without_results(at, order)
+        typed_ms = to_ms(message.timestamp) or when.ms
+        queued = _is_queued(at, typed_ms, when.ms)
+        if queued:
+            run = at.run
+        else:
+            text = text_of(message.content)
+            trace_id = derive("trace", typed_ms, when.ms, digest(text))
+            run, complete = self._traces.open_run(text, trace_id, typed_ms, copied=when.copied)
+            records += [*self._abandoned(), *complete]
+        if run and run.trace:
+            run.trace.touch(when.ms)
+        context = at.context.append(ContextMessage(message, order, entry_id, opens_run=not queued))
+        return replace(at, context=context, run=run, active_ms=when.ms, nudged=False), records
+
+    def _assistant(
+        self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        at, records = self._without_results(at, order)
+        if at.nudged and at.run and at.run.is_idle:
+            at = replace(at, run=None)  # an extension woke the idle agent: a run without a prompt
+        call = g.chat_generation(message, when, _given(at.context), at.thinking_level)
+        first = at.run is not None and not at.run.asked
+        at, placed = self._call(at, call)
+        if first and at.run:
+            call.user_prompt = at.run.prompt
+        context = at.context.append(ContextMessage(message, order, entry_id)).after_call()
+        turn = self._turn(call, order, calls_of(message.content, call.id))
+        at = replace(at, context=context, turn=turn, answered=frozenset(), nudged=False)
+        return replace(at, provider=message.provider, model=message.model), records + placed
+
+    def _turn(self, call: Generation, order: int, calls: dict[str, ToolCall]) -> Turn | None:
+        if not calls:
+            return None
+        turn = Turn(call.id, call.trace_id, call.window, call.end_ms, call.copied, order, calls, set(calls))
+        self.turns.append(turn)
+        return turn
+
+    def _tool_result(
+        self, at: Position, message: e.ToolResultMessage, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        own_ms = to_ms(message.timestamp) or when.ms
+        turn = at.turn
+        call = turn.calls.get(message.tool_call_id) if turn else None
+        records: list[AnyRecord] = []
+        span: Span | None = None
+        if turn is None or call is None:
+            span = self._attached(at, g.orphan_span(message, own_ms, result_state(message), when))
+        elif call.id in turn.open:
+            span = turn.answer(call, message, own_ms, when.ms)
+        if span:
+            records.append(span)
+            if message.usage is not None:
+                at, nested = self._call(at, g.nested_generation(message, span, when))
+                records += nested
+        if at.run and at.run.trace:
+            at.run.trace.touch(when.ms)
+        context = at.context.append(ContextMessage(message, order, entry_id))
+        answered = at.answered | {message.tool_call_id}
+        return replace(at, context=context, answered=answered, active_ms=when.ms), records
+
+    def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
+        first_kept = order if entry.first_kept_entry_id == entry.id else self._first_kept(entry, order)
+        records: list[AnyRecord]
+        if entry.usage is None:
+            records = [self._attached(at, g.compaction_span(entry, when))]
+        else:
+            replaced = at.context.before(first_kept)
+            given = ModelInput(at.context.prompt, replaced, replaced, replaced)
+            at, records = self._call(at, g.compaction_generation(entry, when, given, at.provider, at.model))
+        return replace(at, context=at.context.compacted(entry, order, first_kept), active_ms=when.ms), records
+
+    def _first_kept(self, entry: e.Compaction, order: int) -> int:
+        if entry.first_kept_entry_index is not None:
+            return entry.first_kept_entry_index
+        return self._orders.get(entry.first_kept_entry_id or "", order)
+
+    def _branch_summary(self, at: Position, entry: e.BranchSummary, order: int, when: When) -> Step:
+        records: list[AnyRecord] = []
+        if entry.usage is not None:
+            left = self._positions.get(entry.from_id or "")
+            seen = since_fork(left.context.end, at.context.end) if left else ContextSpan(None, None)
+            given = ModelInput(at.context.prompt, seen, seen, seen)
+            call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
+            at, records = self._call(replace(at, run=None), call)
+        if entry.summary:
+            summary = ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
+            at = replace(at, context=at.context.append(summary))
+        return replace(at, active_ms=when.ms), records
+
+    def _call(self, at: Position, call: Generation) -> Step:
+        """Put a call into its trace; model work at an idle agent gets one of its own."""
+        run = at.run
+        if call.name != "chat" and run and run.is_idle and not call.parent_id:
+            run = None
+        run, complete = self._traces.place(run, call)
+        call.parent_id = call.parent_id or call.trace_id
+        return replace(at, run=run, active_ms=call.end_ms), [*complete, call]
+
+    def _attached(self, at: Position, span: Span) -> Span:
+        """A span that costs nothing, in the trace that is or was going on; in one of its own before any."""
+        trace = at.run.trace if at.run and at.run.trace else None
+        span.trace_id = trace.id if trace else derive("trace", span.id)
+        span.window = trace.window if trace else 1
+        span.parent_id = span.trace_id
+        return span
+
+    def _nudged(self, at: Position, message: ContextMessage) -> Position:
+        return replace(at, context=at.context.append(message), nudged=True)
+
+    def _without_results(self, at: Position, order: int) -> Step:
+        """Answer the open tool calls of this branch as pi does, when something else follows them."""
+        turn = at.turn
+        if turn is None:
+            return at, []
+        context = at.context
+        for call_id in turn.calls:
+            if call_id not in at.answered:
+                context = context.append(ContextMessage(MissingResult(call_id), order))
+        records: list[AnyRecord] = list(turn.abandon())
+        return replace(at, context=context, turn=None, answered=frozenset()), records
+
+    def _abandoned(self) -> list[AnyRecord]:
+        """The spans of all calls still open: the agent went on elsewhere, so no result will come."""
+        records: list[AnyRecord] = [span for turn in self.turns for span in turn.abandon()]
+        self.turns.clear()
+        return records
+
+
+def _is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
+    """Whether a user message was typed while the run was going on (a steer or a follow-up).
+
+    pi writes such a message later than what it hangs off, though it was typed before. A clock that ran
+    backwards shows in the entries' own times: then the message counts as a new prompt.
+    """
+    if at.run is None or not at.run.is_conversation or at.active_ms is None:
+        return False
+    return typed_ms < at.active_ms <= written_ms
+
+
+def _given(context: Context) -> ModelInput:
+    return ModelInput(context.prompt, context.full, context.turn, context.new)

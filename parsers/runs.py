@@ -1,0 +1,211 @@
+"""Runs, session windows and the traces that are made of them.
+
+A run is one prompt to an idle agent and all that follows until it is idle again. A window is a stretch of
+a session without a long pause. With ``message`` grouping a run is a trace, with ``session`` grouping a
+window is. Model work at an idle agent (a ``/compact``, cache warming) belongs to no run: it makes a trace
+of its own, so that a trace that was sent does not change afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from parsers.identity import derive
+from parsers.messages import text_of
+from parsers.records import AnyRecord, Generation, Trace
+
+Grouping = Literal["message", "session"]
+
+FINAL = frozenset({"stop", "length", "error", "aborted"})
+IDLE = frozenset({"stop", "aborted"})  # after length and error, pi may go on by itself
+SETTLE_MS = 20_000
+ABANDONED_MS = 24 * 3_600_000
+
+
+@dataclass(slots=True, eq=False)
+class OpenTrace:
+    """A trace that is still being collected."""
+
+    id: str
+    name: str
+    from_prompt: bool
+    input: str | None
+    start_ms: int | None
+    copied: bool
+    window: int = 1
+    end_ms: int = 0
+    last_ms: int = 0
+    calls: int = 0
+    closed: bool = False
+    output: str | None = None
+    error: str | None = None
+    last_stop: str | None = None
+
+    def add(self, call: Generation) -> None:
+        """Count a call in."""
+        self.calls += 1
+        if self.start_ms is None:
+            self.start_ms = call.start_ms if call.start_ms is not None else call.end_ms
+        self.end_ms = max(self.end_ms, call.end_ms)
+        self.touch(call.end_ms)
+        if call.name == "chat":
+            self.last_stop = call.stop_reason
+            self.error = (call.error or "unknown error") if call.stop_reason == "error" else None
+        if call.output is not None and (call.name == "chat" or self.last_stop is None):
+            self.output = text_of(call.output)
+
+    def touch(self, ms: int) -> None:
+        """Note that something happened in it."""
+        self.last_ms = max(self.last_ms, ms)
+
+    def record(self) -> Trace:
+        """The trace as it stands."""
+        return Trace(
+            id=self.id,
+            trace_id=self.id,
+            window=self.window,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            copied=self.copied,
+            name=self.name,
+            from_prompt=self.from_prompt,
+            input=self.input,
+            output=self.output,
+            is_error=self.error is not None,
+            error=self.error,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One prompt to an idle agent and what follows, or model work at an idle agent.
+
+    Attributes:
+        prompt: the text that opened it, if a prompt did.
+        trace: its own trace with ``message`` grouping, the latest window's with ``session`` grouping.
+        asked: whether the model was asked for an answer in it.
+    """
+
+    prompt: str | None
+    trace: OpenTrace | None = None
+    asked: bool = False
+    last_stop: str | None = None
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether it is more than model work at an idle agent, so that messages can be queued in it."""
+        return self.asked or self.prompt is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the agent had nothing left to do after it."""
+        return self.last_stop in IDLE
+
+
+class Window:
+    """Counts the windows of a session: a new one begins after a pause without a call."""
+
+    def __init__(self, window_ms: int) -> None:
+        self._window_ms = window_ms
+        self._last_ms: int | None = None
+        self.number = 1
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether the pause since the last call is longer than a window allows."""
+        return self._last_ms is not None and now_ms - self._last_ms > self._window_ms
+
+    def note(self, end_ms: int) -> None:
+        """Note a call's end."""
+        self._last_ms = max(self._last_ms or 0, end_ms)
+
+    def advance(self, start_ms: int) -> None:
+        """Go on to the next window if a call that starts now is past this one."""
+        if self.is_over(start_ms):
+            self.number += 1
+
+
+class Traces:
+    """Puts the calls of one session file into traces and says when a trace is complete."""
+
+    def __init__(self, grouping: Grouping, window_ms: int) -> None:
+        self.grouping = grouping
+        self._windows = {copied: Window(window_ms) for copied in (False, True)}
+        self.open: list[OpenTrace] = []
+
+    def open_run(
+        self, prompt: str | None, trace_id: str, ms: int, *, copied: bool
+    ) -> tuple[Run, list[AnyRecord]]:
+        """Begin a run at a prompt; with ``message`` grouping the traces before it are complete."""
+        run = Run(prompt)
+        if self.grouping == "session":
+            return run, []
+        complete = self.close_all()
+        name = first_line(prompt or "")
+        run.trace = OpenTrace(trace_id, name, True, prompt, ms, copied)
+        self.open.append(run.trace)
+        return run, complete
+
+    def place(self, run: Run | None, call: Generation) -> tuple[Run, list[AnyRecord]]:
+        """Put a call into its trace: sets its trace and window.
+
+        Returns:
+            The call's run (a new one, where no run was going on), and the traces that are now complete.
+        """
+        window = self._windows[call.copied]
+        begin = call.start_ms if call.start_ms is not None else call.end_ms
+        complete: list[AnyRecord] = []
+        if self.grouping == "session":
+            run = run or Run(None)
+            run.trace = self.open[-1] if self.open else None
+            if run.trace is None or run.trace.copied != call.copied or window.is_over(begin):
+                complete = self.close_all()
+                run.trace = self._begin(run.prompt, call)
+        elif run is None or run.trace is None or run.trace.closed:
+            complete = self.close_all()
+            run = Run(None, self._begin(None, call))
+        trace = run.trace
+        assert trace is not None  # noqa: S101  both branches above set it
+        if not trace.calls:
+            window.advance(begin)
+            trace.window = window.number
+        window.note(call.end_ms)
+        call.trace_id, call.window = trace.id, trace.window
+        if call.name == "chat":
+            run.asked, run.last_stop = True, call.stop_reason
+        elif not run.is_conversation:
+            run.last_stop = "stop"
+        trace.add(call)
+        return run, complete
+
+    def close_all(self) -> list[AnyRecord]:
+        """The open traces that made a call, which are now complete."""
+        complete: list[AnyRecord] = [trace.record() for trace in self.open if trace.calls]
+        for trace in self.open:
+            trace.closed = True
+        self.open.clear()
+        return complete
+
+    def ended(self, now_ms: int, written_ms: int) -> list[OpenTrace]:
+        """The open traces that have ended by now: a final stop and quiet since, or abandoned for a day."""
+        return [trace for trace in self.open if self._has_ended(trace, now_ms, written_ms)]
+
+    def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int) -> bool:
+        if self.grouping == "session":
+            return self._windows[trace.copied].is_over(now_ms)
+        if not trace.calls:
+            return False
+        if trace.last_stop in FINAL or (trace.last_stop is None and not trace.from_prompt):
+            return now_ms - trace.last_ms >= SETTLE_MS
+        return now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
+
+    def _begin(self, prompt: str | None, call: Generation) -> OpenTrace:
+        name = first_line(prompt) if prompt else call.name
+        trace = OpenTrace(derive("trace", call.id), name, prompt is not None, prompt, None, call.copied)
+        self.open.append(trace)
+        return trace
+
+
+def first_line(text: str) -> str:
+    """The first line of a text that is not blank."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -1,0 +1,191 @@
+"""A session file, read line by line into records.
+
+Every record depends on nothing but the lines up to the one that completes it, so a live tail, a backfill
+and a half-copied file agree on it. Only :meth:`Session.finish` looks at a clock, and it is given one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from parsers import entries as e
+from parsers.decoding import BadLineError, decode_line
+from parsers.generations import When
+from parsers.identity import digest
+from parsers.messages import text_of
+from parsers.records import AnyRecord
+from parsers.replay import Position, Replay
+from parsers.runs import Grouping, Traces
+from parsers.times import to_ms
+
+
+@dataclass(slots=True)
+class Issue:
+    """What was wrong with a file: what, at which line first, and how often."""
+
+    what: str
+    line: int
+    count: int = 1
+
+
+class Session:
+    """One session file as it grows.
+
+    Args:
+        grouping: what becomes a trace: a run (``message``) or a session window (``session``).
+        window_ms: how long a pause between calls ends a session window, in ms.
+
+    Attributes:
+        header: the header, once its line was read.
+        name: the session's name, if the user gave it one.
+        first_prompt: the text of the first prompt.
+        prompts: how many user messages the file holds.
+        issues: what was wrong with the file, by kind.
+    """
+
+    def __init__(self, grouping: Grouping = "message", window_ms: int = 3_600_000) -> None:
+        self.header: e.SessionHeader | None = None
+        self.name: str | None = None
+        self.first_prompt: str | None = None
+        self.prompts = 0
+        self.issues: dict[str, Issue] = {}
+        self._lines = 0
+        self._order = -1
+        self._time_ms = 0
+        self._header_ms = 0
+        self._start = self._last = Position()
+        self._positions: dict[str, Position] = {}
+        self._orders: dict[str, int] = {}
+        self._seen: set[object] = set()
+        self._traces = Traces(grouping, window_ms)
+        self._replay = Replay(self._traces, self._positions, self._orders)
+
+    def feed(self, line: bytes, *, torn: bool = False) -> list[AnyRecord]:
+        """Read the next line.
+
+        Args:
+            line: its bytes, with or without the newline.
+            torn: whether the file ends in it without a newline.
+
+        Returns:
+            The records that this line completes, in the order in which they ended.
+        """
+        self._lines += 1
+        if not line.strip():
+            return []
+        try:
+            entry, dropped = decode_line(line)
+        except BadLineError as error:
+            self._note("torn last line, left for later" if torn else f"{error}, line skipped")
+            return []
+        if isinstance(entry, e.TitleLine):
+            return []
+        for field in dropped:
+            self._note(f"wrong type in {field}, field left out")
+        if isinstance(entry, e.SessionHeader):
+            self._begin(entry)
+            return []
+        if self.header is None:
+            self._note("entry before the session header, line skipped")
+            return []
+        self._order += 1
+        if self._is_repeated(entry, line):
+            return []
+        return self._add(entry)
+
+    def finish(self, now_ms: int, written_ms: int = 0) -> list[AnyRecord]:
+        """The records that no further line is needed for: traces of runs that have ended by now.
+
+        A run has ended if its last call stopped for good and nothing followed for 20 s, or if nothing
+        followed at all for a day (a crash). It may be asked again and again; it changes nothing.
+
+        Args:
+            now_ms: the time now, in ms.
+            written_ms: when the file was last written, in ms.
+        """
+        records: list[AnyRecord] = []
+        ended = {trace.id: trace for trace in self._traces.ended(now_ms, written_ms)}
+        for turn in self._replay.turns:
+            if turn.trace_id in ended:
+                records.extend(turn.unanswered())
+        records.extend(trace.record() for trace in ended.values())
+        return records
+
+    def open_traces(self) -> set[str]:
+        """The ids of the traces that are still being collected here."""
+        return {trace.id for trace in self._traces.open}
+
+    def _begin(self, header: e.SessionHeader) -> None:
+        if self.header is not None:
+            if header.id != self.header.id:
+                self._note("another session's header, line skipped")
+            return
+        self.header = header
+        self._order = 0
+        self._header_ms = self._time_ms = to_ms(header.timestamp) or 0
+        self._start = self._last = Position(
+            provider=header.provider, model=header.model_id, thinking_level=header.thinking_level
+        )
+
+    def _add(self, entry: e.Entry | e.UnknownEntry) -> list[AnyRecord]:
+        at = self._parent(entry)
+        records: list[AnyRecord] = []
+        if isinstance(entry, e.Entry):
+            self._describe(entry)
+            at, records = self._replay.step(at, entry, self._order, self._when(entry))
+        self._last = at
+        if entry.id is not None:
+            self._positions[entry.id] = at
+            self._orders[entry.id] = self._order
+        return records
+
+    def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
+        """The position that an entry hangs off; version 1 is a plain sequence."""
+        if entry.id is None or entry.parent_id is UNSET:
+            return self._last
+        if entry.parent_id is None:
+            return self._start
+        found = self._positions.get(entry.parent_id)
+        if found is None:
+            self._note("parent entry missing, taken to be the line before")
+            return self._last
+        return found
+
+    def _when(self, entry: e.Entry) -> When:
+        ms = to_ms(entry.timestamp)
+        if ms is None and isinstance(entry, e.MessageEntry) and entry.message is not None:
+            ms = to_ms(entry.message.timestamp)
+        if ms is None:
+            ms = self._time_ms
+        self._time_ms = ms
+        header = self.header
+        forked = header is not None and (header.parent_session or header.branched_from) is not None
+        return When(ms, forked and ms < self._header_ms)
+
+    def _describe(self, entry: e.Entry) -> None:
+        """Keep what a person recognizes the session by."""
+        if isinstance(entry, e.SessionInfo):
+            self.name = (entry.name or "").strip() or None
+        elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.UserMessage):
+            self.prompts += 1
+            if self.first_prompt is None:
+                self.first_prompt = text_of(entry.message.content)
+
+    def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
+        """Whether the same entry stands in the file already, as after a file was appended to itself."""
+        if entry.id is not None:
+            key: object = (entry.id, type(entry), entry.timestamp)
+        else:
+            key = digest(line.strip().decode(errors="replace"))
+        repeated = key in self._seen
+        self._seen.add(key)
+        return repeated
+
+    def _note(self, what: str) -> None:
+        issue = self.issues.get(what)
+        if issue:
+            issue.count += 1
+        else:
+            self.issues[what] = Issue(what, self._lines)

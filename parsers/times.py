@@ -1,0 +1,35 @@
+"""The two clocks of a session file, both as milliseconds since the epoch (UTC)."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from parsers.entries import Timestamp
+
+_LATEST_MS = 253_402_300_799_999  # the end of year 9999: past it, no RFC 3339 text can be written
+
+
+def to_ms(timestamp: Timestamp) -> int | None:
+    """Milliseconds since the epoch of an entry's ISO text or of a message's number.
+
+    Returns None for a text that is no date, a number that is no moment between 1970 and 9999, or no value.
+    """
+    if isinstance(timestamp, str):
+        try:
+            moment = datetime.fromisoformat(timestamp)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            ms = round(moment.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return None
+    elif isinstance(timestamp, (int, float)) and math.isfinite(timestamp):
+        ms = int(timestamp)
+    else:
+        return None
+    return ms if 0 < ms <= _LATEST_MS else None
+
+
+def to_rfc3339(ms: int) -> str:
+    """``2026-11-23T10:33:17.047Z`` for milliseconds since the epoch."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"

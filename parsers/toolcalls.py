@@ -1,0 +1,119 @@
+"""Tool calls paired with their results: each call becomes one span, whether or not it was answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import UNSET
+
+from parsers import entries as e
+from parsers.identity import derive
+from parsers.messages import MEDIA, blocks_of
+from parsers.records import Span
+
+NO_RESULT = "no result: the run was aborted or crashed"
+
+
+@dataclass(slots=True, eq=False)
+class ToolCall:
+    """One tool call of an assistant message, waiting for its result."""
+
+    id: str
+    name: str
+    arguments: Any
+    span_id: str
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """An assistant message that asked for tools.
+
+    Attributes:
+        generation_id, trace_id, window, end_ms, copied: those of its generation.
+        order: the place of its entry in the file.
+        calls: all its calls, by tool call id.
+        open: the ids of the calls that no span was made of yet.
+    """
+
+    generation_id: str
+    trace_id: str
+    window: int
+    end_ms: int
+    copied: bool
+    order: int
+    calls: dict[str, ToolCall]
+    open: set[str] = field(default_factory=set)
+    _batch_start_ms: int = 0
+    _written_ms: int | None = None
+
+    def answer(self, call: ToolCall, result: e.ToolResultMessage, own_ms: int, written_ms: int) -> Span:
+        """The span of a call and its result.
+
+        Args:
+            call: one of this turn's calls.
+            result: pi's tool result.
+            own_ms: the result's own time.
+            written_ms: the time at which its line was written.
+        """
+        self.open.discard(call.id)
+        # pi writes the results of a parallel batch in one go; else a tool starts when the one before is done
+        if self._written_ms is None:
+            self._batch_start_ms = self.end_ms
+        elif own_ms - self._written_ms > 1:
+            self._batch_start_ms = self._written_ms
+        self._written_ms = written_ms
+        return self._span(call, self._batch_start_ms, own_ms, result_state(result), result.is_error)
+
+    def abandon(self) -> list[Span]:
+        """The spans of the calls that will never be answered; none of them is open afterwards."""
+        spans = self.unanswered()
+        self.open.clear()
+        return spans
+
+    def unanswered(self) -> list[Span]:
+        """The spans of the open calls, as they would be if no result came any more."""
+        calls = [call for call in self.calls.values() if call.id in self.open]
+        return [self._span(call, None, self.end_ms, None, is_error=True) for call in calls]
+
+    def _span(self, call: ToolCall, start: int | None, end: int, output: Any, is_error: bool) -> Span:
+        return Span(
+            id=call.span_id,
+            trace_id=self.trace_id,
+            window=self.window,
+            start_ms=start,
+            end_ms=end,
+            copied=self.copied,
+            name=call.name or "unknown",
+            parent_id=self.generation_id,
+            input=call.arguments,
+            output=output,
+            is_error=is_error,
+            error=NO_RESULT if is_error and output is None else None,
+            error_is_output=is_error and output is not None,
+        )
+
+
+def calls_of(content: e.Content, generation_id: str) -> dict[str, ToolCall]:
+    """The tool calls of an answer, by their id; the span ids follow from the generation's."""
+    calls: dict[str, ToolCall] = {}
+    for index, block in enumerate(b for b in blocks_of(content) if b.type == "toolCall"):
+        call_id = block.id or f"#{index}"
+        if call_id not in calls:
+            span_id = derive("span", generation_id, call_id, index)
+            calls[call_id] = ToolCall(call_id, block.name, block.arguments, span_id)
+    return calls
+
+
+def result_state(result: e.ToolResultMessage) -> dict[str, Any]:
+    """A result as JSON values: its content blocks and its details, without media."""
+    content: list[dict[str, Any]] = []
+    for block in blocks_of(result.content):
+        if block.type == "text":
+            content.append({"type": "text", "text": block.text})
+        else:
+            content.append({"type": block.type, "data": MEDIA})
+    state: dict[str, Any] = {"content": content}
+    if result.details is not UNSET:
+        state["details"] = result.details
+    return state
