@@ -1,0 +1,112 @@
+"""Where pi keeps its things: the agent folder, its settings and its sessions.
+
+Source: pi 0.87.1, ``dist/config.js`` (getAgentDir), ``dist/main.js`` (order of the session folders),
+``dist/core/settings-manager.js`` (settings.json) and ``dist/utils/paths.js`` (``~`` and ``file://``).
+pi's project-level ``.pi/settings.json`` is left out on purpose: the folder that the importer happens to
+be started in must not decide which files it sends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from importer.errors import UsageError
+from importer.quoting import printable, quoted
+
+AGENT_DIR_VARIABLE = "PI_CODING_AGENT_DIR"
+SESSION_DIR_VARIABLE = "PI_CODING_AGENT_SESSION_DIR"
+
+
+def agent_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return pi's agent folder as an absolute path, existing or not.
+
+    It is ``PI_CODING_AGENT_DIR`` (a relative path counts from the working directory), else ``~/.pi/agent``.
+
+    Raises:
+        UsageError: the home folder is needed and unknown, or the variable holds a ``file://`` URL of
+            another computer.
+    """
+    named = environ.get(AGENT_DIR_VARIABLE)
+    if named:
+        return _resolved(named, environ, AGENT_DIR_VARIABLE)
+    return _home(environ) / ".pi" / "agent"
+
+
+def default_session_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that pi keeps its sessions in as an absolute path, existing or not.
+
+    First of: ``PI_CODING_AGENT_SESSION_DIR``; ``sessionDir`` in ``<agent dir>/settings.json``;
+    ``<agent dir>/sessions``.
+
+    Raises:
+        UsageError: as `agent_dir`, or settings.json cannot be read or its ``sessionDir`` is not a text:
+            guessing another folder would quietly leave sessions out.
+    """
+    named = environ.get(SESSION_DIR_VARIABLE)
+    if named:
+        return _resolved(named, environ, SESSION_DIR_VARIABLE)
+    agent = agent_dir(environ)
+    settings_path = agent / "settings.json"
+    configured = (read_json_object(settings_path) or {}).get("sessionDir")
+    if configured is None or configured == "":
+        return agent / "sessions"
+    name = f"sessionDir in {printable(settings_path)}"
+    if not isinstance(configured, str):
+        raise UsageError(f"{name} is {quoted(configured)}: use the path of a folder")
+    return _resolved(configured, environ, name)
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a UTF-8 file, with or without a byte order mark; None if there is no file.
+
+    Raises:
+        UsageError: the file cannot be read, is not JSON, or holds something other than an object.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot read {printable(path)}: {error.strerror}") from None
+    try:
+        value = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{printable(path)} is not JSON: {printable(error)}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{printable(path)} does not hold a JSON object: use {{…}}")
+    return value
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    """Return the home folder as Node's ``os.homedir()`` finds it."""
+    named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
+    if named:
+        return Path(named)
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise UsageError(f"the home folder is unknown: set HOME or {AGENT_DIR_VARIABLE}") from None
+
+
+def _resolved(text: str, environ: Mapping[str, str], name: str) -> Path:
+    """Return the absolute path that pi takes ``text`` for; only a leading ``~`` of one's own is expanded."""
+    if text == "~":
+        text = str(_home(environ))
+    elif text.startswith("~/") or (os.name == "nt" and text.startswith("~\\")):
+        text = str(_home(environ) / text[2:])
+    elif text.startswith("file://"):
+        url = urlsplit(text)
+        if url.netloc not in {"", "localhost"}:
+            raise UsageError(f"{name} is {quoted(text)}: use the path of a folder on this computer")
+        text = unquote(url.path)
+        if os.name == "nt":
+            text = text.lstrip("/")
+    if "\0" in text:
+        raise UsageError(f"{name} is {quoted(text)}: use the path of a folder")
+    return Path(os.path.abspath(text))

@@ -1,0 +1,101 @@
+"""The period of ``--since`` and ``--until``: dates, times and ages as milliseconds since the epoch."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from importer.errors import UsageError
+from importer.quoting import quoted
+
+_ALLOWED = "use a date (2026-11-01), a time (2026-11-01T10:00, with Z or +02:00 if not local), today, "
+_ALLOWED += "yesterday, or an age (30m, 24h, 7d, 2w)"
+_AGE = re.compile(r"([0-9]{1,9})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+
+
+def parse_since(text: str, now: datetime) -> int:
+    """Return the start of a period, inclusive, in ms since the epoch.
+
+    Args:
+        text: A date or ``today``/``yesterday`` (local midnight), a time (local unless it has an offset), or
+            an age before ``now`` such as ``30m``, ``24h``, ``7d`` (7 times 24 hours) or ``2w``.
+        now: The present, with a time zone. Days are those of the computer's own time zone.
+
+    Raises:
+        UsageError: the text is none of these.
+    """
+    return _parse("--since", text, now, whole_days=timedelta(0))
+
+
+def parse_until(text: str, now: datetime) -> int:
+    """Return the end of a period, exclusive, in ms since the epoch.
+
+    As `parse_since`, except that a day is taken whole: it ends at the local midnight that follows it.
+
+    Raises:
+        UsageError: the text is none of these.
+    """
+    return _parse("--until", text, now, whole_days=_DAY)
+
+
+def check_period(since_ms: int | None, until_ms: int | None) -> None:
+    """Accept a period (ms since the epoch, None = open) that has room for something.
+
+    Raises:
+        UsageError: ``--since`` is not before ``--until``.
+    """
+    if since_ms is None or until_ms is None or since_ms < until_ms:
+        return
+    raise UsageError(
+        f"--since ({_shown(since_ms)}) is not before --until ({_shown(until_ms)}): nothing lies between them"
+    )
+
+
+def _parse(flag: str, text: str, now: datetime, whole_days: timedelta) -> int:
+    if now.tzinfo is None:
+        raise ValueError("now needs a time zone")
+    try:
+        moment = _moment(text.strip(), now, whole_days)
+        if moment is not None:
+            return (moment - _EPOCH) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError, OSError):
+        # A day that is not in the calendar, or beyond what it or the system's time zone data can count.
+        pass
+    raise UsageError(f"{flag} is {quoted(text)}: {_ALLOWED}")
+
+
+def _moment(text: str, now: datetime, whole_days: timedelta) -> datetime | None:
+    """Return the moment that the text names, None if it is not in a known form."""
+    age = _AGE.fullmatch(text)
+    if age:
+        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    if text.lower() == "today":
+        return _midnight(now.astimezone().date() + whole_days)
+    if text.lower() == "yesterday":
+        return _midnight(now.astimezone().date() - _DAY + whole_days)
+    if _DATE.fullmatch(text):
+        return _midnight(date.fromisoformat(text) + whole_days)
+    if _TIME.fullmatch(text):
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.astimezone()
+    return None
+
+
+def _midnight(day: date) -> datetime:
+    """Return the start of a day in the computer's time zone, as of the rules of that day."""
+    return datetime(day.year, day.month, day.day).astimezone()
+
+
+def _shown(moment_ms: int) -> str:
+    try:
+        moment = (_EPOCH + timedelta(milliseconds=moment_ms)).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return f"{moment_ms} ms"
+    return moment.strftime("%Y-%m-%d %H:%M %z")

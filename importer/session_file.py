@@ -1,0 +1,146 @@
+"""A session file on disk: what its first lines and its stat say, read without the rest of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from parsers.times import to_ms
+
+_FIRST_READ = 4096
+_SCAN_LIMIT = 1024 * 1024
+# A crash can leave NULs; the parser passes over them, too.
+_BLANKS = b" \t\r\n\0"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """A file that pi wrote a session to.
+
+    ``size`` is in bytes and ``mtime_ns`` in nanoseconds since the epoch, both as of the moment of reading.
+    The rest comes from the header (pi's ``session-format.md``); a field that is missing or of the wrong
+    type is None. ``version`` is 1 where the header names none. ``timestamp_ms`` is in milliseconds since the
+    epoch. ``parent_session`` is what the header says: the path of the parent's file on the machine that
+    wrote it, or an id (version 1 calls the field ``branchedFrom``).
+    """
+
+    path: Path
+    size: int
+    mtime_ns: int
+    session_id: str
+    cwd: str | None = None
+    version: int | None = 1
+    timestamp_ms: int | None = None
+    parent_session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder that was left out, and why.
+
+    ``serious`` says that something which should have been read was not (no permission, I/O error, vanished);
+    otherwise there was nothing in it for us (empty, not a session, a link out of the folder).
+    """
+
+    path: Path
+    reason: str
+    serious: bool
+
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError) -> Skipped:
+        """Return a serious one that says what the system said."""
+        return cls(path, f"cannot be read: {error.strerror or error}", serious=True)
+
+
+def read_session_file(path: Path) -> SessionFile | Skipped:
+    """Return what the head of a regular file says, or why it is not a session. Never raises for bad content.
+
+    A session's first parseable line is ``{"type":"session","id":"…"}``; blank, NUL-only and torn lines before
+    it are passed over, as pi's readSessionHeader does (pi 0.87.1, ``dist/core/session-manager.js``), within
+    the first MiB. Some forks of pi write a ``{"type":"title"}`` line first.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            header = _first_entry(file)
+    except OSError as error:
+        return Skipped.unreadable(path, error)
+    if header.get("type") != "session" or not isinstance(header.get("id"), str):
+        return Skipped(path, "not a session file" if status.st_size else "empty file", serious=False)
+    return SessionFile(
+        path=path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        session_id=_text(header["id"]) or "",
+        cwd=_text(header.get("cwd")),
+        version=_version(header.get("version", 1)),
+        timestamp_ms=to_ms(_text(header.get("timestamp"))),
+        parent_session=_text(header.get("parentSession")) or _text(header.get("branchedFrom")),
+    )
+
+
+def _first_entry(file: io.FileIO) -> dict[str, Any]:
+    """Return the first JSON value after any title line if it is an object, else an empty one."""
+    for line in _head_lines(file):
+        entry = _decoded(line.strip(_BLANKS))
+        # What JavaScript calls false is passed over by pi like a malformed line.
+        if entry in (None, False, 0, ""):
+            continue
+        if not isinstance(entry, dict):
+            return {}
+        if entry.get("type") != "title":
+            return entry
+    return {}
+
+
+def _decoded(line: bytes) -> object:
+    """Return the JSON value of a line, None if it holds none."""
+    if not line:
+        return None
+    # pi decodes leniently: an invalid byte becomes U+FFFD and does not spoil the line.
+    text = line.decode("utf-8", "replace")
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        # JSON.parse also takes half a surrogate pair (in a Windows path) and numbers beyond a double.
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _head_lines(file: io.FileIO) -> Iterator[bytes]:
+    """Yield the lines that end within the first MiB, reading 4 KiB and then twice as much each time."""
+    pending = b""
+    scanned = 0
+    read_size = _FIRST_READ
+    while scanned < _SCAN_LIMIT:
+        chunk = file.read(min(read_size, _SCAN_LIMIT - scanned))
+        if not chunk:
+            yield pending
+            return
+        scanned += len(chunk)
+        read_size *= 2
+        *lines, pending = (pending + chunk).split(b"\n")
+        yield from lines
+    if not file.read(1):
+        yield pending
+
+
+def _text(value: object) -> str | None:
+    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) and value else None
+
+
+def _version(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

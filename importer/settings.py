@@ -1,0 +1,158 @@
+"""What the user wants: flags, then environment, then pi's ``posthog.json``, then defaults, checked once.
+
+The names are those of the official pi extension for PostHog, so that both can share one configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from importer import settings_values
+from importer.errors import UsageError
+from importer.locations import agent_dir, read_json_object
+from importer.quoting import printable, quoted
+
+CONFIG_FILE_NAME = "posthog.json"
+DEFAULT_HOST = "https://us.i.posthog.com"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings; unset ones hold their defaults.
+
+    ``session_window_minutes`` is in minutes, ``max_attribute_length`` in characters. ``project_name`` and
+    ``agent_name`` are None where they follow from the session; ``distinct_id`` None means the session's id.
+    ``sources`` says for each setting whether it came from a "flag", the "environment", a config file (its
+    path) or is a "default". ``config_path`` is the file that was looked for.
+    """
+
+    # Never shown, so that no log or traceback gives it away.
+    api_key: str | None = field(default=None, repr=False)
+    host: str = DEFAULT_HOST
+    privacy_mode: bool = False
+    enabled: bool = True
+    trace_grouping: Literal["message", "session"] = "message"
+    session_window_minutes: float = 60.0
+    project_name: str | None = None
+    agent_name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    max_attribute_length: int = 12_000
+    distinct_id: str | None = None
+    input_context: Literal["full", "turn", "new"] = "full"
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    config_path: Path = field(default=Path("~/.pi/agent", CONFIG_FILE_NAME), repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
+        object.__setattr__(self, "sources", MappingProxyType(dict(self.sources)))
+
+    def __reduce__(self) -> tuple[Callable[..., Settings], tuple[object, ...]]:
+        # A worker process gets its settings pickled, which a mapping proxy cannot be.
+        values = (getattr(self, each.name) for each in fields(self))
+        return Settings, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
+
+    def require_api_key(self) -> str:
+        """Return the API key.
+
+        Raises:
+            UsageError: there is none; the text says where to put it and where PostHog shows it.
+        """
+        if self.api_key is None:
+            raise UsageError(
+                f'no API key: set POSTHOG_API_KEY, or "apiKey" in {printable(self.config_path)}, to the '
+                "project API key (phc_…), which PostHog shows under Settings > Project > General"
+            )
+        return self.api_key
+
+
+class _Setting(NamedTuple):
+    """Where one setting may be found, and how it is checked."""
+
+    variable: str
+    key: str
+    check: Callable[[object], Any]
+
+
+_SETTINGS: dict[str, _Setting] = {
+    "api_key": _Setting("POSTHOG_API_KEY", "apiKey", settings_values.api_key),
+    "host": _Setting("POSTHOG_HOST", "host", settings_values.host),
+    "privacy_mode": _Setting("POSTHOG_PRIVACY_MODE", "privacyMode", settings_values.boolean),
+    "enabled": _Setting("POSTHOG_ENABLED", "enabled", settings_values.boolean),
+    "trace_grouping": _Setting(
+        "POSTHOG_TRACE_GROUPING", "traceGrouping", settings_values.choice("message", "session")
+    ),
+    "session_window_minutes": _Setting(
+        "POSTHOG_SESSION_WINDOW_MINUTES", "sessionWindowMinutes", settings_values.minutes
+    ),
+    "project_name": _Setting("POSTHOG_PROJECT_NAME", "projectName", settings_values.name),
+    "agent_name": _Setting("POSTHOG_AGENT_NAME", "agentName", settings_values.name),
+    "tags": _Setting("POSTHOG_TAGS", "tags", settings_values.tags),
+    "max_attribute_length": _Setting(
+        "POSTHOG_MAX_ATTRIBUTE_LENGTH", "maxAttributeLength", settings_values.length
+    ),
+    "distinct_id": _Setting("POSTHOG_DISTINCT_ID", "distinctId", settings_values.distinct_id),
+    "input_context": _Setting(
+        "POSTHOG_INPUT_CONTEXT", "inputContext", settings_values.choice("full", "turn", "new")
+    ),
+}
+
+
+def load_settings(
+    flags: Mapping[str, object] = MappingProxyType({}),
+    *,
+    environ: Mapping[str, str] = os.environ,
+    config_path: Path | None = None,
+) -> Settings:
+    """Return the settings, each from the first place that has it.
+
+    Args:
+        flags: Values by the name of the `Settings` field; None, or an empty list of a flag that can be
+            repeated, means that the flag was not given.
+        environ: The environment; a variable that is set to nothing counts as not set.
+        config_path: The config file instead of ``<agent dir>/posthog.json``. It need not exist; a null in it
+            counts as not set, and keys that are not ours are ignored.
+
+    Raises:
+        UsageError: a value is not allowed, or the config file cannot be read; one line that names the flag,
+            variable or key, the value (never that of the API key) and what is allowed.
+        TypeError: a flag that no setting has.
+    """
+    unknown = flags.keys() - _SETTINGS.keys()
+    if unknown:
+        raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+    if config_path is None:
+        config_path = agent_dir(environ) / CONFIG_FILE_NAME
+    config = read_json_object(config_path) or {}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, setting in _SETTINGS.items():
+        raw: object
+        if (raw := flags.get(name)) not in (None, [], ()):
+            sources[name], shown_name = "flag", f"--{name.replace('_', '-')}"
+        elif raw := environ.get(setting.variable):
+            sources[name], shown_name = "environment", setting.variable
+        elif (raw := config.get(setting.key)) is not None:
+            sources[name], shown_name = str(config_path), f"{setting.key} in {printable(config_path)}"
+        else:
+            sources[name] = "default"
+            continue
+        values[name] = _checked(name, setting, raw, shown_name)
+    return Settings(**values, sources=sources, config_path=config_path)
+
+
+def _checked(name: str, setting: _Setting, raw: object, shown_name: str) -> object:
+    try:
+        return setting.check(raw)
+    except settings_values.BadValue as error:
+        allowed = printable(error)
+    if name == "api_key":
+        raise UsageError(f"{shown_name} is not usable: {allowed}")
+    if name == "host" and isinstance(raw, str) and "@" in raw:
+        # A password in a URL is as secret as a key.
+        raw = f"***@{raw.rpartition('@')[2]}"
+    raise UsageError(f"{shown_name} is {quoted(raw)}: {allowed}")
