@@ -1,0 +1,98 @@
+"""Which events share a request, and the bytes of that request.
+
+PostHog takes a body of at most 20 MiB and its own libraries aim at 5 MiB (PostHog capture docs, "Batch
+events", and posthog-python's MAX_MSG_SIZE and BATCH_SIZE_LIMIT).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from importer.envelope import Envelope
+
+MAX_BATCH_EVENTS = 500
+MAX_BODY_BYTES = 5 * 1024 * 1024
+HISTORICAL_AGE_S = 48 * 3600
+
+_SUFFIX = b"]}"
+
+
+class BodyFormat:
+    """The wrapper around the events of a request: `{"api_key", "sent_at", "batch": [...]}`."""
+
+    __slots__ = ("_key", "_with_sent_at", "overhead")
+
+    def __init__(self, api_key: str, *, with_sent_at: bool = True) -> None:
+        """Take the project API key; `with_sent_at` says whether bodies carry the time of sending."""
+        self._key = json.dumps(api_key).encode()
+        self._with_sent_at = with_sent_at
+        # The largest wrapper, so that a full batch fits whichever kind it is.
+        self.overhead = len(self._prefix(now_s=0.0, historical=True)) + len(_SUFFIX)
+
+    def _prefix(self, *, now_s: float, historical: bool) -> bytes:
+        parts = [b'{"api_key":', self._key]
+        if historical:
+            parts.append(b',"historical_migration":true')
+        if self._with_sent_at:
+            sent_at = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
+            parts.append(b',"sent_at":"' + sent_at.replace("+00:00", "Z").encode() + b'"')
+        parts.append(b',"batch":[')
+        return b"".join(parts)
+
+    def join(self, events: Sequence[bytes], *, now_s: float, historical: bool) -> bytes:
+        """The body of a request that holds `events` (JSON each), at `now_s` seconds since the epoch."""
+        return b"".join((self._prefix(now_s=now_s, historical=historical), b",".join(events), _SUFFIX))
+
+
+class Batch:
+    """Events that wait to be sent together, in the order they came and within both limits."""
+
+    __slots__ = ("_bytes", "_envelopes", "_overhead")
+
+    def __init__(self, overhead: int) -> None:
+        """Take the bytes that a body has besides its events and the commas between them."""
+        self._overhead = overhead
+        self._envelopes: list[Envelope] = []
+        self._bytes = overhead
+
+    def __len__(self) -> int:
+        return len(self._envelopes)
+
+    def fits(self, envelope: Envelope) -> bool:
+        """Whether the event still goes into this batch; an empty batch takes any event."""
+        if not self._envelopes:
+            return True
+        return len(self) < MAX_BATCH_EVENTS and self._bytes + 1 + envelope.size <= MAX_BODY_BYTES
+
+    def append(self, envelope: Envelope) -> None:
+        """Put the event at the end."""
+        self._bytes += envelope.size + bool(self._envelopes)
+        self._envelopes.append(envelope)
+
+    def take(self) -> list[Envelope]:
+        """All events that wait here; the batch is empty afterwards."""
+        envelopes, self._envelopes, self._bytes = self._envelopes, [], self._overhead
+        return envelopes
+
+
+def encode_fitting(envelopes: Sequence[Envelope], overhead: int) -> list[bytes]:
+    """The JSON of as many leading events as one body holds, counted on the bytes themselves.
+
+    Empty when the first event alone is larger than a body may be.
+    """
+    room = MAX_BODY_BYTES - overhead
+    encoded: list[bytes] = []
+    for envelope in envelopes[:MAX_BATCH_EVENTS]:
+        data = envelope.encode()
+        room -= len(data) + bool(encoded)
+        if room < 0:
+            break
+        encoded.append(data)
+    return encoded
+
+
+def is_historical(end_ms: int, now_s: float) -> bool:
+    """Whether an event of that time may go with `historical_migration` at `now_s` (over 48 hours old)."""
+    return end_ms < (now_s - HISTORICAL_AGE_S) * 1000

@@ -1,0 +1,82 @@
+"""One writing process at a time: a lock file that holds the pid of the process that has it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+from importer.errors import UsageError
+
+_LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too: lock one far behind the pid
+
+
+def lock(path: Path) -> int:
+    """Lock `<path>.lock` for this process, without waiting.
+
+    The system drops the lock when the process ends, however it ends. A child made by `fork` shares it. On a
+    file system without locks the lock is not exclusive.
+
+    Args:
+        path: the file that is to be written; the lock is a file (0600) beside it.
+
+    Returns:
+        What `unlock` takes.
+
+    Raises:
+        UsageError: another process has the lock; the line names its pid.
+        OSError: the lock file cannot be opened.
+    """
+    lock_path = path.with_name(path.name + ".lock")
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock_now(descriptor, path)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def unlock(descriptor: int | None) -> None:
+    """Give the lock back; None is no lock. The file stays, for removing it would race with a new holder."""
+    if descriptor is None:
+        return
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+    os.close(descriptor)
+
+
+def _lock_now(descriptor: int, path: Path) -> None:
+    if _try_lock(descriptor):
+        return
+    pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+    who = f"process {pid}" if pid.isdigit() else "another process"
+    raise UsageError(f"{path} is in use by {who}; wait for it to end, or stop it.")
+
+
+def _try_lock(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCK_OFFSET, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems have no locks; better to work without one than not at all.
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
