@@ -1,0 +1,103 @@
+"""Messages as encoded JSON, each written once and spliced into every input that holds it.
+
+The context of call n is that of call n-1 and a little more: encoding each input afresh would turn a session
+of 2 MB into 190 MB of work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from importer.redaction import Redactor, without_media
+from parsers.context import ContextMessage, Link
+from parsers.context import Span as ContextSpan
+from parsers.entries import Content
+from parsers.messages import ChatMessage, chat_message, output_choice
+from parsers.prompt import SystemPrompt
+
+
+class ChatEncoder:
+    """Encodes what models saw and said, redacted; one for a session file, so that its cache goes with it."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._messages: dict[ContextMessage, bytes] = {}
+        self._sizes: dict[Link, int] = {}
+        self._prompts: dict[SystemPrompt, bytes] = {}
+        self._tools: dict[SystemPrompt, bytes] = {}
+
+    def message(self, message: ContextMessage) -> bytes:
+        """One message of an input as JSON."""
+        encoded = self._messages.get(message)
+        if encoded is None:
+            encoded = msgspec.json.encode(self._redact(chat_message(message.source)))
+            self._messages[message] = encoded
+        return encoded
+
+    def size(self, span: ContextSpan) -> int:
+        """Bytes of the messages of a span, each with the comma behind it."""
+        return self._size_up_to(span.end) - self._size_up_to(span.start)
+
+    def prompt(self, prompt: SystemPrompt) -> bytes:
+        """The system message as JSON; empty where pi recorded no system prompt."""
+        encoded = self._prompts.get(prompt)
+        if encoded is None:
+            text = without_media(prompt.text)
+            encoded = msgspec.json.encode({"role": "system", "content": text}) if text else b""
+            self._prompts[prompt] = encoded
+        return encoded
+
+    def tools(self, prompt: SystemPrompt, *, names_only: bool) -> msgspec.Raw | None:
+        """The tools that the model was given, in OpenAI's format; None where pi did not record them."""
+        if not prompt.tools:
+            return None
+        encoded = self._tools.get(prompt)
+        if encoded is None:
+            fields = ("name",) if names_only else ("name", "description", "parameters")
+            tools = [
+                {"type": "function", "function": {key: tool[key] for key in fields if key in tool}}
+                for tool in prompt.tools.values()
+            ]
+            encoded = self._tools[prompt] = msgspec.json.encode(tools)
+        return msgspec.Raw(encoded)
+
+    def output(self, content: Content) -> list[ChatMessage]:
+        """A model's answer as ``$ai_output_choices``."""
+        return [self._redact(output_choice(content))]
+
+    def _size_up_to(self, link: Link | None) -> int:
+        if link is None:
+            return 0
+        pending = []
+        known = self._sizes.get(link)
+        current: Link | None = link
+        while known is None and current is not None:
+            pending.append(current)
+            current = current.previous
+            known = self._sizes.get(current) if current else 0
+        total = known or 0
+        for step in reversed(pending):
+            total += len(self.message(step.message)) + 1
+            self._sizes[step] = total
+        return total
+
+    def _redact(self, message: ChatMessage) -> ChatMessage:
+        content = message["content"]
+        cut = self._redactor.text if message["role"] == "tool" else without_media
+        if isinstance(content, str):
+            message["content"] = cut(content)
+        elif content is not None:
+            message["content"] = [self._redact_part(part, cut) for part in content]
+        if "tool_calls" in message:
+            message["tool_calls"] = [self._redact_part(call, cut) for call in message["tool_calls"]]
+        return message
+
+    def _redact_part(self, part: dict[str, Any], cut: Any) -> dict[str, Any]:
+        if part["type"] == "function":
+            function = part["function"]
+            function["arguments"] = self._redactor.state(function["arguments"]) or "{}"
+        elif part["type"] in ("text", "thinking"):
+            part[part["type"]] = cut(part[part["type"]])
+        return part

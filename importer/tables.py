@@ -1,0 +1,184 @@
+"""Tables for a person at a terminal: what a preview found and what a backfill did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from importer.quoting import printable
+
+_STATES = {"new": "cyan", "partly": "yellow", "delivered": "green", "empty": "dim"}
+WIDE = 120
+
+
+class Column(NamedTuple):
+    """A column of the preview: its heading, and how it shows a row (or the totals)."""
+
+    heading: str
+    cell: Callable[[dict[str, Any]], str]
+    justify: Literal["left", "right"] = "right"
+
+
+def show_groups(console: Console, figures: dict[str, Any], *, private: bool) -> None:
+    """Print a row for each group, the totals, and the size of the upload for each input context.
+
+    A narrow terminal gets two lines a row, so that no column is lost at 80 characters.
+    """
+    stacks: list[tuple[Column, ...]]
+    if console.width >= WIDE:
+        stacks = [(column,) for column in _columns(figures["by"], private=private)]
+    else:
+        stacks = _stacked(figures["by"], private=private)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True)
+    for index, stack in enumerate(stacks):
+        footer = Text("\n").join(
+            Text(column.cell(figures) if index else "total", "bold") for column in stack[:2]
+        )
+        table.add_column(
+            "\n".join(column.heading for column in stack),
+            footer=footer if index else Text("total", "bold"),
+            justify=stack[0].justify,
+            ratio=1 if index == 0 else None,
+            max_width=None if index == 0 else 18,
+            no_wrap=True,
+            overflow="ellipsis",
+            vertical="top",
+        )
+    for row in figures["groups"]:
+        table.add_row(*(_cell(row, stack) for stack in stacks))
+    console.print(table)
+    console.print()
+    console.print(_upload(figures))
+
+
+def _cell(row: dict[str, Any], stack: Sequence[Column]) -> Text:
+    lines = []
+    for index, column in enumerate(stack):
+        style = _STATES[row["state"]] if column.heading == "state" else "dim" if index else ""
+        lines.append(Text(printable(column.cell(row)), style))
+    return Text("\n").join(lines)
+
+
+def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> None:
+    """Print what a backfill did."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    rows = {
+        "delivered": f"{figures['delivered']:,} events",
+        "already delivered": f"{figures['already_delivered']:,} events",
+        "failed": f"{figures['failed']:,} events" if figures["failed"] else "",
+        "left": f"{figures['left']:,} events" if figures["left"] else "",
+        "sent": f"{size(figures['sent_bytes'])} ({size(figures['sent_gzip_bytes'])} gzip)",
+        "requests": f"{figures['requests']:,}"
+        + (f" ({figures['retries']} retries)" if figures["retries"] else ""),
+        "cost covered": money(figures["cost_usd"]),
+        "time": f"{seconds:.1f} s",
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, value)
+    console.print(table)
+
+
+def size(count: float) -> str:
+    """Bytes as ``1.2 MB`` (decimal units)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def tokens(count: float) -> str:
+    """Tokens as ``12.3k`` or ``4.5M``."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(count) >= limit:
+            return f"{count / limit:.1f}{unit}"
+    return f"{count:.0f}"
+
+
+def money(dollars: float) -> str:
+    """Dollars, with as many digits as a small amount needs."""
+    return f"${dollars:,.2f}" if abs(dollars) >= 1 or not dollars else f"${dollars:.4f}"
+
+
+def _columns(by: str, *, private: bool) -> list[Column]:
+    """All columns, for a wide terminal."""
+    if by == "session":
+        leading = [
+            Column("session", lambda row: _title(row, private=private), "left"),
+            Column("project", lambda row: row.get("project", ""), "left"),
+            Column("when", lambda row: when(row.get("started")), "left"),
+            Column("model", _models, "left"),
+        ]
+    else:
+        leading = [
+            Column(by, lambda row: row.get(by, ""), "left"),
+            Column("sessions", lambda row: f"{row['sessions']:,}"),
+        ]
+    return [*leading, *_NUMBERS]
+
+
+def _stacked(by: str, *, private: bool) -> list[tuple[Column, ...]]:
+    """The same columns, two above each other."""
+    prompts, calls, tools, given, answered, read, written, cost, state = _NUMBERS
+    numbers = [(prompts,), (calls, tools), (given, answered), (read, written), (cost, state)]
+    columns = _columns(by, private=private)
+    if by == "session":
+        title, project, moment, model = columns[:4]
+        place = Column("project, when", lambda row: f"{project.cell(row)} · {moment.cell(row)}", "left")
+        return [(title, place), (model,), *numbers]
+    sessions = Column(
+        "sessions", lambda row: f"{row['sessions']:,} session{'s' * (row['sessions'] != 1)}", "left"
+    )
+    return [(columns[0], sessions), *numbers]
+
+
+def _title(row: dict[str, Any], *, private: bool) -> str:
+    if private:
+        return str(row["session"])[:8]
+    name = row["name"] or (row["first_prompt"] or "").strip() or "(no prompt)"
+    return str(name).splitlines()[0]
+
+
+def _models(row: dict[str, Any]) -> str:
+    models: list[str] = row.get("models") or [""]
+    return models[0] + (f" +{len(models) - 1}" if len(models) > 1 else "")
+
+
+_NUMBERS = (
+    Column("prompts", lambda row: f"{row['prompts']:,}"),
+    Column("calls", lambda row: f"{row['generations']:,}"),
+    Column("tools", lambda row: f"{row['spans']:,}"),
+    Column("in", lambda row: tokens(row["input_tokens"])),
+    Column("out", lambda row: tokens(row["output_tokens"])),
+    Column("cache r", lambda row: tokens(row["cache_read_tokens"])),
+    Column("cache w", lambda row: tokens(row["cache_write_tokens"])),
+    Column("cost", lambda row: money(row["cost_usd"])),
+    Column("state", lambda row: row.get("state", "")),
+)
+
+
+def _upload(figures: dict[str, Any]) -> Text:
+    line = Text("upload: ")
+    for index, (name, count) in enumerate(figures["upload_bytes_by_input_context"].items()):
+        line.append(" · " if index else "")
+        line.append(f"{name} {size(count)}", "bold" if name == figures["input_context"] else "")
+    line.append(f"  in {figures['events']:,} events", "dim")
+    return line
+
+
+def when(started: str | None) -> str:
+    """A moment in local time; the year only where it is not this one."""
+    if started is None:
+        return ""
+    moment = datetime.fromisoformat(started).astimezone()
+    return (
+        f"{moment:%m-%d %H:%M}" if moment.year == datetime.now().astimezone().year else f"{moment:%Y-%m-%d}"
+    )

@@ -1,0 +1,74 @@
+"""Totals as dataframes: of every trace, and of everything that preview and backfill show.
+
+All of them come from one frame with a row per generation. pandas is imported where it is used, because it
+takes half a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from parsers.records import Generation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+SUMS = (*TOKENS, "cost_usd")
+
+
+class TraceTotals(NamedTuple):
+    """Sums over the generations of a trace: tokens, and US dollars."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class GenerationRow(NamedTuple):
+    """One generation in the frame.
+
+    ``file`` is the file's place in the import, ``end_ms`` in ms since the epoch, ``cost_usd`` in dollars.
+    """
+
+    file: int
+    id: str
+    trace_id: str
+    model: str
+    end_ms: int
+    prompted: bool
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: float
+
+
+def generation_row(file: int, call: Generation) -> GenerationRow:
+    """The row of a generation; a call without a recorded model is named after what it was."""
+    model = call.model or f"({call.name})"
+    usage = call.usage
+    prompted = call.user_prompt is not None
+    return GenerationRow(
+        file, call.id, call.trace_id, model, call.end_ms, prompted, *usage[:4], usage.cost_usd
+    )
+
+
+def generation_frame(rows: Iterable[GenerationRow]) -> pd.DataFrame:
+    """The frame of generations."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(GenerationRow._fields))
+
+
+def trace_totals(frame: pd.DataFrame) -> dict[tuple[int, str], TraceTotals]:
+    """The totals of every trace in a frame of generations, by file and trace id."""
+    sums = frame.groupby(["file", "trace_id"], sort=False)[list(SUMS)].sum()
+    rows = sums.itertuples(index=False, name=None)
+    return {
+        key: TraceTotals(int(given), int(answered), int(read), int(written), float(cost))
+        for key, (given, answered, read, written, cost) in zip(sums.index, rows, strict=True)
+    }
