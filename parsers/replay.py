@@ -27,7 +27,6 @@ class Position:
         run: the run that the entry belongs to.
         active_ms: when the last prompt, answer, result or summary before here was written.
         turn: the last answer that asked for tools; ``answered`` are its calls with a result on this branch.
-        nudged: whether an extension put in a message since the last answer.
     """
 
     context: Context = EMPTY
@@ -35,7 +34,6 @@ class Position:
     active_ms: int | None = None
     turn: Turn | None = None
     answered: frozenset[str] = frozenset()
-    nudged: bool = False
     provider: str | None = None
     model: str | None = None
     thinking_level: str | None = None
@@ -76,7 +74,7 @@ class Replay:
             case e.ThinkingLevelChange():
                 return replace(at, thinking_level=entry.thinking_level), []
             case e.CustomMessageEntry():
-                return self._nudged(at, ContextMessage(entry, order, entry.id)), []
+                return _append(at, ContextMessage(entry, order, entry.id)), []
             case e.ContextEdit():
                 return replace(at, context=at.context.edited(entry)), []
             case e.Compaction():
@@ -102,7 +100,7 @@ class Replay:
                 context = at.context.append(ContextMessage(message, order, entry.id))
                 return replace(at, context=context), [self._attached(at, g.user_bash_span(message, when))]
             case e.CustomMessage():
-                return self._nudged(at, ContextMessage(message, order, entry.id)), []
+                return _append(at, ContextMessage(message, order, entry.id)), []
             case e.SystemMessage():
                 return replace(at, context=at.context.patched(message)), []
             case _:
@@ -124,14 +122,12 @@ class Replay:
         if run and run.trace:
             run.trace.touch(when.ms)
         context = at.context.append(ContextMessage(message, order, entry_id, opens_run=not queued))
-        return replace(at, context=context, run=run, active_ms=when.ms, nudged=False), records
+        return replace(at, context=context, run=run, active_ms=when.ms), records
 
     def _assistant(
         self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
         at, records = self._without_results(at, order)
-        if at.nudged and at.run and at.run.is_idle:
-            at = replace(at, run=None)  # an extension woke the idle agent: a run without a prompt
         call = g.chat_generation(message, when, _given(at.context), at.thinking_level)
         first = at.run is not None and not at.run.asked
         at, placed = self._call(at, call)
@@ -139,7 +135,7 @@ class Replay:
             call.user_prompt = at.run.prompt
         context = at.context.append(ContextMessage(message, order, entry_id)).after_call()
         turn = self._turn(call, order, calls_of(message.content, call.id))
-        at = replace(at, context=context, turn=turn, answered=frozenset(), nudged=False)
+        at = replace(at, context=context, turn=turn, answered=frozenset())
         return replace(at, provider=message.provider, model=message.model), records + placed
 
     def _turn(self, call: Generation, order: int, calls: dict[str, ToolCall]) -> Turn | None:
@@ -195,18 +191,15 @@ class Replay:
             seen = since_fork(left.context.end, at.context.end) if left else ContextSpan(None, None)
             given = ModelInput(at.context.prompt, seen, seen, seen)
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
-            at, records = self._call(replace(at, run=None), call)
+            at, records = self._call(at, call)
         if entry.summary:
             summary = ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
             at = replace(at, context=at.context.append(summary))
         return replace(at, active_ms=when.ms), records
 
     def _call(self, at: Position, call: Generation) -> Step:
-        """Put a call into its trace; model work at an idle agent gets one of its own."""
-        run = at.run
-        if call.name != "chat" and run and run.is_idle and not call.parent_id:
-            run = None
-        run, complete = self._traces.place(run, call)
+        """Put a call into its trace."""
+        run, complete = self._traces.place(at.run, call)
         call.parent_id = call.parent_id or call.trace_id
         return replace(at, run=run, active_ms=call.end_ms), [*complete, call]
 
@@ -217,9 +210,6 @@ class Replay:
         span.window = trace.window if trace else 1
         span.parent_id = span.trace_id
         return span
-
-    def _nudged(self, at: Position, message: ContextMessage) -> Position:
-        return replace(at, context=at.context.append(message), nudged=True)
 
     def _without_results(self, at: Position, order: int) -> Step:
         """Answer the open tool calls of this branch as pi does, when something else follows them."""
@@ -249,6 +239,10 @@ def _is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
     if at.run is None or not at.run.is_conversation or at.active_ms is None:
         return False
     return typed_ms < at.active_ms <= written_ms
+
+
+def _append(at: Position, message: ContextMessage) -> Position:
+    return replace(at, context=at.context.append(message))
 
 
 def _given(context: Context) -> ModelInput:

@@ -2,8 +2,11 @@
 
 A run is one prompt to an idle agent and all that follows until it is idle again. A window is a stretch of
 a session without a long pause. With ``message`` grouping a run is a trace, with ``session`` grouping a
-window is. Model work at an idle agent (a ``/compact``, cache warming) belongs to no run: it makes a trace
-of its own, so that a trace that was sent does not change afterwards.
+window is.
+
+What comes without a prompt to an agent that has been idle for 20 s (a late ``/compact``, cache warming, an
+extension that wakes it) makes a trace of its own: the trace before may have been sent by then, and a trace
+that was sent must not change. Sooner than that, it belongs to the run before it.
 """
 
 from __future__ import annotations
@@ -102,6 +105,10 @@ class Run:
         """Whether the agent had nothing left to do after it."""
         return self.last_stop in IDLE
 
+    def is_over(self, ms: int) -> bool:
+        """Whether the agent has been idle for so long that the run's trace may have been sent."""
+        return self.is_idle and self.trace is not None and ms - self.trace.last_ms >= SETTLE_MS
+
 
 class Window:
     """Counts the windows of a session: a new one begins after a pause without a call."""
@@ -131,13 +138,14 @@ class Traces:
     def __init__(self, grouping: Grouping, window_ms: int) -> None:
         self.grouping = grouping
         self._windows = {copied: Window(window_ms) for copied in (False, True)}
+        self._latest: Run | None = None
         self.open: list[OpenTrace] = []
 
     def open_run(
         self, prompt: str | None, trace_id: str, ms: int, *, copied: bool
     ) -> tuple[Run, list[AnyRecord]]:
         """Begin a run at a prompt; with ``message`` grouping the traces before it are complete."""
-        run = Run(prompt)
+        run = self._latest = Run(prompt)
         if self.grouping == "session":
             return run, []
         complete = self.close_all()
@@ -161,9 +169,11 @@ class Traces:
             if run.trace is None or run.trace.copied != call.copied or window.is_over(begin):
                 complete = self.close_all()
                 run.trace = self._begin(run.prompt, call)
-        elif run is None or run.trace is None or run.trace.closed:
-            complete = self.close_all()
-            run = Run(None, self._begin(None, call))
+        else:
+            run = self._going_on(run, begin, call)
+            if run is None:
+                complete = self.close_all()
+                run = self._latest = Run(None, self._begin(None, call))
         trace = run.trace
         assert trace is not None  # noqa: S101  both branches above set it
         if not trace.calls:
@@ -177,6 +187,16 @@ class Traces:
             run.last_stop = "stop"
         trace.add(call)
         return run, complete
+
+    def _going_on(self, run: Run | None, begin_ms: int, call: Generation) -> Run | None:
+        """The run that a call without a prompt of its own belongs to, if one is going on."""
+        if run is None or run.trace is None or run.trace.closed:
+            run = self._latest  # a branch summary hangs off an earlier run, but is made after the latest
+            if run is None or not run.is_idle or call.name == "chat":
+                return None
+        if run.trace is None or run.trace.closed or run.trace.copied != call.copied or run.is_over(begin_ms):
+            return None
+        return run
 
     def close_all(self) -> list[AnyRecord]:
         """The open traces that made a call, which are now complete."""
