@@ -1,0 +1,39 @@
+"""Draw `docs/preview.svg`: what `pi-posthog preview` shows of some sample sessions.
+
+Run it from the project's folder: `python docs/picture.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from importer.discovery import find_sessions
+from importer.plan import EVERYTHING, make_plan
+from importer.report import report
+from importer.settings import load_settings
+from importer.tables import show_groups
+
+STORIES = ("tools", "fork", "compaction", "image", "branch", "switch")
+
+
+def main() -> None:
+    """Write the picture."""
+    settings = load_settings({}, environ={"HOME": "/nonexistent"})
+    found = find_sessions([Path("sample_sessions/0.87.1", story) for story in STORIES])
+    plan = make_plan(found, settings, now_ms=round(time.time() * 1000))
+    done = {event.uuid for event in plan.events if event.file < 3 or (event.file == 4 and event.kind == "span")}
+    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
+    console.print("[bold]$ pi-posthog preview[/bold]\n")
+    show_groups(console, report(plan, settings, "session", EVERYTHING, done), private=False)
+    picture = console.export_svg(title="pi-posthog preview")
+    picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # no fonts from another host
+    Path("docs/preview.svg").write_text(picture, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
