@@ -14,6 +14,9 @@ from parsers import entries as e
 from parsers.messages import COMPACTION_FRAME, Source, Summary, blocks_of, with_content
 from parsers.prompt import NO_PROMPT, SystemPrompt
 
+FAILED = frozenset({"error", "aborted"})
+"""The stop reasons of answers that pi keeps from later calls."""
+
 
 class ContextMessage:
     """One message as the model saw it; contexts share it, so its identity can key a cache.
@@ -85,11 +88,13 @@ class Context:
         prompt: the system prompt and tools in force.
         end: the last message.
         last_call_end: the last message at the time of the call before, or None before the first call.
+        left_out: messages that an edit took out, and that a later edit may bring back.
     """
 
     prompt: SystemPrompt = NO_PROMPT
     end: Link | None = None
     last_call_end: Link | None = None
+    left_out: tuple[ContextMessage, ...] = ()
 
     @property
     def full(self) -> Span:
@@ -123,23 +128,30 @@ class Context:
 
     def edited(self, edit: e.ContextEdit) -> Context:
         """The context with the edit's target replaced, or left out."""
-        messages: list[ContextMessage] = []
-        for message in self.full.messages():
-            if message.entry_id != edit.target_id:
-                messages.append(message)
-            elif edit.replacement is not None:
-                source = with_content(message.source, edit.replacement.content)
-                messages.append(
-                    ContextMessage(source, message.order, message.entry_id, opens_run=message.opens_run)
-                )
-        return self._rebuilt(messages)
+        messages = self.full.messages()
+        target = next((m for m in (*messages, *self.left_out) if m.entry_id == edit.target_id), None)
+        if target is None:
+            return self
+        left_out = [m for m in self.left_out if m is not target]
+        if edit.replacement is None:
+            messages = [m for m in messages if m is not target]
+            return replace(self._rebuilt(messages), left_out=(*left_out, target))
+        source = with_content(target.source, edit.replacement.content)
+        edited = ContextMessage(source, target.order, target.entry_id, opens_run=target.opens_run)
+        if target in messages:
+            messages[messages.index(target)] = edited
+        else:
+            later = (i for i, m in enumerate(messages) if m.order > edited.order and not m.is_compaction)
+            messages.insert(next(later, len(messages)), edited)
+        return replace(self._rebuilt(messages), left_out=tuple(left_out))
 
     def compacted(self, entry: e.Compaction, order: int, first_kept: int) -> Context:
         """The context after a compaction: its summary, then the messages from the first kept entry on."""
         summary = ContextMessage(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)
         kept = [m for m in self.full.messages() if m.order >= first_kept and not m.is_compaction]
         prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
-        return replace(self._rebuilt([summary, *kept]), prompt=prompt)
+        left_out = tuple(m for m in self.left_out if m.order >= first_kept)
+        return replace(self._rebuilt([summary, *kept]), prompt=prompt, left_out=left_out)
 
     def before(self, first_kept: int) -> Span:
         """The messages that a compaction replaces: those before the first kept entry."""
@@ -156,7 +168,7 @@ class Context:
             end = Link(end, message)
             if message.order <= seen:
                 last_call_end = end
-        return Context(self.prompt, end, last_call_end)
+        return replace(self, end=end, last_call_end=last_call_end)
 
 
 EMPTY = Context()
@@ -179,7 +191,7 @@ def _is_sent(source: Source) -> bool:
     """Whether pi hands the message to a model: it leaves out failed answers and empty messages."""
     match source:
         case e.AssistantMessage():
-            if source.stop_reason in ("error", "aborted"):
+            if source.stop_reason in FAILED:
                 return False
             return any(b.type == "toolCall" or b.text.strip() for b in blocks_of(source.content))
         case e.BashExecutionMessage():

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import types
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -23,6 +24,10 @@ _TYPES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_
 _LONE_SURROGATE = re.compile(
     rb"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+
+_ENTRY_START = re.compile(rb'\{"type": ?"(?:' + "|".join(_TYPES).encode() + rb')"')
+_MOST_TRIES = 50
+_LONGEST_INT = 300  # digits; Python refuses to read some thousands of them, and a double ends at 309
 
 
 class BadLineError(ValueError):
@@ -66,10 +71,21 @@ def decode_line(line: bytes) -> Decoded:
         line = _valid_utf8(line)
     try:
         return Decoded(_fast.decode(line), ())
-    except msgspec.ValidationError:
-        return _leniently(_untyped(line))
     except (msgspec.DecodeError, RecursionError):
-        return _leniently(_untyped(_LONE_SURROGATE.sub(_whole_pair, line)))
+        return _leniently(_untyped(line))
+
+
+def decode_after_torn(line: bytes) -> Decoded | None:
+    """Decode the entry at the end of a line that begins with a torn one.
+
+    A crash can leave a line without its newline, and the next run of an older pi appends right behind it.
+    """
+    for start in islice(_ENTRY_START.finditer(line, 1), _MOST_TRIES):
+        try:
+            return decode_line(line[start.start() :])
+        except BadLineError:
+            continue
+    return None
 
 
 def _valid_utf8(line: bytes) -> bytes:
@@ -90,10 +106,22 @@ def _untyped(line: bytes) -> Any:
         return msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError):
         pass
+    if b"\\u" in line:
+        line = _LONE_SURROGATE.sub(_whole_pair, line)
     try:
-        return json.loads(line)  # takes NaN and numbers past a double's range, which other writers leave
+        # takes NaN and numbers past a double's range, which other writers leave; JavaScript makes them null
+        return json.loads(line, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
     except (ValueError, RecursionError):
         raise BadLineError("not JSON") from None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _whole(digits: str) -> int | float | None:
+    return int(digits) if len(digits) < _LONGEST_INT else _finite(digits)
 
 
 def _leniently(value: Any) -> Decoded:
@@ -139,13 +167,12 @@ def _struct(value: dict[str, Any], kind: type[Any], prefix: str, dropped: list[s
 
 def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
     """``value`` as ``kind``; where only a part of it fits, that part; UNSET where none does."""
-    if isinstance(value, float) and not math.isfinite(value):
-        value = None if _allows_null(kind) else msgspec.UNSET
-    if value is not msgspec.UNSET:
-        try:
-            return msgspec.convert(value, kind)
-        except (msgspec.ValidationError, RecursionError):
-            pass
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError):
+        pass
+    if isinstance(value, float) and value.is_integer() and int in _options(kind):
+        return int(value)
     for option in _options(kind):
         if isinstance(value, dict) and isinstance(option, type) and issubclass(option, Struct):
             return _struct(value, option, name + ".", dropped)
@@ -162,7 +189,3 @@ def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
 
 def _options(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-
-
-def _allows_null(kind: Any) -> bool:
-    return type(None) in _options(kind)

@@ -102,12 +102,12 @@ def usage_generation(entry: e.UsageEntry, when: When) -> Generation:
     )
 
 
-def nested_generation(result: e.ToolResultMessage, span: Span, when: When) -> Generation:
+def nested_generation(result: e.ToolResultMessage, span_id: str, own_ms: int, when: When) -> Generation:
     """The model work that a tool did itself; pi records its usage, not its model."""
     usage = usage_of(result.usage)
-    generation_id = derive("nested", span.id, *_tokens(usage))
+    generation_id = derive("nested", span_id, own_ms, *_tokens(usage))
     generation = _generation(result.tool_name or "tool", generation_id, when, usage)
-    generation.parent_id = span.id
+    generation.parent_id = span_id
     return generation
 
 

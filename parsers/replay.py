@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from parsers import entries as e
 from parsers import generations as g
-from parsers.context import EMPTY, Context, ContextMessage, since_fork
+from parsers.context import EMPTY, FAILED, Context, ContextMessage, since_fork
 from parsers.context import Span as ContextSpan
 from parsers.generations import When
 from parsers.identity import derive, digest
@@ -109,17 +109,18 @@ class Replay:
     def _user(
         self, at: Position, message: e.UserMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        at, records = self._without_results(at, order)
+        at, records = self._without_results(at)
         typed_ms = to_ms(message.timestamp) or when.ms
         queued = _is_queued(at, typed_ms, when.ms)
-        if queued:
+        if queued and at.run:
             run = at.run
+            run.go_on()
         else:
             text = text_of(message.content)
             trace_id = derive("trace", typed_ms, when.ms, digest(text))
             run, complete = self._traces.open_run(text, trace_id, typed_ms, copied=when.copied)
             records += [*self._abandoned(), *complete]
-        if run and run.trace:
+        if run.trace:
             run.trace.touch(when.ms)
         context = at.context.append(ContextMessage(message, order, entry_id, opens_run=not queued))
         return replace(at, context=context, run=run, active_ms=when.ms), records
@@ -127,7 +128,7 @@ class Replay:
     def _assistant(
         self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        at, records = self._without_results(at, order)
+        at, records = self._without_results(at)
         call = g.chat_generation(message, when, _given(at.context), at.thinking_level)
         first = at.run is not None and not at.run.asked
         at, placed = self._call(at, call)
@@ -141,7 +142,10 @@ class Replay:
     def _turn(self, call: Generation, order: int, calls: dict[str, ToolCall]) -> Turn | None:
         if not calls:
             return None
-        turn = Turn(call.id, call.trace_id, call.window, call.end_ms, call.copied, order, calls, set(calls))
+        failed = call.stop_reason in FAILED
+        turn = Turn(
+            call.id, call.trace_id, call.window, call.end_ms, call.copied, order, calls, failed, set(calls)
+        )
         self.turns.append(turn)
         return turn
 
@@ -152,16 +156,17 @@ class Replay:
         turn = at.turn
         call = turn.calls.get(message.tool_call_id) if turn else None
         records: list[AnyRecord] = []
-        span: Span | None = None
         if turn is None or call is None:
             span = self._attached(at, g.orphan_span(message, own_ms, result_state(message), when))
-        elif call.id in turn.open:
-            span = turn.answer(call, message, own_ms, when.ms)
-        if span:
+            span_id = span.id
             records.append(span)
-            if message.usage is not None:
-                at, nested = self._call(at, g.nested_generation(message, span, when))
-                records += nested
+        else:
+            span_id = call.span_id
+            if call.id in turn.open:
+                records.append(turn.answer(call, message, own_ms, when.ms))
+        if message.usage is not None:
+            at, nested = self._call(at, g.nested_generation(message, span_id, own_ms, when))
+            records += nested
         if at.run and at.run.trace:
             at.run.trace.touch(when.ms)
         context = at.context.append(ContextMessage(message, order, entry_id))
@@ -181,7 +186,8 @@ class Replay:
 
     def _first_kept(self, entry: e.Compaction, order: int) -> int:
         if entry.first_kept_entry_index is not None:
-            return entry.first_kept_entry_index
+            # index 0 is the header, which pi's migration takes for nothing
+            return entry.first_kept_entry_index or order
         return self._orders.get(entry.first_kept_entry_id or "", order)
 
     def _branch_summary(self, at: Position, entry: e.BranchSummary, order: int, when: When) -> Step:
@@ -211,15 +217,15 @@ class Replay:
         span.parent_id = span.trace_id
         return span
 
-    def _without_results(self, at: Position, order: int) -> Step:
+    def _without_results(self, at: Position) -> Step:
         """Answer the open tool calls of this branch as pi does, when something else follows them."""
         turn = at.turn
         if turn is None:
             return at, []
         context = at.context
         for call_id in turn.calls:
-            if call_id not in at.answered:
-                context = context.append(ContextMessage(MissingResult(call_id), order))
+            if call_id not in at.answered and not turn.failed:
+                context = context.append(ContextMessage(MissingResult(call_id), turn.order))
         records: list[AnyRecord] = list(turn.abandon())
         return replace(at, context=context, turn=None, answered=frozenset()), records
 

@@ -4,9 +4,10 @@ A run is one prompt to an idle agent and all that follows until it is idle again
 a session without a long pause. With ``message`` grouping a run is a trace, with ``session`` grouping a
 window is.
 
-What comes without a prompt to an agent that has been idle for 20 s (a late ``/compact``, cache warming, an
+What comes without a prompt to an agent that has been quiet for 20 s (a late ``/compact``, cache warming, an
 extension that wakes it) makes a trace of its own: the trace before may have been sent by then, and a trace
-that was sent must not change. Sooner than that, it belongs to the run before it.
+that was sent must not change. Sooner than that, it belongs to the run before it. After an error or an answer
+that was cut off, pi may be trying again, which shows in the file only once it is done: it takes two minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Grouping = Literal["message", "session"]
 FINAL = frozenset({"stop", "length", "error", "aborted"})
 IDLE = frozenset({"stop", "aborted"})  # after length and error, pi may go on by itself
 SETTLE_MS = 20_000
+RETRY_FACTOR = 6
 ABANDONED_MS = 24 * 3_600_000
 
 
@@ -41,6 +43,7 @@ class OpenTrace:
     last_ms: int = 0
     calls: int = 0
     closed: bool = False
+    waiting: bool = False
     output: str | None = None
     error: str | None = None
     last_stop: str | None = None
@@ -53,6 +56,7 @@ class OpenTrace:
         self.end_ms = max(self.end_ms, call.end_ms)
         self.touch(call.end_ms)
         if call.name == "chat":
+            self.waiting = False
             self.last_stop = call.stop_reason
             self.error = (call.error or "unknown error") if call.stop_reason == "error" else None
         if call.output is not None and (call.name == "chat" or self.last_stop is None):
@@ -105,9 +109,17 @@ class Run:
         """Whether the agent had nothing left to do after it."""
         return self.last_stop in IDLE
 
+    def go_on(self) -> None:
+        """Note that a message was queued in it: the agent will not be idle before it has answered that."""
+        self.last_stop = None
+        if self.trace:
+            self.trace.waiting = True
+
     def is_over(self, ms: int) -> bool:
-        """Whether the agent has been idle for so long that the run's trace may have been sent."""
-        return self.is_idle and self.trace is not None and ms - self.trace.last_ms >= SETTLE_MS
+        """Whether the agent has been quiet for so long that the run's trace may have been sent."""
+        if self.trace is None or self.last_stop not in FINAL:
+            return False
+        return ms - self.trace.last_ms >= _patience_ms(self.last_stop, SETTLE_MS)
 
 
 class Window:
@@ -206,17 +218,18 @@ class Traces:
         self.open.clear()
         return complete
 
-    def ended(self, now_ms: int, written_ms: int) -> list[OpenTrace]:
+    def ended(self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS) -> list[OpenTrace]:
         """The open traces that have ended by now: a final stop and quiet since, or abandoned for a day."""
-        return [trace for trace in self.open if self._has_ended(trace, now_ms, written_ms)]
+        return [trace for trace in self.open if self._has_ended(trace, now_ms, written_ms, settle_ms)]
 
-    def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int) -> bool:
+    def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int, settle_ms: int) -> bool:
         if self.grouping == "session":
             return self._windows[trace.copied].is_over(now_ms)
         if not trace.calls:
             return False
-        if trace.last_stop in FINAL or (trace.last_stop is None and not trace.from_prompt):
-            return now_ms - trace.last_ms >= SETTLE_MS
+        quiet = trace.last_stop in FINAL or (trace.last_stop is None and not trace.from_prompt)
+        if quiet and not trace.waiting:
+            return now_ms - trace.last_ms >= _patience_ms(trace.last_stop, settle_ms)
         return now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
 
     def _begin(self, prompt: str | None, call: Generation) -> OpenTrace:
@@ -224,6 +237,11 @@ class Traces:
         trace = OpenTrace(derive("trace", call.id), name, prompt is not None, prompt, None, call.copied)
         self.open.append(trace)
         return trace
+
+
+def _patience_ms(last_stop: str | None, settle_ms: int) -> int:
+    """How long a quiet agent may still go on by itself, in ms."""
+    return settle_ms * RETRY_FACTOR if last_stop in FINAL - IDLE else settle_ms
 
 
 def first_line(text: str) -> str:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from parsers import entries as e
-from parsers.decoding import BadLineError, decode_line
+from parsers.decoding import BadLineError, decode_after_torn, decode_line
 from parsers.generations import When
 from parsers.identity import digest
 from parsers.messages import text_of
 from parsers.records import AnyRecord
 from parsers.replay import Position, Replay
-from parsers.runs import Grouping, Traces
+from parsers.runs import ABANDONED_MS, SETTLE_MS, Grouping, Traces
 from parsers.times import to_ms
 
 
@@ -40,7 +40,7 @@ class Session:
     Attributes:
         header: the header, once its line was read.
         name: the session's name, if the user gave it one.
-        first_prompt: the text of the first prompt.
+        first_prompt, last_prompt: the texts of the first and the latest prompt.
         prompts: how many user messages the file holds.
         issues: what was wrong with the file, by kind.
     """
@@ -49,6 +49,7 @@ class Session:
         self.header: e.SessionHeader | None = None
         self.name: str | None = None
         self.first_prompt: str | None = None
+        self.last_prompt: str | None = None
         self.prompts = 0
         self.issues: dict[str, Issue] = {}
         self._lines = 0
@@ -78,8 +79,12 @@ class Session:
         try:
             entry, dropped = decode_line(line)
         except BadLineError as error:
-            self._note("torn last line, left for later" if torn else f"{error}, line skipped")
-            return []
+            behind = decode_after_torn(line)
+            if behind is None:
+                self._note("torn last line, left for later" if torn else f"{error}, line skipped")
+                return []
+            self._note("torn line skipped, the entry behind it was read")
+            entry, dropped = behind
         if isinstance(entry, e.TitleLine):
             return []
         for field in dropped:
@@ -90,25 +95,29 @@ class Session:
         if self.header is None:
             self._note("entry before the session header, line skipped")
             return []
-        self._order += 1
         if self._is_repeated(entry, line):
             return []
+        self._order += 1
         return self._add(entry)
 
-    def finish(self, now_ms: int, written_ms: int = 0) -> list[AnyRecord]:
+    def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
         """The records that no further line is needed for: traces of runs that have ended by now.
 
-        A run has ended if its last call stopped for good and nothing followed for 20 s, or if nothing
-        followed at all for a day (a crash). It may be asked again and again; it changes nothing.
+        A run has ended if its last call stopped for good and nothing followed for 20 s (two minutes after an
+        error or a cut answer, for pi may be trying again), or if nothing followed at all for a day (a crash).
+        It may be asked again and again; it changes nothing.
 
         Args:
             now_ms: the time now, in ms.
             written_ms: when the file was last written, in ms.
+            settle_ms: how long it must have been quiet after a final stop, in ms; after an error or a cut
+                answer, six times that.
         """
         records: list[AnyRecord] = []
-        ended = {trace.id: trace for trace in self._traces.ended(now_ms, written_ms)}
+        ended = {trace.id: trace for trace in self._traces.ended(now_ms, written_ms, settle_ms)}
+        left = now_ms - max(self._time_ms, written_ms) >= ABANDONED_MS
         for turn in self._replay.turns:
-            if turn.trace_id in ended:
+            if turn.trace_id in ended or (left and turn.trace_id not in self.open_traces()):
                 records.extend(turn.unanswered())
         records.extend(trace.record() for trace in ended.values())
         return records
@@ -170,8 +179,9 @@ class Session:
             self.name = (entry.name or "").strip() or None
         elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.UserMessage):
             self.prompts += 1
+            self.last_prompt = text_of(entry.message.content)
             if self.first_prompt is None:
-                self.first_prompt = text_of(entry.message.content)
+                self.first_prompt = self.last_prompt
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
         """Whether the same entry stands in the file already, as after a file was appended to itself."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from parsers.entries import Timestamp
@@ -23,7 +22,7 @@ def to_ms(timestamp: Timestamp) -> int | None:
             ms = round(moment.timestamp() * 1000)
         except (ValueError, OverflowError):
             return None
-    elif isinstance(timestamp, (int, float)) and math.isfinite(timestamp):
+    elif isinstance(timestamp, (int, float)) and 0 < timestamp <= _LATEST_MS:
         ms = int(timestamp)
     else:
         return None

@@ -33,6 +33,7 @@ class Turn:
         generation_id, trace_id, window, end_ms, copied: those of its generation.
         order: the place of its entry in the file.
         calls: all its calls, by tool call id.
+        failed: whether the answer failed, so that later calls see neither it nor its calls.
         open: the ids of the calls that no span was made of yet.
     """
 
@@ -43,6 +44,7 @@ class Turn:
     copied: bool
     order: int
     calls: dict[str, ToolCall]
+    failed: bool
     open: set[str] = field(default_factory=set)
     _batch_start_ms: int = 0
     _written_ms: int | None = None

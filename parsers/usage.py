@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from parsers.entries import UsageBlock
 
+_MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
+
 
 class Usage(NamedTuple):
     """Tokens, and US dollars, of one model call.
@@ -63,4 +65,4 @@ def _finite(number: float) -> float:
 
 
 def _whole(number: float) -> int:
-    return int(_finite(number))
+    return int(number) if abs(number) < _MOST_TOKENS else 0

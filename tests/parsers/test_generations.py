@@ -1,0 +1,182 @@
+"""Everything that pi was charged for, as generations."""
+
+from typing import Any
+
+import pytest
+
+from parsers.records import Generation
+from tests.parsers.build import START_MS, Transcript, call, usage
+
+
+def made_in(talk: Transcript) -> list[Generation]:
+    return talk.read().generations
+
+
+def test_an_answer_is_a_generation_with_all_that_pi_recorded() -> None:
+    talk = Transcript()
+    talk.entry("thinking_level_change", thinkingLevel="high")
+    talk.user("hi")
+    talk.assistant(
+        "hello", takes=2500, responseModel="m-2", responseId="r1", stopReason="length", usage=usage(7, 3)
+    )
+    (made,) = made_in(talk)
+    assert (made.name, made.provider, made.model) == ("chat", "mock", "mock-1")
+    assert (made.response_model, made.response_id, made.thinking_level) == ("m-2", "r1", "high")
+    assert (made.stop_reason, made.error, made.user_prompt) == ("length", None, "hi")
+    assert (made.usage.input_tokens, made.usage.output_tokens) == (7, 3)
+    assert (made.parent_id, made.window, made.copied) == (made.trace_id, 1, False)
+
+
+def test_latency_is_from_the_start_of_the_call_to_the_writing_of_its_entry() -> None:
+    talk = Transcript()
+    talk.user("hi")
+    talk.assistant("hello", takes=2500)
+    (made,) = made_in(talk)
+    assert (made.start_ms, made.end_ms) == (talk.now_ms - 2500, talk.now_ms)
+    assert made.latency_s == 2.5
+
+
+def test_a_clock_that_runs_backwards_makes_no_negative_latency() -> None:
+    talk = Transcript()
+    talk.user("hi")
+    talk.assistant("hello", takes=-5000)
+    assert made_in(talk)[0].latency_s == 0
+
+
+def test_latency_is_unknown_where_the_start_is() -> None:
+    talk = Transcript()
+    talk.user("hi")
+    talk.assistant("hello")
+    talk.entries[-1]["message"].pop("timestamp")
+    talk.lines[-1] = b'{"type":"message","timestamp":"2026-10-01T00:00:00Z","message":{"role":"assistant"}}\n'
+    assert made_in(talk)[0].latency_s is None
+
+
+def test_the_level_of_the_message_wins_over_that_of_the_session() -> None:
+    talk = Transcript()
+    talk.entry("thinking_level_change", thinkingLevel="high")
+    talk.assistant("hello", thinkingLevel="low")
+    assert made_in(talk)[0].thinking_level == "low"
+
+
+def test_a_header_of_version_1_sets_the_thinking_level() -> None:
+    talk = Transcript(version=1, provider="p", modelId="m", thinkingLevel="medium")
+    talk.assistant("hello")
+    assert made_in(talk)[0].thinking_level == "medium"
+
+
+@pytest.mark.parametrize(
+    "stop", ["stop", "length", "toolUse", "error", "aborted", "deferred", "sulking", None]
+)
+def test_every_stop_reason_is_kept(stop: str | None) -> None:
+    talk = Transcript()
+    talk.assistant("hello", stopReason=stop, errorMessage="why")
+    (made,) = made_in(talk)
+    assert (made.stop_reason, made.error) == (stop, "why")
+
+
+def test_answers_on_every_branch_are_counted() -> None:
+    talk = Transcript()
+    start = talk.user("hi")
+    for _ in range(3):
+        talk.assistant("hello", at=start)
+    talk.assistant("hello", at=None)
+    assert len({made.id for made in made_in(talk)}) == 4
+
+
+def test_only_the_first_call_of_a_prompt_carries_it() -> None:
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant(call("c1"))
+    talk.result("c1")
+    talk.assistant("done")
+    talk.user("more")
+    talk.assistant("done")
+    assert [made.user_prompt for made in made_in(talk)] == ["go", None, "more"]
+
+
+def add_compaction(talk: Transcript) -> None:
+    talk.compaction("so far", usage=usage(7))
+
+
+def add_branch_summary(talk: Transcript) -> None:
+    talk.entry("branch_summary", parent=None, fromId=talk.leaf, summary="so far", usage=usage(7))
+
+
+def add_warming(talk: Transcript) -> None:
+    talk.entry("usage", kind="cache_warm", provider="mock", model="mock-2", usage=usage(7))
+
+
+def add_nested(talk: Transcript) -> None:
+    talk.result("c1", toolName="ask_expert", usage=usage(7))
+
+
+@pytest.mark.parametrize(
+    ("add", "name", "provider", "model", "output"),
+    [
+        (add_compaction, "compaction", "mock", "mock-1", "so far"),
+        (add_branch_summary, "branch_summary", None, None, "so far"),
+        (add_warming, "cache_warm", "mock", "mock-2", None),
+        (add_nested, "ask_expert", None, None, None),
+    ],
+)
+def test_model_work_beside_the_conversation_is_named_after_what_it_is(
+    add: Any, name: str, provider: str | None, model: str | None, output: str | None
+) -> None:
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant(call("c1", "ask_expert"))
+    add(talk)
+    made = made_in(talk)[-1]
+    assert (made.name, made.provider, made.model, made.output) == (name, provider, model, output)
+    assert (made.usage.input_tokens, made.end_ms, made.start_ms) == (7, talk.now_ms, None)
+    assert made.latency_s is None
+
+
+def test_the_model_of_a_compaction_is_the_one_that_the_user_chose_last() -> None:
+    talk = Transcript()
+    talk.assistant("hello")
+    talk.entry("model_change", provider="other", modelId="o-1")
+    talk.compaction("so far", usage=usage())
+    assert (made_in(talk)[-1].provider, made_in(talk)[-1].model) == ("other", "o-1")
+
+
+def test_the_model_work_of_a_tool_hangs_off_the_span_of_the_tool() -> None:
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant(call("c1", "ask_expert"))
+    add_nested(talk)
+    read = talk.read()
+    assert read.generations[-1].parent_id == read.spans[0].id
+    assert read.generations[-1].trace_id == read.spans[0].trace_id
+
+
+def test_the_model_work_of_a_tool_without_a_call_is_counted_too() -> None:
+    talk = Transcript()
+    add_nested(talk)
+    read = talk.read()
+    assert [made.usage.input_tokens for made in read.generations] == [7]
+    assert read.generations[0].parent_id == read.spans[0].id
+
+
+def test_entries_without_usage_are_no_generations() -> None:
+    talk = Transcript()
+    talk.user("go")
+    talk.compaction("so far")
+    talk.entry("branch_summary", parent=None, summary="so far")
+    talk.entry("usage", kind="cache_warm")
+    talk.entry("custom", usage=usage())
+    assert made_in(talk) == []
+
+
+def test_an_answer_without_usage_is_a_generation_that_cost_nothing() -> None:
+    talk = Transcript()
+    talk.assistant("hello", usage=None)
+    assert [made.usage.cost_usd for made in made_in(talk)] == [0]
+
+
+def test_entries_without_a_time_of_their_own_take_the_one_before() -> None:
+    talk = Transcript()
+    talk.raw(b'{"type":"usage","id":"u1","parentId":null,"kind":"k","usage":{"input":1}}')
+    talk.raw(b'{"type":"usage","id":"u2","parentId":"u1","timestamp":"soon","kind":"k","usage":{"input":2}}')
+    assert [made.end_ms for made in made_in(talk)] == [START_MS, START_MS]
