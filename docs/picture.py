@@ -26,7 +26,7 @@ def main() -> None:
     settings = load_settings({}, environ={"HOME": "/nonexistent"})
     found = find_sessions([Path("sample_sessions/0.87.1", story) for story in STORIES])
     plan = make_plan(found, settings, now_ms=round(time.time() * 1000))
-    done = {event.uuid for event in plan.events if event.file < 3 or (event.file == 4 and event.kind == "span")}
+    done = {e.uuid for e in plan.events if e.file < 3 or (e.file == 4 and e.kind == "span")}
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     console.print("[bold]$ pi-posthog preview[/bold]\n")
     show_groups(console, report(plan, settings, "session", EVERYTHING, done), private=False)

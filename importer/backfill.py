@@ -13,7 +13,7 @@ from pathlib import Path
 
 from isal import igzip
 
-from importer.delivery import Counters, Delivery
+from importer.counters import Counters
 from importer.envelope import Envelope
 from importer.errors import PiPosthogError
 from importer.events import EventBuilder, identify_event
@@ -96,6 +96,8 @@ class Backfill:
             DeliveryError: PostHog did not take the events; the outcome says what is left.
             LedgerError: the ledger could not be written; nothing was sent after that.
         """
+        from importer.delivery import Delivery  # brings an HTTP library, which a preview has no use for
+
         destination = ledger.destination_id(self._settings.host, api_key)
 
         def delivered(envelopes: Sequence[Envelope]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,11 +20,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # the ClickException of typer's own click
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 _SETTINGS = "Settings (they win over environment and posthog.json)"
 
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[PATH]...", help="Session files or folders. Default: pi's own session folder."),
+    typer.Argument(metavar="PATH", help="Session files or folders. Default: pi's own session folder."),
 ]
 Since = Annotated[str | None, typer.Option(help="Only what ended then or later: 2026-11-01, 7d, yesterday.")]
 Until = Annotated[str | None, typer.Option(help="Only what ended up to then; a date is the whole day.")]
@@ -54,17 +57,22 @@ DistinctId = Annotated[
 ]
 
 
-@app.callback()
-def _version(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         from importer import __version__
 
         typer.echo(f"pi-posthog {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -132,19 +140,83 @@ def backfill(
     raise typer.Exit(code)
 
 
+@app.command()
+def watch(
+    paths: Paths = None,
+    history: Annotated[bool, typer.Option("--backfill", help="Deliver all history first.")] = False,
+    new_only: Annotated[bool, typer.Option("--new-only", help="Start at the end of each file.")] = False,
+    settle: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="Quiet time after which a run that stopped has ended."),
+    ] = 20.0,
+    once: Annotated[bool, typer.Option("--once", help="One pass, then exit (for cron).")] = False,
+    poll: Annotated[bool, typer.Option("--poll", help="Look at the files again and again.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
+    state: State = None,
+    host: Host = None,
+    privacy_mode: Privacy = None,
+    trace_grouping: TraceGrouping = None,
+    input_context: InputContext = None,
+    distinct_id: DistinctId = None,
+) -> None:
+    """Send what is new while pi runs: the last 24 hours that are not delivered, then live, until Ctrl-C."""
+    from importer.commands import Screen
+    from importer.settings import load_settings
+    from importer.watch import WatchRequest
+    from importer.watch import watch as run
+
+    if history and new_only:
+        raise UsageError("--backfill and --new-only exclude each other: leave one of them out")
+    settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
+    level = 0 if quiet else 2 if verbose else 1
+    request = WatchRequest(paths or (), state, history, new_only, settle, once, poll, level)
+    raise typer.Exit(run(request, settings, Screen()))
+
+
+@app.command()
+def status(
+    paths: Paths = None,
+    as_json: Json = False,
+    state: State = None,
+    host: Host = None,
+) -> None:
+    """Show for each destination what is delivered, what waits, and whether a watcher runs."""
+    from importer.commands import Screen
+    from importer.settings import load_settings
+    from importer.status import status as run
+
+    settings = load_settings({"host": host})
+    raise typer.Exit(run(paths or (), state, settings, Screen(as_json=as_json)))
+
+
 def main() -> None:
     """Run the command line; every error ends as one line on stderr and the exit code that fits it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="pi-posthog")
+        code = app(prog_name="pi-posthog", standalone_mode=False)
     except UsageError as error:
         _fail(str(error), 2)
     except PiPosthogError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("Interrupted; nothing was sent.", 1)
+    except _CommandLineError as error:
+        _fail(_command_line_advice(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone: no traceback for it
         sys.exit(1)
+    if code == _INTERRUPTED:
+        _fail("Interrupted: run the same command again to go on.", 1)
+    sys.exit(code)
+
+
+def _command_line_advice(error: Exception) -> str:
+    """What is wrong with the command line, on one line; empty where the help was shown instead."""
+    says = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
+    return f"{says} See pi-posthog --help." if says else ""
 
 
 def _flags(
@@ -163,6 +235,7 @@ def _flags(
     }
 
 
-def _fail(line: str, code: int) -> None:
-    typer.echo(f"pi-posthog: {line}", err=True)
+def _fail(line: str, code: int) -> NoReturn:
+    if line:
+        typer.echo(f"pi-posthog: {line}", err=True)
     sys.exit(code)

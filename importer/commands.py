@@ -21,7 +21,7 @@ from importer.ledger import Ledger
 from importer.periods import check_period, parse_since, parse_until
 from importer.plan import Plan, Selection, make_plan
 from importer.progress import Display
-from importer.quoting import printable, quoted
+from importer.quoting import encodable, printable, quoted
 from importer.report import GROUPINGS, report
 from importer.settings import Settings
 from importer.tables import show_groups, show_summary, size
@@ -82,7 +82,7 @@ class Screen:
 
     def result(self, figures: dict[str, Any]) -> None:
         """The figures as one JSON object on stdout."""
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures), indent=2).decode() + "\n")
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
 
 
 def default_ledger() -> Path:
@@ -239,9 +239,14 @@ def _finish(
 def _skipped(plan: Plan) -> dict[str, Any]:
     """The files that were left out, and what was wrong inside those that were read."""
     return {
-        "skipped_files": [{"path": str(s.path), "reason": s.reason} for s in plan.skipped],
+        "skipped_files": [{"path": encodable(s.path), "reason": s.reason} for s in plan.skipped],
         "warnings": [
-            {"path": str(planned.file.path), "line": issue.line, "count": issue.count, "reason": issue.what}
+            {
+                "path": encodable(planned.file.path),
+                "line": issue.line,
+                "count": issue.count,
+                "reason": issue.what,
+            }
             for planned in plan.files
             for issue in planned.issues
         ],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 import requests
@@ -18,6 +17,7 @@ from isal import igzip
 from importer import __version__
 from importer.answers import check_answer, read_answer, shown_host
 from importer.batching import MAX_BODY_BYTES, Batch, BodyFormat, encode_fitting, is_historical
+from importer.counters import Counters
 from importer.envelope import Envelope
 from importer.errors import DeliveryError
 from importer.retry import RETRYABLE_STATUS, RetryPolicy, check_stop, parse_retry_after, wait
@@ -31,29 +31,6 @@ _BAD_ADDRESS = (
     requests.exceptions.MissingSchema,
 )
 _KEPT = "nothing delivered so far is lost: run the same command again to go on"
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a Delivery has done so far.
-
-    Attributes:
-        requests: HTTP requests made, further tries included.
-        retries: how many of them were further tries.
-        delivered: events that PostHog took, trimmed ones included.
-        trimmed: events that PostHog took only after they were cut.
-        failed: events that PostHog refused in every size.
-        raw_bytes: bytes of the accepted bodies before compression.
-        gzip_bytes: bytes of the accepted bodies as sent.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    delivered: int = 0
-    trimmed: int = 0
-    failed: int = 0
-    raw_bytes: int = 0
-    gzip_bytes: int = 0
 
 
 class Delivery:

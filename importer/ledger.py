@@ -6,7 +6,6 @@ row per destination and event uuid). A row is written only after PostHog took th
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import sqlite3
@@ -14,39 +13,36 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from importer.errors import PiPosthogError, UsageError
+from importer.ledger_file import (
+    SCHEMA_VERSION,
+    LedgerError,
+    check_no_folder,
+    check_schema,
+    connect_read_only,
+    one_line_errors,
+)
 from importer.locking import lock, unlock
 
-APPLICATION_ID = 0x70695068  # "piPh" in the file's header: tells our files from others
-SCHEMA_VERSION = 1
+__all__ = ["SCHEMA_VERSION", "UNKNOWN_DESTINATION", "Destination", "Ledger", "LedgerError"]
+
 UNKNOWN_DESTINATION = 0  # what a read-only ledger answers for a destination it has never seen
 
 _LOOKUP_CHUNK = 900  # SQLite before 3.32 takes at most 999 parameters in a statement
-_UNUSABLE = "The ledger {path} cannot be used: {why}; check the free space and the permissions there."
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE destinations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    host TEXT NOT NULL,
-    key_fingerprint TEXT NOT NULL,
-    UNIQUE (host, key_fingerprint)
-);
-CREATE TABLE delivered (
-    destination INTEGER NOT NULL,
-    uuid BLOB NOT NULL,
-    delivered_at_ms INTEGER NOT NULL,
-    PRIMARY KEY (destination, uuid)
-) WITHOUT ROWID;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
 
 
-class LedgerError(PiPosthogError):
-    """The ledger cannot be read or written now (disk full, permissions, input/output error)."""
+class Destination(NamedTuple):
+    """What the ledger knows of one destination: times in ms since the epoch, None where nothing happened."""
+
+    id: int
+    host: str
+    key_fingerprint: str
+    delivered: int
+    last_delivered_ms: int | None
+    last_error: str | None
+    last_error_ms: int | None
 
 
 class Ledger:
@@ -75,14 +71,15 @@ class Ledger:
         locked: int | None = None
         database: sqlite3.Connection | None = None
         try:
-            with _one_line_errors(path):
+            with one_line_errors(path):
                 if read_only:
-                    return cls(path, _connect_read_only(path), None)
+                    return cls(path, connect_read_only(path), None)
+                check_no_folder(path)  # before a lock file is left beside it
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 locked = lock(path)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
                 database = sqlite3.connect(path, isolation_level=None)
-                _check_schema(database, path, create=True)
+                check_schema(database, path, create=True)
                 # FULL: a row that was committed is on the disk even if the power goes.
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
@@ -92,6 +89,19 @@ class Ledger:
                 database.close()
             unlock(locked)
             raise
+
+    @classmethod
+    def open_beside(cls, path: str | Path) -> Ledger:
+        """Open for reading the ledger that this process has open for writing, for use in another thread.
+
+        Raises:
+            UsageError, LedgerError: as `open`.
+        """
+        path = Path(path)
+        with one_line_errors(path):
+            database = sqlite3.connect(path, isolation_level=None)
+            database.execute("PRAGMA query_only = ON")
+        return cls(path, database, None)
 
     def __enter__(self) -> Ledger:
         return self
@@ -107,7 +117,7 @@ class Ledger:
         locked, self._locked = self._locked, None
         try:
             if database is not None:
-                with _one_line_errors(self.path):
+                with one_line_errors(self.path):
                     database.close()
         finally:
             unlock(locked)
@@ -129,7 +139,7 @@ class Ledger:
         if self._database is None:
             return UNKNOWN_DESTINATION
         values = (_normal_host(host), hashlib.sha256(api_key.encode()).hexdigest()[:16])
-        with _one_line_errors(self.path):
+        with one_line_errors(self.path):
             if self._locked is not None:
                 self._database.execute(
                     "INSERT OR IGNORE INTO destinations (host, key_fingerprint) VALUES (?, ?)", values
@@ -144,7 +154,7 @@ class Ledger:
         if self._database is None:
             return []
         wanted = None if host is None else _normal_host(host)
-        with _one_line_errors(self.path):
+        with one_line_errors(self.path):
             rows = self._database.execute(
                 "SELECT id FROM destinations WHERE ?1 IS NULL OR host = ?1 ORDER BY id", (wanted,)
             ).fetchall()
@@ -166,16 +176,42 @@ class Ledger:
         if self._database is None or self._locked is None:
             raise ValueError("this ledger is not open for writing")
         rows = [(destination, uuid.UUID(text).bytes, delivered_at_ms) for text in uuids]
-        with _one_line_errors(self.path):
+        with one_line_errors(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._database.executemany("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", rows)
+                self._database.execute(
+                    "UPDATE destinations SET last_delivered_ms = ? WHERE id = ?",
+                    (delivered_at_ms, destination),
+                )
                 self._database.execute("COMMIT")
             except BaseException:
                 # After a full disk SQLite may have rolled back by itself.
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
+
+    def note_error(self, destination: int, error: str, now_ms: int) -> None:
+        """Remember why events could not be delivered, for `status`. Raises as `record`."""
+        if self._database is None or self._locked is None:
+            raise ValueError("this ledger is not open for writing")
+        with one_line_errors(self.path):
+            self._database.execute(
+                "UPDATE destinations SET last_error = ?, last_error_ms = ? WHERE id = ?",
+                (error, now_ms, destination),
+            )
+
+    def describe(self) -> list[Destination]:
+        """What is known of each destination. Raises as `delivered`."""
+        if self._database is None:
+            return []
+        with one_line_errors(self.path):
+            rows = self._database.execute(
+                "SELECT id, host, key_fingerprint, "
+                "(SELECT count(*) FROM delivered WHERE destination = destinations.id), "
+                "last_delivered_ms, last_error, last_error_ms FROM destinations ORDER BY id"
+            ).fetchall()
+        return [Destination(*row) for row in rows]
 
     def delivered(
         self, destination: int | None, uuids: Iterable[str], *, host: str | None = None
@@ -201,7 +237,7 @@ class Ledger:
         asked = {uuid.UUID(text).bytes: text for text in uuids}
         keys = list(asked)
         for number in self.destinations(host) if destination is None else [destination]:
-            with _one_line_errors(self.path):
+            with one_line_errors(self.path):
                 for chunk in _chunks(keys):
                     marks = ",".join("?" * len(chunk))
                     rows = self._database.execute(
@@ -215,71 +251,11 @@ class Ledger:
         """How many events a destination has, or all destinations together. Raises as `delivered`."""
         if self._database is None:
             return 0
-        with _one_line_errors(self.path):
+        with one_line_errors(self.path):
             row = self._database.execute(
                 "SELECT count(*) FROM delivered WHERE ?1 IS NULL OR destination = ?1", (destination,)
             ).fetchone()
         return int(row[0])
-
-
-def _connect_read_only(path: Path) -> sqlite3.Connection | None:
-    """A connection that creates and writes no file; None when there is nothing to read yet."""
-    if not path.exists() or path.stat().st_size == 0:
-        return None
-    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    # SQLite would create the -shm file that a WAL database needs, even with mode=ro. While both files
-    # exist (a writer is at work, or was killed) `readonly_shm` reads them as they are. Otherwise the last
-    # writer has put everything into the main file, which `immutable` reads alone (and without a -wal file
-    # that someone copied without its -shm: events in it read as not delivered).
-    option = "readonly_shm=1" if log.exists() and index.exists() else "immutable=1"
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&{option}", uri=True, isolation_level=None)
-    try:
-        if _check_schema(database, path, create=False):
-            return database
-    except BaseException:
-        database.close()
-        raise
-    database.close()
-    return None
-
-
-def _check_schema(database: sqlite3.Connection, path: Path, *, create: bool) -> bool:
-    """Whether the file holds a ledger (`create` makes an empty file one); raises UsageError for others."""
-    application_id, version, tables = (
-        int(database.execute(query).fetchone()[0])
-        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-    )
-    if (application_id, version, tables) == (0, 0, 0):
-        if create:
-            database.executescript(_SCHEMA)
-        return create
-    if application_id != APPLICATION_ID:
-        raise UsageError(f"{path} is a database of another program; name another file with --state.")
-    if version > SCHEMA_VERSION:
-        raise UsageError(
-            f"{path} was written by a newer pi-posthog (ledger version {version}, this one knows "
-            f"{SCHEMA_VERSION}); update pi-posthog, or name another file with --state."
-        )
-    return True
-
-
-@contextlib.contextmanager
-def _one_line_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's and the system's errors into one line that names the file and says what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise UsageError(
-                f"{path} is damaged or no ledger; move it away and run the same command again (PostHog keeps "
-                "one copy of an event that is sent twice), or name another file with --state."
-            ) from error
-        raise LedgerError(_UNUSABLE.format(path=path, why=error)) from error
-    except IsADirectoryError as error:
-        raise UsageError(f"{path} is a folder; name a file with --state.") from error
-    except OSError as error:
-        raise LedgerError(_UNUSABLE.format(path=path, why=error.strerror or error)) from error
 
 
 def _normal_host(host: str) -> str:

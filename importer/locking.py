@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 from importer.errors import UsageError
@@ -52,9 +53,26 @@ def unlock(descriptor: int | None) -> None:
     os.close(descriptor)
 
 
+def holder(path: Path) -> int | None:
+    """The pid of the process that has `<path>.lock`, or None. Creates nothing."""
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        if _try_lock(descriptor):
+            return None
+        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(descriptor)
+
+
 def _lock_now(descriptor: int, path: Path) -> None:
-    if _try_lock(descriptor):
-        return
+    for wait_s in (0.0, 0.02, 0.1):
+        time.sleep(wait_s)  # somebody may be asking who holds it, which takes a moment
+        if _try_lock(descriptor):
+            return
     pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
     who = f"process {pid}" if pid.isdigit() else "another process"
     raise UsageError(f"{path} is in use by {who}; wait for it to end, or stop it.")

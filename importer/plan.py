@@ -151,7 +151,7 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
     Raises:
         OSError: the file cannot be read.
     """
-    session = Session(settings.trace_grouping, round(settings.session_window_minutes * 60_000))
+    session = new_session(settings)
     records: list[AnyRecord] = []
     left = file.size
     with file.path.open("rb") as lines:
@@ -163,6 +163,11 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
             records += session.feed(whole, torn=not whole.endswith(b"\n"))
     records += session.finish(now_ms, file.mtime_ns // 1_000_000)
     return session, records
+
+
+def new_session(settings: Settings) -> Session:
+    """A session to read a file into, with the traces that the settings ask for."""
+    return Session(settings.trace_grouping, round(settings.session_window_minutes * 60_000))
 
 
 def facts_of(file: SessionFile, settings: Settings) -> SessionFacts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 _LIMIT = 60
 
 
@@ -15,3 +18,8 @@ def quoted(value: object) -> str:
     # A pasted file can be megabytes: only its head is looked at.
     text = repr(value[: _LIMIT + 1] if isinstance(value, str) else value)
     return printable(text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…")
+
+
+def encodable(path: Path) -> str:
+    """Return a path as text that UTF-8 can hold; bytes of its name that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")

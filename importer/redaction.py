@@ -20,14 +20,21 @@ _SECRET_KEY = re.compile(
     r"api[-_]?key|token|secret|password|authorization|cookie|session|bearer|x-api-key|credential",
     re.IGNORECASE,
 )
-_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,[A-Za-z0-9+/=_\s-]+")
+# Wrapped base64 has lines of one length, 64 or more; the last may be shorter. Longer texts follow in prose.
+_LINE_END = r"(?:\\r|\r)?(?:\\n|\n)[ \t]*"
+_BASE64_LINES = (
+    rf"[A-Za-z0-9+/]*(?:{_LINE_END}[A-Za-z0-9+/]{{40,}})*"
+    rf"(?:{_LINE_END}[A-Za-z0-9+/]{{1,39}}(?==|$|[\r\n\"'\\)<]))?={{0,2}}"
+)
+_DATA_URL = re.compile(
+    r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(?:[A-Za-z0-9+/_-]|%[0-9A-Fa-f]{2})*" + _BASE64_LINES
+)
 # the first bytes of png, jpeg, gif, webp or wav, pdf, mp3, ogg and zip files, as base64 shows them
 _MEDIA_STARTS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "JVBERi0", "SUQz", "T2dnUw", "UEsDB")
-_MEDIA = re.compile(
-    r"(?:"
-    + "|".join(map(re.escape, _MEDIA_STARTS))
-    + r")(?:[A-Za-z0-9+/]|(?:\\?\r)?(?:\\n|\n)(?=[A-Za-z0-9+/])){100,}={0,2}"
-)
+_MEDIA = re.compile("(?:" + "|".join(map(re.escape, _MEDIA_STARTS)) + ")" + _BASE64_LINES)
+_SHORTEST_MEDIA = 100
+_JUMBLE = tuple(re.compile(kind) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+_MEDIA_TYPES = ("image", "audio", "video", "base64")
 _MEDIA_KEYS = ("mimeType", "mime_type", "mediaType", "media_type")
 
 
@@ -68,7 +75,7 @@ def redacted(value: Any, depth: int = 0) -> Any:
         return DEPTH_LIMIT
     if isinstance(value, list):
         return [redacted(item, depth + 1) for item in value]
-    is_media = any(key in value for key in _MEDIA_KEYS)
+    is_media = value.get("type") in _MEDIA_TYPES or any(key in value for key in _MEDIA_KEYS)
     result = {}
     for key, item in value.items():
         if _SECRET_KEY.search(key):
@@ -84,6 +91,13 @@ def without_media(text: str) -> str:
     """A text whose base64 media is replaced by a placeholder."""
     if ";base64," in text:
         text = _DATA_URL.sub(MEDIA, text)
-    if len(text) > 100 and any(start in text for start in _MEDIA_STARTS):
-        text = _MEDIA.sub(MEDIA, text)
+    if len(text) >= _SHORTEST_MEDIA and any(start in text for start in _MEDIA_STARTS):
+        text = _MEDIA.sub(_placeholder, text)
     return text
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    """Media's placeholder; what is short, or a path and not a jumble of letters and digits, stays."""
+    found = match[0]
+    is_media = len(found) >= _SHORTEST_MEDIA and all(kind.search(found) for kind in _JUMBLE)
+    return MEDIA if is_media else found

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from importer.plan import EventRow, Plan, Selection
+from importer.quoting import encodable
 from importer.settings import Settings
 from importer.totals import SUMS
 from parsers.times import to_rfc3339
@@ -114,7 +115,7 @@ def _about(
         "project": planned.facts.project,
         "started": to_rfc3339(started) if started else None,
         "models": list(dict.fromkeys(calls["model"])),
-        "path": str(planned.file.path),
+        "path": encodable(planned.file.path),
     }
 
 

@@ -10,6 +10,8 @@ EVENT_LIMIT = 900 * 1024
 """Bytes of one event's JSON: PostHog refuses a whole request for one AI event over 983,040 bytes."""
 
 _LARGE = ("$ai_input", "$ai_output_choices", "$ai_input_state", "$ai_output_state", "$ai_tools")
+_CONTENT = (*_LARGE, "$ai_user_prompt", "$ai_error")
+_LONGEST_FACT = 1024
 
 
 def marker(left_out: int) -> bytes:
@@ -22,21 +24,24 @@ def marker(left_out: int) -> bytes:
 
 
 def cut_strings(event: bytes, limit: int) -> bytes:
-    """An event's JSON with its long strings cut, so that it is at most ``limit`` bytes.
+    """An event's JSON with the long strings of its content cut, so that it is at most ``limit`` bytes.
 
-    Where that does not suffice (a great many short strings), its large properties become null.
+    Where that does not suffice (a great many short strings), its large properties become null. What PostHog
+    tells events apart by stays whole, and so do ids and names of an ordinary length.
     """
     value = msgspec.json.decode(event)
+    properties = value["properties"]
+    content = {name: properties[name] for name in _CONTENT if name in properties}
     longest = limit // 2
     while longest >= 64:
-        encoded = msgspec.json.encode(_cut(value, longest))
+        properties.update({name: _cut(item, longest) for name, item in content.items()})
+        encoded = msgspec.json.encode(value)
         if len(encoded) <= limit:
             return encoded
         longest //= 2
-    for name in _LARGE:
-        if name in value["properties"]:
-            value["properties"][name] = None
-    return msgspec.json.encode(_cut(value, 64 * 16))
+    properties.update({name: None for name in _LARGE if name in properties})
+    value["properties"] = _cut(properties, _LONGEST_FACT)
+    return msgspec.json.encode(value)
 
 
 def _cut(value: Any, longest: int) -> Any:

@@ -1,0 +1,124 @@
+"""What `pi-posthog watch` does, without its options."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from importer.commands import Request, Screen, backfill, default_ledger
+from importer.discovery import default_session_dir
+from importer.live import Log
+from importer.live import Screen as LiveScreen
+from importer.retry import RetryPolicy
+from importer.sender import ENDLESS, Sender
+from importer.settings import Settings
+from importer.watcher import Watcher, WatchOptions
+
+CLOSE_S = 5.0
+DAY_MS = 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """What watch is asked for.
+
+    Attributes:
+        paths: session files and folders; none means pi's own folder.
+        state: the ledger's file; None means the default.
+        history: deliver all history first.
+        new_only: leave out what was written before the start.
+        settle_s: how long it must be quiet after a final stop before a run's trace is sent, in seconds.
+        once: one pass, then the end.
+        poll: do not use the platform's observer.
+        level: 0 errors only, 1 a line a batch, 2 more.
+    """
+
+    paths: Sequence[Path] = ()
+    state: Path | None = None
+    history: bool = False
+    new_only: bool = False
+    settle_s: float = 20.0
+    once: bool = False
+    poll: bool = False
+    level: int = 1
+
+
+def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
+    """Send what is new while pi runs, until a signal comes.
+
+    Returns:
+        The exit code: 0, or 1 if the history or an event of the one pass could not be delivered.
+
+    Raises:
+        UsageError: no API key, or another process has the ledger.
+        PiPosthogError: PostHog or the ledger refuses for good.
+    """
+    if not settings.enabled:
+        screen.warn("PostHog is switched off (POSTHOG_ENABLED is false): nothing is sent.")
+        return 0
+    key = settings.require_api_key()
+    ledger_path = request.state or default_ledger()
+    started_ms = round(time.time() * 1000)
+    if request.history:
+        with _on_signals(signal.default_int_handler):
+            code = backfill(Request(request.paths, state=ledger_path), settings, screen, yes=True)
+        if code:
+            return code
+    since_ms = None if request.history else started_ms if request.new_only else started_ms - DAY_MS
+    options = WatchOptions(since_ms, round(request.settle_s * 1000), request.poll)
+    live = LiveScreen(screen.err, private=settings.privacy_mode) if screen.live and not request.once else None
+    log = Log(screen.warn, request.level)
+    sender = Sender(
+        settings,
+        key,
+        ledger_path,
+        on_change=lambda: None if live else log.show(sender.state),
+        retry=RetryPolicy() if request.once else ENDLESS,
+    )
+    say, detail = (live.say, _drop) if live else (log.say, log.detail)
+    watcher = Watcher(request.paths or [default_session_dir()], settings, options, sender, say, detail)
+    # watchdog tells its troubles to a logger, which would write them over the screen; sweeps make up for them
+    logging.getLogger("watchdog").addHandler(logging.NullHandler())
+    with _on_signals(lambda number, frame: watcher.stop()):
+        sender.start()
+        try:
+            if request.once:
+                watcher.run_once()
+            else:
+                with live or nullcontext():
+                    watcher.run(lambda: _show(live, watcher, sender))
+        finally:
+            sender.close(CLOSE_S)
+    sender.check()
+    left = sender.state.waiting
+    if left:
+        events = "events are" if left > 1 else "event is"
+        screen.warn(f"{left} {events} not delivered yet; the next start sends what is left.")
+    return 1 if request.once and sender.state.refused else 0
+
+
+def _drop(line: str) -> None:
+    """Details are for logs; the live view has no room for them."""
+
+
+def _show(live: LiveScreen | None, watcher: Watcher, sender: Sender) -> None:
+    if live:
+        activities = [tail.activity for tail in watcher.tails.values()]
+        live.show(activities, watcher.today, sender.state, round(time.time() * 1000))
+
+
+@contextmanager
+def _on_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call a function instead of ending the process."""
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
