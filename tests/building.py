@@ -1,0 +1,40 @@
+"""Events of a session file, built in this process as an import builds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from importer.discovery import read_session_file
+from importer.events import Event, EventBuilder
+from importer.plan import facts_of, read_records
+from importer.session_file import SessionFile
+from importer.settings import Settings
+from importer.totals import generation_frame, generation_row, trace_totals
+from parsers.records import Generation
+
+NOW_MS = 1_830_000_000_000  # long after every session of the tests: all runs have ended
+
+
+def built(path: Path, **settings: Any) -> list[Event]:
+    """The events of a file, under settings that differ from the defaults in what is given."""
+    chosen = Settings(**settings)
+    file = read_session_file(path)
+    assert isinstance(file, SessionFile), file
+    _, records = read_records(file, chosen, NOW_MS)
+    calls = [generation_row(0, record) for record in records if isinstance(record, Generation)]
+    totals = trace_totals(generation_frame(calls))
+    builder = EventBuilder(chosen, facts_of(file, chosen))
+    return [builder.build(record, totals.get((0, record.trace_id))) for record in records]
+
+
+def events(path: Path, **settings: Any) -> list[dict[str, Any]]:
+    """The same, as PostHog would read them."""
+    return [json.loads(event.encode()) for event in built(path, **settings)]
+
+
+def properties(path: Path, kind: str, **settings: Any) -> list[dict[str, Any]]:
+    """The properties of a file's `generation`, `span` or `trace` events, by their time."""
+    found = [event for event in events(path, **settings) if event["event"] == f"$ai_{kind}"]
+    return [event["properties"] for event in sorted(found, key=lambda event: event["timestamp"])]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from importer.discovery import find_sessions
+from importer.plan import make_plan
+from importer.settings import Settings
+from importer.totals import SUMS, generation_frame, trace_totals
+from tests.building import NOW_MS, events
+from tests.command import SAMPLES
+from tests.session_writer import SessionWriter, text, tool_call, usage
+
+STATS = json.loads((SAMPLES / "stats.json").read_text())
+NAMES = {
+    "$ai_total_input_tokens": "$ai_input_tokens",
+    "$ai_total_output_tokens": "$ai_output_tokens",
+    "$ai_total_cache_read_input_tokens": "$ai_cache_read_input_tokens",
+    "$ai_total_cache_creation_input_tokens": "$ai_cache_creation_input_tokens",
+    "$ai_total_cost_usd": "$ai_total_cost_usd",
+}
+
+
+@pytest.mark.parametrize("grouping", ["message", "session"])
+@pytest.mark.parametrize("name", sorted(STATS))
+def test_a_traces_totals_are_the_sums_over_its_generations(name, grouping):
+    found = events(SAMPLES / name, trace_grouping=grouping)
+    traces = {e["uuid"]: e["properties"] for e in found if e["event"] == "$ai_trace"}
+    calls = [e["properties"] for e in found if e["event"] == "$ai_generation"]
+    assert {call["$ai_trace_id"] for call in calls} == set(traces)
+    for trace_id, trace in traces.items():
+        own = [call for call in calls if call["$ai_trace_id"] == trace_id]
+        for total, part in NAMES.items():
+            assert trace[total] == pytest.approx(sum(call[part] for call in own)), total
+
+
+def planned(path, **settings):
+    return make_plan(find_sessions([path]), Settings(**settings), now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in STATS if name.startswith("0.87.1/")))
+def test_the_frame_adds_up_to_what_pi_said(name):
+    """0.87.1 counts every entry; the older one leaves out what was compacted away."""
+    frame, said = planned(SAMPLES / name).generations, STATS[name]
+    assert frame["cost_usd"].sum() == pytest.approx(said["cost"])
+    for column, kind in zip(SUMS, ("input", "output", "cacheRead", "cacheWrite"), strict=False):
+        assert frame[column].sum() == said["tokens"][kind], column
+    chats = sum(1 for call in events(SAMPLES / name) if call["properties"].get("$ai_span_name") == "chat")
+    assert chats == said["assistantMessages"]
+
+
+def test_a_tools_own_model_work_is_in_the_totals(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.user("go")
+    story.assistant(tool_call("c", "expert", {}), stop="toolUse")
+    story.result("c", "expert", text("well"), usage=usage(input=1000, output=7, cacheRead=5, cacheWrite=3))
+    story.assistant(text("done"))
+    plan = planned(story.path)
+    (totals,) = plan.totals.values()
+    assert totals[:4] == (1200, 47, 5, 3)
+    assert totals.cost_usd == pytest.approx(plan.generations["cost_usd"].sum())
+    assert list(plan.generations["model"]) == ["mock-1", "(expert)", "mock-1"]
+
+
+def test_only_the_first_call_of_a_prompt_counts_the_prompt(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.user("go")
+    story.assistant(tool_call("c", "run", {}), stop="toolUse")
+    story.result("c", "run", text("ran"))
+    story.assistant(text("done"))
+    assert list(planned(story.path).generations["prompted"]) == [True, False]
+
+
+def test_no_generations_make_an_empty_frame_and_no_totals():
+    frame = generation_frame(())
+    assert (len(frame), trace_totals(frame)) == (0, {})
+    assert math.isclose(frame["cost_usd"].sum(), 0)
+
+
+def test_traces_of_different_files_are_kept_apart(tmp_path):
+    for name in ("a", "b"):
+        SessionWriter(tmp_path / f"{name}.jsonl", name).turn("same", "thing")
+    totals = planned(tmp_path).totals
+    assert len(totals) == 2
+    assert len({file for file, _ in totals}) == 2
+    assert all(total.input_tokens == 100 for total in totals.values())
