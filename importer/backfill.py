@@ -15,7 +15,7 @@ from isal import igzip
 
 from importer.counters import Counters
 from importer.envelope import Envelope
-from importer.errors import PiPosthogError
+from importer.errors import DeliveryError, PiPosthogError
 from importer.events import EventBuilder, identify_event
 from importer.ledger import Ledger
 from importer.plan import Plan, PlannedFile, read_records
@@ -113,8 +113,13 @@ class Backfill:
             on_failed=self._refused,
         ) as delivery:
             self.outcome.counters = delivery.counters
-            for envelope in self._envelopes():
-                delivery.add(envelope)
+            try:
+                for envelope in self._envelopes():
+                    delivery.add(envelope)
+                delivery.flush()
+            except DeliveryError as error:
+                ledger.note_error(destination, str(error), round(time.time() * 1000))
+                raise
 
     def write(self, path: Path) -> None:
         """Write the events as JSON lines, gzipped if the name ends in ``.gz``; the file appears when whole.
@@ -141,7 +146,7 @@ class Backfill:
             files[event.file].add(event.uuid)
         for index in sorted(files):
             if index < 0:
-                identify = identify_event(self._settings, min(event.end_ms for event in self._plan.events))
+                identify = identify_event(self._settings)
                 if identify:
                     yield identify
                 continue
@@ -197,8 +202,8 @@ class Backfill:
 
 @contextmanager
 def _open_output(path: Path, *, compress: bool) -> Iterator[Callable[[bytes], object]]:
-    """Open a file and give the function that writes to it."""
-    with path.open("wb") as file:
+    """Open a file that only its owner may read, for it holds prompts; gives what writes to it."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         if not compress:
             yield file.write
             return

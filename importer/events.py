@@ -24,6 +24,7 @@ from parsers.times import to_rfc3339
 
 LIBRARY = "pi-posthog"
 CONTEXTS = ("full", "turn", "new")
+IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
 _NAME_LENGTH = 80
 _STOP_REASONS = {"toolUse": "tool_calls", "aborted": "stop"}  # the extension's values
 _PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less than this part of the event
@@ -31,11 +32,19 @@ _PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less tha
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """What all events of a session share."""
+    """What all events of a session share.
+
+    Attributes:
+        session_id: the header's.
+        project: the project's name.
+        source: the file, for messages.
+        parent_id: the id of the session that this one was forked from, where the header tells it.
+    """
 
     session_id: str
     project: str
     source: str
+    parent_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -253,7 +262,10 @@ class EventBuilder:
         own: dict[str, Any],
         inputs: dict[str, ModelInputJson] | None = None,
     ) -> Event:
-        session = f"pi:{self._facts.session_id}"
+        owner = (
+            self._facts.parent_id if record.copied else None
+        )  # the event is the parent's, whoever sends it
+        session = f"pi:{owner or self._facts.session_id}"
         if record.window > 1:
             session += f":{record.window}"
         properties = {
@@ -276,14 +288,18 @@ class EventBuilder:
         )
 
 
-def identify_event(settings: Settings, ms: int) -> Event | None:
-    """The ``$identify`` that gives a person the e-mail address; None where the distinct id is none."""
+def identify_event(settings: Settings) -> Event | None:
+    """The ``$identify`` that gives a person the e-mail address; None where the distinct id is none.
+
+    Its time is the same for ever, like its uuid: it says nothing about when the person worked.
+    """
     email = settings.distinct_id
     if email is None or not _is_email(email):
         return None
     uuid = derive("identify", email)
     properties = {"$set": {"email": email}, **_shared(settings)}
-    return Event("$identify", uuid, ms, "", _envelope("$identify", uuid, email, ms, properties))
+    head = _envelope("$identify", uuid, email, IDENTIFY_MS, properties)
+    return Event("$identify", uuid, IDENTIFY_MS, "", head)
 
 
 def _is_email(text: str) -> bool:

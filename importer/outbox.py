@@ -80,7 +80,7 @@ class Outbox:
     def _offer(self, tail: Tail, record: AnyRecord) -> bool:
         """Queue one event; before the first one the `$identify`, unless it was sent in an earlier life."""
         if not self._identified:
-            first = identify_event(self._settings, record.end_ms)
+            first = identify_event(self._settings)
             if first and not self._sender.delivered([first.uuid]) and not self._sender.offer(first, 0):
                 return False
             self._identified = True

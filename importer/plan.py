@@ -5,10 +5,11 @@ Preview shows the plan; backfill delivers it. Copies that forks hold are counted
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from importer.discovery import Discovery, SessionFile, Skipped, parents_first
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 32 * 1024 * 1024
 _BATCH_FILES = 500
+_PARENT_ID = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")
 _KINDS = {Generation: "generation", Span: "span", Trace: "trace"}
 
 
@@ -172,7 +174,16 @@ def new_session(settings: Settings) -> Session:
 
 def facts_of(file: SessionFile, settings: Settings) -> SessionFacts:
     """What all events of a session share; the project is named after the session's folder."""
-    return SessionFacts(file.session_id, settings.project_name or project_of(file.cwd), str(file.path))
+    return session_facts(settings, file.session_id, file.cwd, file.parent_session, file.path)
+
+
+def session_facts(
+    settings: Settings, session_id: str, cwd: str | None, parent_session: str | None, path: Path
+) -> SessionFacts:
+    """The same from a header's fields; pi names a parent by its file, ``<time>_<session id>.jsonl``."""
+    project = settings.project_name or project_of(cwd)
+    parent = _PARENT_ID.search(parent_session or "")
+    return SessionFacts(session_id, project, str(path), parent[1] if parent else None)
 
 
 def project_of(cwd: str | None) -> str:
@@ -250,14 +261,10 @@ class _Planner:
         frames = [frame for frame in self._frames if len(frame)]
         frame = pd.concat(frames, ignore_index=True) if frames else generation_frame(())
         events = self._events
-        if events:
-            first_ms = min(event.end_ms for event in events)
-            identify = identify_event(self._settings, first_ms)
-            if identify:
-                events = [
-                    EventRow(-1, identify.uuid, "identify", "", first_ms, *[identify.size] * 3),
-                    *events,
-                ]
+        identify = identify_event(self._settings)
+        if events and identify:
+            sizes = [identify.size] * 3
+            events = [EventRow(-1, identify.uuid, "identify", "", identify.end_ms, *sizes), *events]
         return Plan(self._files, [*skipped, *self._skipped], frame, events, self._totals, self._now_ms)
 
 

@@ -107,7 +107,7 @@ def _about(
     if by != "session":
         return {by: key, "sessions": len(set(events["file"]) | set(calls["file"]))}
     planned = plan.files[key]
-    started = int(calls["end_ms"].min()) if len(calls) else planned.file.timestamp_ms
+    started = int(calls["start_ms"].min()) if len(calls) else planned.file.timestamp_ms
     return {
         "session": planned.facts.session_id,
         "name": None if settings.privacy_mode else planned.name,

@@ -66,6 +66,9 @@ def _cell(row: dict[str, Any], stack: Sequence[Column]) -> Text:
 
 def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> None:
     """Print what a backfill did."""
+    if not (figures["delivered"] or figures["failed"] or figures["left"]):
+        console.print(f"Nothing new: {figures['already_delivered']:,} events are delivered already.")
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")

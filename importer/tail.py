@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from importer.events import Event, EventBuilder, SessionFacts
-from importer.plan import new_session, project_of
+from importer.events import Event, EventBuilder
+from importer.plan import new_session, project_of, session_facts
 from importer.settings import Settings
 from importer.totals import GenerationRow, generation_frame, generation_row, trace_totals
 from parsers.records import AnyRecord, Generation, Span, Trace
-from parsers.runs import ABANDONED_MS
+from parsers.runs import ABANDONED_MS, RETRY_FACTOR
 from parsers.session import Session
 from parsers.times import to_ms
 
@@ -134,7 +134,7 @@ class Tail:
         """When `finish` may have more than it has now, if nothing is written; None for never."""
         if not self.session.open_traces() - self.settled:
             return None
-        pauses_ms = [settle_ms, ABANDONED_MS]
+        pauses_ms = [settle_ms, settle_ms * RETRY_FACTOR, ABANDONED_MS]
         if self._settings.trace_grouping == "session":
             pauses_ms = [round(self._settings.session_window_minutes * 60_000)]
         times_ms = (self.activity.last_ms + pause_ms + 1 for pause_ms in pauses_ms)
@@ -145,8 +145,9 @@ class Tail:
         if self._builder is None:
             header = self.session.header
             assert header is not None  # noqa: S101  no record comes before the header
-            project = self._settings.project_name or project_of(header.cwd)
-            self._builder = EventBuilder(self._settings, SessionFacts(header.id, project, str(self.path)))
+            parent = header.parent_session or header.branched_from
+            facts = session_facts(self._settings, header.id, header.cwd, parent, self.path)
+            self._builder = EventBuilder(self._settings, facts)
         totals = None
         if isinstance(record, Trace):
             frame = generation_frame(self._rows.get(record.trace_id, ()))

@@ -31,13 +31,15 @@ class TraceTotals(NamedTuple):
 class GenerationRow(NamedTuple):
     """One generation in the frame.
 
-    ``file`` is the file's place in the import, ``end_ms`` in ms since the epoch, ``cost_usd`` in dollars.
+    ``file`` is the file's place in the import, times are ms since the epoch, ``cost_usd`` is in dollars. A
+    call whose start pi did not record starts when it ends.
     """
 
     file: int
     id: str
     trace_id: str
     model: str
+    start_ms: int
     end_ms: int
     prompted: bool
     input_tokens: int
@@ -50,10 +52,11 @@ class GenerationRow(NamedTuple):
 def generation_row(file: int, call: Generation) -> GenerationRow:
     """The row of a generation; a call without a recorded model is named after what it was."""
     model = call.model or f"({call.name})"
-    usage = call.usage
+    start_ms = call.end_ms if call.start_ms is None else call.start_ms
     prompted = call.user_prompt is not None
+    tokens = call.usage[:4]
     return GenerationRow(
-        file, call.id, call.trace_id, model, call.end_ms, prompted, *usage[:4], usage.cost_usd
+        file, call.id, call.trace_id, model, start_ms, call.end_ms, prompted, *tokens, call.usage.cost_usd
     )
 
 

@@ -62,7 +62,7 @@ def test_a_session_is_described_for_a_person(tmp_path):
         "name": "the search",
         "first_prompt": "find it\nplease",
         "project": "shop",
-        "started": "2025-03-01T10:00:02.000Z",
+        "started": "2025-03-01T10:00:01.500Z",
         "models": ["mock-1", "mock-2"],
         "path": str(told.path),
     }

@@ -89,6 +89,11 @@ def rewritten_in_place(story):
     story.path.write_bytes(data.replace(b'"version": 3', b'"version":  3'))
 
 
+def changed_in_its_head(story):
+    data = story.path.read_bytes()
+    story.path.write_bytes(data.replace(b'"version": 3', b'"version": 2'))
+
+
 def shrunk(story):
     os.truncate(story.path, story.path.read_bytes().index(b"\n") + 1)
 
@@ -104,7 +109,9 @@ def changed_behind_its_head(story):
     story.path.write_bytes(data[:-40] + data[-40:].replace(b"stop", b"STOP"))
 
 
-@pytest.mark.parametrize("change", [rewritten_in_place, shrunk, replaced, changed_behind_its_head])
+@pytest.mark.parametrize(
+    "change", [rewritten_in_place, changed_in_its_head, shrunk, replaced, changed_behind_its_head]
+)
 def test_a_file_that_is_no_longer_what_was_read_is_read_again_from_its_start(tmp_path, change):
     story = SessionWriter(tmp_path / "s.jsonl")
     for number in range(5):

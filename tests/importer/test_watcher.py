@@ -1,187 +1,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 
 import pytest
 
 from importer import watcher as module
 from importer.discovery import Skipped
-from importer.settings import Settings
-from importer.watcher import Watcher, WatchOptions
-from tests.building import built
-from tests.command import SAMPLES
+from tests.rig import Rig, session
 from tests.session_writer import SessionWriter, text
 from tests.watching import recently
-
-FORKS = sorted((SAMPLES / "0.87.1" / "fork").glob("*.jsonl"))
-NEVER_MS = 10**12
-
-
-class Desk:
-    """Stands for the sender: takes so many events, and is told when they are delivered."""
-
-    def __init__(self, capacity=10**6):
-        self.capacity = capacity
-        self.taken = {}
-        self.done = set()
-        self.refusals = 0
-
-    @property
-    def waiting(self):
-        return self.taken.keys() - self.done
-
-    def deliver(self):
-        self.done |= self.taken.keys()
-
-    def offer(self, event, source_bytes):
-        if event.uuid not in self.waiting and len(self.waiting) >= self.capacity:
-            self.refusals += 1
-            return False
-        assert event.uuid not in self.done, "sent twice"
-        self.taken.setdefault(event.uuid, event)
-        return True
-
-    def has_room(self, source_bytes):
-        return len(self.waiting) <= self.capacity // 2
-
-    def is_pending(self, uuid):
-        return uuid in self.waiting
-
-    def delivered(self, uuids):
-        return self.done & set(uuids)
-
-    def drain(self, timeout_s):
-        self.deliver()
-        return True
-
-    def check(self):
-        pass
-
-
-class Rig:
-    """A watcher and what it did; `run` follows a script: a generator that yields once a tick."""
-
-    def __init__(self, *paths, capacity=10**6, since_ms=None, settle_ms=NEVER_MS, **settings):
-        self.desk = Desk(capacity)
-        self.said = []
-        options = WatchOptions(since_ms, settle_ms)
-        self.watcher = Watcher(paths, Settings(**settings), options, self.desk, self.said.append)
-
-    def run(self, script):
-        steps, deadline = script(), time.monotonic() + 60
-
-        def tick():
-            assert time.monotonic() < deadline, "the script did not come to its end"
-            if next(steps, self) is self:
-                self.watcher.stop()
-
-        self.watcher.run(tick)
-
-    def pass_once(self):
-        self.watcher.run_once()
-        return self
-
-    def kinds(self):
-        return [event.event.removeprefix("$ai_") for event in self.desk.taken.values()]
-
-    def sources(self):
-        return {event.source for event in self.desk.taken.values()}
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(module, "TICK_S", 0.01)
-
-
-def session(path, runs=1, **header):
-    story = SessionWriter(path, header.pop("session_id", path.stem), **header)
-    for number in range(runs):
-        story.turn(f"{path.stem} {number}", "answer")
-    return story
-
-
-def test_a_queue_that_overflows_gets_everything_in_the_end_each_file_in_order(tmp_path):
-    stories = [session(tmp_path / f"{n}.jsonl", 10, start=recently(hours=n)) for n in (3, 2, 1)]
-    rig = Rig(tmp_path, capacity=4)
-
-    def script():
-        yield
-        stories[0].turn("while it is full", "yes")
-        while len(rig.desk.taken) < 3 * 19 + 2:
-            rig.desk.deliver()
-            yield
-
-    rig.run(script)
-    assert rig.desk.refusals
-    for story in stories:
-        expected = [event.uuid for event in built(story.path)][:-1]  # the last run has not settled
-        assert [uuid for uuid in rig.desk.taken if uuid in expected] == expected
-
-
-def test_while_the_queue_is_full_nothing_is_read_again(tmp_path, monkeypatch):
-    session(tmp_path / "s.jsonl", 10)
-    rig = Rig(tmp_path, capacity=4)
-
-    def script():
-        yield
-        refused = rig.desk.refusals
-        for _ in range(20):
-            yield
-        assert rig.desk.refusals == refused
-
-    rig.run(script)
-    assert len(rig.desk.taken) == 4
-
-
-def test_after_an_overflow_a_forks_copies_are_still_its_parents(tmp_path):
-    for path in FORKS:
-        shutil.copy(path, tmp_path)
-    rig = Rig(tmp_path, capacity=2, settle_ms=0)
-    expected = {}
-    for path in FORKS:
-        for event in built(tmp_path / path.name):
-            expected.setdefault(event.uuid, event.encode())
-
-    def script():
-        while len(rig.desk.taken) < len(expected):
-            rig.desk.deliver()
-            yield
-
-    rig.run(script)
-    assert {uuid: event.encode() for uuid, event in rig.desk.taken.items()} == expected
-
-
-def test_a_refused_file_that_is_renamed_keeps_its_place(tmp_path):
-    story = session(tmp_path / "s.jsonl", 10)
-    rig = Rig(tmp_path, capacity=4)
-
-    def script():
-        yield
-        assert rig.desk.refusals
-        story.path.rename(tmp_path / "t.jsonl")
-        while len(rig.desk.taken) < 19:
-            yield
-            rig.desk.deliver()
-
-    rig.run(script)
-    assert not rig.said
-
-
-def test_a_refused_file_that_is_deleted_is_named_and_holds_nobody_up(tmp_path):
-    stories = [session(tmp_path / f"{n}.jsonl", 4, start=recently(hours=n)) for n in (2, 1)]
-    rig = Rig(tmp_path, capacity=4)
-
-    def script():
-        yield
-        stories[0].path.unlink()
-        while not {event.uuid for event in built(stories[1].path)[:-1]} <= rig.desk.taken.keys():
-            rig.desk.deliver()
-            yield
-
-    rig.run(script)
-    assert rig.said == [f"{stories[0].path}: deleted before all of it was delivered"]
 
 
 def test_a_session_that_was_dropped_from_memory_sends_what_is_new_and_nothing_again(tmp_path, monkeypatch):
@@ -230,6 +63,23 @@ def test_sessions_that_nobody_writes_to_are_dropped_when_memory_is_short(tmp_pat
     assert len(rig.desk.taken) == 9 * 19
 
 
+def test_a_renamed_session_goes_on_where_it_was(tmp_path):
+    story = session(tmp_path / "s.jsonl")
+    rig = Rig(tmp_path)
+
+    def script():
+        while not rig.desk.taken:
+            yield
+        (tail,) = rig.watcher.tails.values()
+        story.path = story.path.rename(tmp_path / "t.jsonl")
+        story.turn("more", "words")
+        while len(rig.desk.taken) < 3:
+            yield
+        assert rig.watcher.tails == {story.path: tail}, "it was not read again"
+
+    rig.run(script)
+
+
 def test_a_run_that_settled_is_sent_once(tmp_path):
     story = session(tmp_path / "s.jsonl", 1)
     rig = Rig(tmp_path, settle_ms=0)
@@ -237,6 +87,8 @@ def test_a_run_that_settled_is_sent_once(tmp_path):
     def script():
         while rig.kinds() != ["generation", "trace"]:
             yield
+        (tail,) = rig.watcher.tails.values()
+        assert tail.settled == tail.session.open_traces()
         for _ in range(5):
             yield
         story.turn("next", "one")
@@ -244,29 +96,6 @@ def test_a_run_that_settled_is_sent_once(tmp_path):
             yield
 
     rig.run(script)
-
-
-def test_what_ended_before_the_start_is_left_out(tmp_path):
-    old = session(tmp_path / "old.jsonl", start=recently(days=3))
-    both = session(tmp_path / "both.jsonl", start=recently(days=2))
-    both.wait(days=2, minutes=-30)
-    both.turn("now", "n")
-    os.utime(old.path, (time.time() - 3 * 24 * 3600,) * 2)
-    since_ms = round((time.time() - 24 * 3600) * 1000)
-    rig = Rig(tmp_path, since_ms=since_ms, settle_ms=0).pass_once()
-    assert rig.kinds() == ["generation", "trace"]
-    assert all(event.end_ms >= since_ms for event in rig.desk.taken.values())
-    assert old.path not in rig.watcher.tails, "not even read"
-
-
-def test_a_person_is_identified_once_before_the_first_event(tmp_path):
-    session(tmp_path / "s.jsonl", 2)
-    rig = Rig(tmp_path, distinct_id="me@example.com").pass_once()
-    assert rig.kinds()[:2] == ["$identify", "generation"]
-    again = Rig(tmp_path, distinct_id="me@example.com")
-    again.desk.done = set(rig.desk.taken)
-    SessionWriter(tmp_path / "t.jsonl", "t").turn("other", "o")
-    assert again.pass_once().kinds() == ["generation"]
 
 
 def test_what_is_no_session_is_passed_over_without_a_word(tmp_path):
