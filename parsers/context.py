@@ -114,7 +114,7 @@ class Context:
 
     def append(self, message: ContextMessage) -> Context:
         """The context with one more message at its end."""
-        if not _is_sent(message.source):
+        if not is_sent(message.source):
             return self
         return replace(self, end=Link(self.end, message))
 
@@ -187,7 +187,7 @@ def since_fork(end: Link | None, other: Link | None) -> Span:
     return Span(start, end)
 
 
-def _is_sent(source: Source) -> bool:
+def is_sent(source: Source) -> bool:
     """Whether pi hands the message to a model: it leaves out failed answers and empty messages."""
     match source:
         case e.AssistantMessage():

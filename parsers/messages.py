@@ -83,6 +83,8 @@ def chat_message(source: Source) -> ChatMessage:
             return {"role": "user", "content": [_text(before + text + after)]}
         case MissingResult(tool_call_id):
             return {"role": "tool", "tool_call_id": tool_call_id, "content": "No result provided"}
+        case e.CustomMessage() | e.CustomMessageEntry():
+            return {"role": "user", "content": _user_content(blocks_of(source.content))}
         case _:
             return {"role": "user", "content": _user_content(source.content)}
 

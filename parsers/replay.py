@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from parsers import entries as e
 from parsers import generations as g
-from parsers.context import EMPTY, FAILED, Context, ContextMessage, since_fork
+from parsers.context import EMPTY, FAILED, Context, ContextMessage, is_sent, since_fork
 from parsers.context import Span as ContextSpan
 from parsers.generations import When
 from parsers.identity import derive, digest
@@ -97,8 +97,8 @@ class Replay:
             case e.ToolResultMessage():
                 return self._tool_result(at, message, order, entry.id, when)
             case e.BashExecutionMessage():
-                context = at.context.append(ContextMessage(message, order, entry.id))
-                return replace(at, context=context), [self._attached(at, g.user_bash_span(message, when))]
+                after = _append(at, ContextMessage(message, order, entry.id))
+                return after, [self._attached(at, g.user_bash_span(message, when))]
             case e.CustomMessage():
                 return _append(at, ContextMessage(message, order, entry.id)), []
             case e.SystemMessage():
@@ -174,7 +174,7 @@ class Replay:
         return replace(at, context=context, answered=answered, active_ms=when.ms), records
 
     def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
-        first_kept = order if entry.first_kept_entry_id == entry.id else self._first_kept(entry, order)
+        first_kept = self._first_kept(entry, order)
         records: list[AnyRecord]
         if entry.usage is None:
             records = [self._attached(at, g.compaction_span(entry, when))]
@@ -199,8 +199,7 @@ class Replay:
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
             at, records = self._call(at, call)
         if entry.summary:
-            summary = ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
-            at = replace(at, context=at.context.append(summary))
+            at = _append(at, ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id))
         return replace(at, active_ms=when.ms), records
 
     def _call(self, at: Position, call: Generation) -> Step:
@@ -218,16 +217,12 @@ class Replay:
         return span
 
     def _without_results(self, at: Position) -> Step:
-        """Answer the open tool calls of this branch as pi does, when something else follows them."""
+        """Give up the open tool calls of this branch: an answer or a prompt follows them."""
         turn = at.turn
         if turn is None:
             return at, []
-        context = at.context
-        for call_id in turn.calls:
-            if call_id not in at.answered and not turn.failed:
-                context = context.append(ContextMessage(MissingResult(call_id), turn.order))
         records: list[AnyRecord] = list(turn.abandon())
-        return replace(at, context=context, turn=None, answered=frozenset()), records
+        return replace(_with_made_up_results(at), turn=None, answered=frozenset()), records
 
     def _abandoned(self) -> list[AnyRecord]:
         """The spans of all calls still open: the agent went on elsewhere, so no result will come."""
@@ -248,7 +243,23 @@ def _is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
 
 
 def _append(at: Position, message: ContextMessage) -> Position:
+    """The position with one more message in its context, which ends a batch of tool results."""
+    if not is_sent(message.source):
+        return at
+    at = _with_made_up_results(at)
     return replace(at, context=at.context.append(message))
+
+
+def _with_made_up_results(at: Position) -> Position:
+    """Answer the open tool calls of this branch as pi does where something else follows them."""
+    turn = at.turn
+    if turn is None or turn.failed:
+        return at
+    context = at.context
+    for call_id in turn.calls:
+        if call_id not in at.answered:
+            context = context.append(ContextMessage(MissingResult(call_id), turn.order))
+    return replace(at, context=context, answered=at.answered | turn.calls.keys())
 
 
 def _given(context: Context) -> ModelInput:

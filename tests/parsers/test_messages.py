@@ -94,7 +94,7 @@ def test_a_users_command_is_told_as_the_user(ran: dict[str, object], expected: s
 def test_extensions_speak_as_the_user() -> None:
     talk = Transcript()
     talk.entry("custom_message", customType="note", content="psst")
-    assert last_seen(talk) == {"role": "user", "content": "psst"}
+    assert last_seen(talk) == {"role": "user", "content": [text("psst")]}
     talk = Transcript(version=2)
     talk.message("hookMessage", customType="note", content=[text("psst")])
     assert last_seen(talk) == {"role": "user", "content": [text("psst")]}
