@@ -70,6 +70,8 @@ class Sandbox:
                 model("mock-1", COST),
                 model("mock-2", OTHER_COST),
                 model("mock-warm", WARM_COST, promptCache={"short": 11}),
+                model("mock-blind", COST, input=["text"]),
+                model("mock-updated", COST, compat={"supportsMidConvoSystemMessages": True}),
             ],
         }
         return {"providers": {"mock": provider}}

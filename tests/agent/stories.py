@@ -160,7 +160,7 @@ def queue(stage: Stage) -> None:
     """A steering message and a follow-up, typed while the agent works."""
     with stage.run() as pi:
         stage.model.then(
-            Step("working", tools=(bash("sleep 0.4"),)),
+            Step("working", tools=(bash("sleep 1"),)),
             Step("in capitals then", prompt=200),
             Step("and the follow-up", prompt=300),
         )
@@ -191,7 +191,7 @@ def leftover(stage: Stage) -> None:
     """An abort while messages are queued and the user's own command waits: they come later."""
     with stage.run() as pi:
         stage.model.then(
-            Step("working", tools=(bash("sleep 0.5"),)), Step("first", prompt=200), Step("second", prompt=250)
+            Step("working", tools=(bash("sleep 1.2"),)), Step("first", prompt=200), Step("second", prompt=250)
         )
         since = pi.start_prompt("start")
         pi.wait_event("tool_execution_start", since)

@@ -1,18 +1,14 @@
 """What the real agent writes, checked on a short scripted story with each version."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.agent import stories
 from tests.agent.mock_model import SCRIPT_ENDED, Step
 from tests.agent.stage import Stage, written_at
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+from tests.e2e.conftest import Told
+from tests.e2e.received import entries as lines
 
 
 def messages(path: Path, role: str) -> list[dict[str, Any]]:
@@ -24,8 +20,8 @@ def the_only_file(stage: Stage) -> Path:
     return path
 
 
-def test_a_tool_loop_is_written_as_a_session(stage: Stage) -> None:
-    stories.tools(stage)
+def test_a_tool_loop_is_written_as_a_session(told: Told) -> None:
+    stage = told("tools")
     path = the_only_file(stage)
     header, *entries = lines(path)
     assert header["type"] == "session"
@@ -38,8 +34,8 @@ def test_a_tool_loop_is_written_as_a_session(stage: Stage) -> None:
     assert [r["isError"] for r in messages(path, "toolResult")] == [False, True, False, False]
 
 
-def test_the_usage_in_the_file_adds_up_to_what_pi_says(stage: Stage) -> None:
-    stories.tools(stage)
+def test_the_usage_in_the_file_adds_up_to_what_pi_says(told: Told) -> None:
+    stage = told("tools")
     usages = [m["usage"] for m in messages(the_only_file(stage), "assistant")]
     (said,) = stage.stats.values()
     assert said["cost"] > 0
@@ -48,8 +44,8 @@ def test_the_usage_in_the_file_adds_up_to_what_pi_says(stage: Stage) -> None:
         assert said["tokens"][name] == sum(u[name] for u in usages) > 0
 
 
-def test_the_model_is_sent_what_the_file_holds(stage: Stage) -> None:
-    stories.tools(stage)
+def test_the_model_is_sent_what_the_file_holds(told: Told) -> None:
+    stage = told("tools")
     path = the_only_file(stage)
     requests = stage.model.requests
     assert len(requests) == len(messages(path, "assistant"))
@@ -59,8 +55,8 @@ def test_the_model_is_sent_what_the_file_holds(stage: Stage) -> None:
     assert sent == ["system", *(names.get(role, role) for role in held[:-1] if role != "system")]
 
 
-def test_a_fork_repeats_its_parents_entries(stage: Stage) -> None:
-    stories.fork(stage)
+def test_a_fork_repeats_its_parents_entries(told: Told) -> None:
+    stage = told("fork")
     parent, child, clone = stage.sandbox.session_files()
     before = lines(parent)[1:]
     for copy in (child, clone):
@@ -73,8 +69,8 @@ def test_a_fork_repeats_its_parents_entries(stage: Stage) -> None:
         assert len(entries) > len(shared)
 
 
-def test_an_abandoned_branch_stays_in_the_file(stage: Stage) -> None:
-    stories.branch(stage)
+def test_an_abandoned_branch_stays_in_the_file(told: Told) -> None:
+    stage = told("branch")
     path = the_only_file(stage)
     parents = [e["parentId"] for e in lines(path)[1:]]
     assert len(set(parents)) < len(parents)
@@ -82,14 +78,14 @@ def test_an_abandoned_branch_stays_in_the_file(stage: Stage) -> None:
     assert ("usage" in summary) == (stage.agent.version != "0.73.1")
 
 
-def test_an_aborted_answer_is_kept_with_its_text(stage: Stage) -> None:
-    stories.abort(stage)
+def test_an_aborted_answer_is_kept_with_its_text(told: Told) -> None:
+    stage = told("abort")
     aborted = [m for m in messages(the_only_file(stage), "assistant") if m["stopReason"] == "aborted"]
     assert aborted[0]["content"] == [{"type": "text", "text": "this answer never"}]
 
 
-def test_a_queued_message_is_older_than_what_it_hangs_off(stage: Stage) -> None:
-    stories.queue(stage)
+def test_a_queued_message_is_older_than_what_it_hangs_off(told: Told) -> None:
+    stage = told("queue")
     entries = {e.get("id"): e for e in lines(the_only_file(stage))[1:]}
     queued = {}
     for entry in entries.values():
