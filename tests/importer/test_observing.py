@@ -125,6 +125,32 @@ def test_a_folder_may_come_late_go_and_come_back(tmp_path):
             seen.expect(later)
 
 
+def test_a_folder_that_is_replaced_in_an_instant_is_observed_again(tmp_path):
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    with Seen(folder) as seen:
+        for number in range(3):
+            shutil.rmtree(folder)
+            folder.mkdir()  # often with the same inode
+            time.sleep(0.05)  # the observer hears of it a moment later
+            seen.look()
+            seen.look()
+            seen.expect(write(folder / f"{number}.jsonl"))
+            seen.paths.clear()
+            write(folder / f"{number}.jsonl")
+            seen.expect(folder / f"{number}.jsonl")
+
+
+def test_a_link_that_comes_late_or_is_set_anew_is_followed(tmp_path):
+    link = tmp_path / "link"
+    with Seen(link) as seen:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            link.unlink(missing_ok=True)
+            link.symlink_to(tmp_path / name)
+            seen.expect(write(tmp_path / name / "s.jsonl"))
+
+
 def test_a_missing_folder_does_not_keep_the_others_waiting(tmp_path):
     with Seen(tmp_path / "missing", tmp_path / "there") as seen:
         path = write(tmp_path / "there" / "s.jsonl")
@@ -194,6 +220,7 @@ def test_the_kind_of_a_mount_is_that_of_the_deepest_one(tmp_path, place, answer)
     mounts.write_text(
         f"/dev/vda / ext4 rw 0 0\nserver:/ {home} nfs4 rw 0 0\n\nserver:/b {home}/a\\040b cifs rw 0 0\n"
         f"/dev/vdb {home}/local xfs rw 0 0\nme@host: {home}/sshfs fuse.sshfs rw 0 0\n"
+        "/dev/vdc / ext4 rw 0 0\n"
     )
     assert is_network_mount(tmp_path / "home" / place, mounts) is answer
     assert not is_network_mount(tmp_path / "elsewhere", mounts)
