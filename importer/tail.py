@@ -120,6 +120,13 @@ class Tail:
         self._describe()
         return records
 
+    def has_grown(self) -> bool:
+        """Whether the file holds more than was read of it."""
+        try:
+            return self.path.stat().st_size != self.offset
+        except OSError:
+            return False
+
     def finish(self, now_ms: int, settle_ms: int) -> list[AnyRecord]:
         """The records of what has ended by now although no further line says so; see Session.finish."""
         if self._look_ms is None or now_ms < self._look_ms:

@@ -144,6 +144,7 @@ class Watcher:
         for path in dict.fromkeys(paths):
             if path in self.tails:
                 self._read(path)
+                self._trim()
             elif self._observation.covers(path):
                 found = read_session_file(path)
                 if isinstance(found, SessionFile):
@@ -157,6 +158,7 @@ class Watcher:
                 return
             self._sender.check()
             self._read(file.path)
+            self._trim()
             self._on_tick()
 
     def settle(self, now_ms: int) -> None:
@@ -180,6 +182,9 @@ class Watcher:
     def _settle(self, path: Path, now_ms: int) -> None:
         tail = self.tails[path]
         records = tail.finish(now_ms, self._options.settle_ms)
+        if records and tail.has_grown():  # the run may go on in lines that no event told of
+            self._read(path)
+            records = tail.finish(now_ms, self._options.settle_ms)
         if records and self._send(tail, records):
             tail.settled.update(record.id for record in records)
 
@@ -226,9 +231,7 @@ class Watcher:
             self.today.note(record)
         for warning in tail.warnings():
             self._say_once(warning)
-        sent = self._send(tail, records, again=again)
-        self._trim()
-        return sent
+        return self._send(tail, records, again=again)
 
     def _send(self, tail: Tail, records: Sequence[AnyRecord], *, again: bool = False) -> bool:
         still_open: set[str] = set()
@@ -241,7 +244,9 @@ class Watcher:
         """Once the queue has room, read again from the start what it refused."""
         while not self._stopped and (path := self._outbox.next_refused()):
             self.tails.pop(path, None)
-            if not self._read(path, again=True):
+            sent = self._read(path, again=True)
+            self._trim()
+            if not sent:
                 return
             del self._outbox.refused[path]
             if not path.exists():

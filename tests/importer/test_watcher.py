@@ -179,3 +179,12 @@ def test_a_run_with_an_error_counts_today(tmp_path):
     story.assistant(text("x"), stop="error")
     rig = Rig(tmp_path).pass_once()
     assert (rig.watcher.today.calls, rig.watcher.today.tokens) in {(1, 120), (0, 0)}  # midnight may come
+
+
+def test_a_run_is_not_settled_over_lines_that_no_event_told_of(tmp_path):
+    story = session(tmp_path / "s.jsonl", start=recently(seconds=10))
+    rig = Rig(tmp_path, settle_ms=20_000).pass_once()
+    story.turn("late", "answer")
+    rig.watcher.settle(round(time.time() * 1000) + 60_000)
+    assert rig.watcher.tails[story.path].offset == story.path.stat().st_size
+    assert rig.kinds() == ["generation", "trace", "generation", "trace"]
