@@ -59,34 +59,14 @@ def compaction_generation(
     entry: e.Compaction, when: When, given: ModelInput, provider: str | None, model: str | None
 ) -> Generation:
     """A compaction whose usage pi recorded. pi summarizes with the session's own model."""
-    usage = usage_of(entry.usage)
-    return _generation(
-        "compaction",
-        derive("compaction", when.ms, *_tokens(usage), entry.tokens_before, digest(entry.summary)),
-        when,
-        usage,
-        provider=provider,
-        model=model,
-        input=given,
-        output=entry.summary,
-    )
+    return _summary("compaction", entry, (entry.tokens_before,), when, given, provider, model)
 
 
 def branch_summary_generation(
     entry: e.BranchSummary, when: When, given: ModelInput, provider: str | None, model: str | None
 ) -> Generation:
     """A branch summary whose usage pi recorded."""
-    usage = usage_of(entry.usage)
-    return _generation(
-        "branch_summary",
-        derive("branch_summary", when.ms, *_tokens(usage), digest(entry.summary)),
-        when,
-        usage,
-        provider=provider,
-        model=model,
-        input=given,
-        output=entry.summary,
-    )
+    return _summary("branch_summary", entry, (), when, given, provider, model)
 
 
 def usage_generation(entry: e.UsageEntry, when: When) -> Generation:
@@ -136,6 +116,21 @@ def compaction_span(entry: e.Compaction, when: When) -> Span:
     return _span(
         "compaction", span_id, when, {"tokensBefore": entry.tokens_before}, {"summary": entry.summary}
     )
+
+
+def _summary(
+    name: str,
+    entry: e.Compaction | e.BranchSummary,
+    recorded: tuple[float, ...],
+    when: When,
+    given: ModelInput,
+    provider: str | None,
+    model: str | None,
+) -> Generation:
+    usage = usage_of(entry.usage)
+    generation_id = derive(name, when.ms, *_tokens(usage), *recorded, digest(entry.summary))
+    fields = {"provider": provider, "model": model, "input": given, "output": entry.summary}
+    return _generation(name, generation_id, when, usage, **fields)
 
 
 def _generation(name: str, generation_id: str, when: When, usage: Usage, **fields: Any) -> Generation:
