@@ -24,7 +24,7 @@ from parsers.records import AnyRecord, Trace
 
 SWEEP_S = 30.0
 KEEP_S = 600.0
-KEEP_BYTES = 8 * 1024 * 1024
+KEEP_BYTES = 4 * 1024 * 1024
 BUSY_MS = 60_000
 TICK_S = 1.0
 
@@ -179,14 +179,18 @@ class Watcher:
             if now_s - tail.used_s >= KEEP_S:
                 self._drop(path, now_ms)
 
-    def _settle(self, path: Path, now_ms: int) -> None:
+    def _settle(self, path: Path, now_ms: int, *, again: bool = False) -> bool:
+        """Send the traces of a session's runs that have ended; False if the queue refused one."""
         tail = self.tails[path]
         records = tail.finish(now_ms, self._options.settle_ms)
         if records and tail.has_grown():  # the run may go on in lines that no event told of
-            self._read(path)
+            if not self._read(path, again=again):
+                return False
             records = tail.finish(now_ms, self._options.settle_ms)
-        if records and self._send(tail, records):
-            tail.settled.update(record.id for record in records)
+        if records and not self._send(tail, records, again=again):
+            return False
+        tail.settled.update(record.id for record in records)
+        return True
 
     def _sweep(self) -> list[Path]:
         """The files that changed since the sweep before; on the first one, those written recently enough."""
@@ -245,6 +249,10 @@ class Watcher:
         while not self._stopped and (path := self._outbox.next_refused()):
             self.tails.pop(path, None)
             sent = self._read(path, again=True)
+            # Its traces, too: once it is dropped from memory, they would be refused for the sake of others.
+            sent = sent and (
+                path not in self.tails or self._settle(path, round(time.time() * 1000), again=True)
+            )
             self._trim()
             if not sent:
                 return
