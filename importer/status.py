@@ -95,7 +95,8 @@ def _show(figures: dict[str, Any], screen: Screen) -> None:
         screen.out.print("Nothing was delivered yet.")
     for row in figures["destinations"]:
         if row["last_error"]:
-            error = f"{row['host']}: {row['last_error']} ({_local(row['last_error_at'])})"
+            where = "" if row["host"] in row["last_error"] else f"{row['host']}: "
+            error = f"{where}{row['last_error']} ({_local(row['last_error_at'])})"
             screen.out.print(Text("last error  ").append(printable(error), "yellow"))
     running = f"yes (process {figures['pid']})" if figures["running"] else "no"
     screen.out.print(Text(f"running     {running}"))

@@ -125,15 +125,11 @@ class Watcher:
                 self._changes.wait(TICK_S)
 
     def run_once(self) -> None:
-        """Read everything that is there, and wait until it is delivered or we are stopped.
-
-        Raises:
-            PiPosthogError: the delivery ended for good.
-        """
+        """Read all that is there, and wait until it is delivered or we are stopped; raises as `run`."""
         self.read(self._sweep())
         while not self._stopped:
             self._resume()
-            self.settle(round(time.time() * 1000))
+            self.settle(_now_ms())
             if not self._outbox.refused and self._sender.drain(TICK_S):
                 return
             self._sender.check()
@@ -171,26 +167,24 @@ class Watcher:
         self.read(due)
 
     def _tick(self, now_s: float) -> None:
-        now_ms = round(time.time() * 1000)
         self.today.turn()
-        self.settle(now_ms)
+        self.settle(_now_ms())
         self._resume()
         for path, tail in list(self.tails.items()):
             if now_s - tail.used_s >= KEEP_S:
-                self._drop(path, now_ms)
+                self._drop(path)
 
     def _settle(self, path: Path, now_ms: int, *, again: bool = False) -> bool:
-        """Send the traces of a session's runs that have ended; False if the queue refused one."""
+        """Send the traces of a session's runs that have ended; False if the queue refused something."""
         tail = self.tails[path]
         records = tail.finish(now_ms, self._options.settle_ms)
+        sent = True
         if records and tail.has_grown():  # the run may go on in lines that no event told of
-            if not self._read(path, again=again):
-                return False
+            sent = self._read(path, again=again)
             records = tail.finish(now_ms, self._options.settle_ms)
-        if records and not self._send(tail, records, again=again):
-            return False
-        tail.settled.update(record.id for record in records)
-        return True
+        if records and sent and (sent := self._send(tail, records, again=again)):
+            tail.settled.update(record.id for record in records)
+        return sent
 
     def _sweep(self) -> list[Path]:
         """The files that changed since the sweep before; on the first one, those written recently enough."""
@@ -248,11 +242,8 @@ class Watcher:
         """Once the queue has room, read again from the start what it refused."""
         while not self._stopped and (path := self._outbox.next_refused()):
             self.tails.pop(path, None)
-            sent = self._read(path, again=True)
-            # Its traces, too: once it is dropped from memory, they would be refused for the sake of others.
-            sent = sent and (
-                path not in self.tails or self._settle(path, round(time.time() * 1000), again=True)
-            )
+            # Its traces, too: they would be refused for the sake of the others.
+            sent = self._read(path, again=True) and self._settle(path, _now_ms(), again=True)
             self._trim()
             if not sent:
                 return
@@ -264,7 +255,7 @@ class Watcher:
         """Follow a file under its new name."""
         for source, target in moves:
             if not self._observation.covers(target):
-                continue
+                continue  # what was read of it is still sent
             self._outbox.rename(source, target)
             _move(self._known, source, target)
             _move(self._due_ms, source, target)
@@ -276,18 +267,16 @@ class Watcher:
     def _trim(self) -> None:
         """Keep the sessions in memory below a bound, but for those being written: the oldest goes first."""
         size = sum(tail.offset for tail in self.tails.values())
-        if size <= KEEP_BYTES:
-            return
-        now_ms = round(time.time() * 1000)
         for path, tail in sorted(self.tails.items(), key=lambda item: item[1].used_s):
             if size <= KEEP_BYTES:
                 return
-            if now_ms - tail.activity.last_ms >= BUSY_MS:
+            if _now_ms() - tail.activity.last_ms >= BUSY_MS:
                 size -= tail.offset
-                self._drop(path, now_ms)
+                self._drop(path)
 
-    def _drop(self, path: Path, now_ms: int) -> None:
+    def _drop(self, path: Path) -> None:
         """Drop a session from memory; one whose trace is not sent is looked at again when it may be."""
+        now_ms = _now_ms()
         self._settle(path, now_ms)
         tail = self.tails.pop(path)
         due_ms = tail.due_ms(now_ms, self._options.settle_ms)
@@ -298,6 +287,10 @@ class Watcher:
         if line not in self._said:
             self._said.add(line)
             self._say(line)
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)
 
 
 def _move(places: dict[Path, T], source: Path, target: Path) -> None:

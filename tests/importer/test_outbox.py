@@ -72,6 +72,24 @@ def test_after_an_overflow_a_forks_copies_are_still_its_parents(tmp_path):
     assert {uuid: event.encode() for uuid, event in rig.desk.taken.items()} == expected
 
 
+def test_after_an_overflow_the_traces_of_sessions_that_leave_memory_are_sent_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "KEEP_BYTES", 0)
+    for number in range(1, 9):
+        story = session(tmp_path / f"{number}.jsonl", 2, start=recently(hours=number))
+        os.utime(story.path, (story.now.timestamp(),) * 2)
+    rig = Rig(tmp_path, capacity=6, settle_ms=0)
+
+    def script():
+        for _ in range(8):  # ticks: all files are read once
+            yield
+        assert rig.desk.refusals
+        while len(rig.desk.taken) < 8 * 4:
+            rig.desk.deliver()
+            yield
+
+    rig.run(script)
+
+
 def test_a_refused_file_that_is_renamed_keeps_its_place(tmp_path):
     story = session(tmp_path / "s.jsonl", 10)
     rig = Rig(tmp_path, capacity=4)

@@ -61,11 +61,13 @@ def test_each_destination_has_what_is_delivered_and_what_waits(pi, story, tmp_pa
 
 def test_the_table_says_the_same_and_never_the_key(pi, story, tmp_path):
     deliver(pi.ledger, built(story.path)[:3], error="127.0.0.1 answered 503")
+    deliver(pi.ledger, [], host="https://eu.i.posthog.com", error="https://eu.i.posthog.com answered 502")
     shown = pi("status", tmp_path / "sessions", TZ="UTC", COLUMNS="120")
     assert shown.code == 0
     row = next(line for line in shown.out.splitlines() if "us.i.posthog.com (" in line)
     assert row.split()[-4:] == ["3", "1", "2026-11-23", "15:00:00"]
     assert "last error  https://us.i.posthog.com: 127.0.0.1 answered 503 (2026-11-23 15:00:01)" in shown.out
+    assert "last error  https://eu.i.posthog.com answered 502 (2026-11-23 15:00:01)" in shown.out
     assert "running     no" in shown.out
     assert str(pi.ledger) in shown.out
     assert KEY not in shown.out + pi("status", tmp_path / "sessions", "--json").out
