@@ -47,15 +47,19 @@ class ContextMessage:
 class Link:
     """A message and all that stand before it."""
 
-    __slots__ = ("depth", "message", "previous", "run_start")
+    __slots__ = ("_run_start", "depth", "message", "previous")
 
     def __init__(self, previous: Link | None, message: ContextMessage) -> None:
         self.previous = previous
         self.message = message
         self.depth: int = previous.depth + 1 if previous else 1
-        self.run_start: Link | None = (
-            self if message.opens_run else (previous.run_start if previous else None)
-        )
+        # no link refers to itself: a session's memory goes back without waiting for the garbage collector
+        self._run_start = previous.run_start if previous and not message.opens_run else None
+
+    @property
+    def run_start(self) -> Link | None:
+        """The link of the prompt that opened the run, if it still stands before."""
+        return self if self.message.opens_run else self._run_start
 
 
 @dataclass(frozen=True, slots=True)
