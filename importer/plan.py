@@ -13,9 +13,16 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from importer.discovery import Discovery, SessionFile, Skipped, parents_first
-from importer.events import EventBuilder, SessionFacts, identify_event
+from importer.events import CONTEXTS, EventBuilder, SessionFacts, identify_event
 from importer.settings import Settings
-from importer.totals import GenerationRow, TraceTotals, generation_frame, generation_row, trace_totals
+from importer.totals import (
+    GenerationRow,
+    TraceTotals,
+    generation_frame,
+    generation_row,
+    model_of,
+    trace_totals,
+)
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.session import Issue, Session
 
@@ -241,7 +248,7 @@ class _Planner:
         models: dict[str, str] = {}
         for record in records:
             if isinstance(record, Generation):
-                models[record.id] = record.model or f"({record.name})"
+                models[record.id] = model_of(record)
             if record.id in self._seen or (isinstance(record, Trace) and record.id in self._open):
                 continue
             self._seen.add(record.id)
@@ -249,7 +256,7 @@ class _Planner:
                 continue
             event = builder.build(record, self._totals.get((index, record.trace_id)))
             model = models.get(record.id) or models.get(getattr(record, "parent_id", ""), "")
-            sizes = (event.size_with(context) for context in ("full", "turn", "new"))
+            sizes = (event.size_with(context) for context in CONTEXTS)
             self._events.append(
                 EventRow(index, record.id, _KINDS[type(record)], model, record.end_ms, *sizes)
             )

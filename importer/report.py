@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from importer.events import CONTEXTS
 from importer.plan import EventRow, Plan, Selection
 from importer.quoting import encodable
 from importer.settings import Settings
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 Grouping = Literal["session", "day", "project", "model"]
 GROUPINGS: tuple[str, ...] = get_args(Grouping)
-CONTEXTS = ("full", "turn", "new")
 _COUNTS = {"generations": "generation", "spans": "span", "traces": "trace"}
 
 

@@ -49,14 +49,26 @@ class GenerationRow(NamedTuple):
     cost_usd: float
 
 
+def model_of(call: Generation) -> str:
+    """The model of a call; where pi recorded none, what the call was, in brackets."""
+    return call.model or f"({call.name})"
+
+
 def generation_row(file: int, call: Generation) -> GenerationRow:
-    """The row of a generation; a call without a recorded model is named after what it was."""
-    model = call.model or f"({call.name})"
+    """The row of a generation."""
     start_ms = call.end_ms if call.start_ms is None else call.start_ms
     prompted = call.user_prompt is not None
     tokens = call.usage[:4]
     return GenerationRow(
-        file, call.id, call.trace_id, model, start_ms, call.end_ms, prompted, *tokens, call.usage.cost_usd
+        file,
+        call.id,
+        call.trace_id,
+        model_of(call),
+        start_ms,
+        call.end_ms,
+        prompted,
+        *tokens,
+        call.usage.cost_usd,
     )
 
 
