@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from importer.redaction import Redactor, without_media
+from importer.redaction import Redactor
 from parsers.context import ContextMessage, Link
 from parsers.context import Span as ContextSpan
 from parsers.entries import Content
@@ -44,7 +44,7 @@ class ChatEncoder:
         """The system message as JSON; empty where pi recorded no system prompt."""
         encoded = self._prompts.get(prompt)
         if encoded is None:
-            text = without_media(prompt.text)
+            text = self._redactor.clean(prompt.text)
             encoded = msgspec.json.encode({"role": "system", "content": text}) if text else b""
             self._prompts[prompt] = encoded
         return encoded
@@ -60,7 +60,7 @@ class ChatEncoder:
                 {"type": "function", "function": {key: tool[key] for key in fields if key in tool}}
                 for tool in prompt.tools.values()
             ]
-            encoded = self._tools[prompt] = msgspec.json.encode(tools)
+            encoded = self._tools[prompt] = msgspec.json.encode(self._redactor.strings(tools))
         return msgspec.Raw(encoded)
 
     def output(self, content: Content) -> list[ChatMessage]:
@@ -85,7 +85,7 @@ class ChatEncoder:
 
     def _redact(self, message: ChatMessage) -> ChatMessage:
         content = message["content"]
-        cut = self._redactor.text if message["role"] == "tool" else without_media
+        cut = self._redactor.text if message["role"] == "tool" else self._redactor.clean
         if isinstance(content, str):
             message["content"] = cut(content)
         elif content is not None:

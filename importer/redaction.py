@@ -1,4 +1,4 @@
-"""What may leave the machine: values of secret-looking keys, media and over-long texts are cut out.
+"""What may leave the machine: values of secret-looking keys, secrets, media and over-long texts are cut out.
 
 Source: the official pi extension's redaction (0.1.1), which dashboards are used to, and the media
 placeholder of PostHog's own SDKs.
@@ -7,15 +7,21 @@ placeholder of PostHog's own SDKs.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from importer.masking import without_secrets
+from importer.secret_formats import REDACTED
 from parsers.messages import MEDIA
 
-REDACTED = "[REDACTED]"
 DEPTH_LIMIT = "[DepthLimit]"
 _MAX_DEPTH = 8
+_MAX_SCHEMA_DEPTH = 64
+_LONGEST_REMEMBERED = 4096
+_LONGEST_SENT = 1024 * 1024  # characters: more than twice what trimming ever leaves of one text
 _SECRET_KEY = re.compile(
     r"api[-_]?key|token|secret|password|authorization|cookie|session|bearer|x-api-key|credential",
     re.IGNORECASE,
@@ -38,53 +44,99 @@ _MEDIA_TYPES = ("image", "audio", "video", "base64")
 _MEDIA_KEYS = ("mimeType", "mime_type", "mediaType", "media_type")
 
 
+Clean = Callable[[str], str]
+
+
 class Redactor:
     """Cuts out of values and texts what must not leave.
 
     Args:
         max_length: how many characters of a serialized value are kept.
+        secrets: whether secrets inside strings are masked, not only values of secret-looking keys.
     """
 
-    def __init__(self, max_length: int) -> None:
+    def __init__(self, max_length: int, *, secrets: bool = True) -> None:
         self._max_length = max_length
+        self._secrets = secrets
 
     def state(self, value: Any) -> str | None:
         """A value as text: JSON without secrets and media, cut to the length; None stays None."""
         if value is None:
             return None
-        value = redacted(value)
-        return self.cut(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+        if isinstance(value, str):
+            return self.text(value)
+        return self.cut(msgspec.json.encode(redacted(value, self.clean)).decode())
 
     def text(self, text: str) -> str:
-        """A text without media, cut to the length."""
-        return self.cut(without_media(text))
+        """A text without media and secrets, cut to the length."""
+        return self.cut(*self._masked(text))
 
-    def cut(self, text: str) -> str:
-        """The first ``max_length`` characters of a text, and how many were left out."""
+    def clean(self, text: str) -> str:
+        """A text without media and secrets, as far as it can ever be sent."""
+        masked, beyond = self._masked(text)
+        return f"{masked}...[truncated {beyond} chars]" if beyond else masked
+
+    def cut(self, text: str, beyond: int = 0) -> str:
+        """The first ``max_length`` characters of a text, and how many were left out, here and before."""
         left_out = len(text) - self._max_length
-        return text if left_out <= 0 else f"{text[: self._max_length]}...[truncated {left_out} chars]"
+        if left_out <= 0 and not beyond:
+            return text
+        return f"{text[: self._max_length]}...[truncated {max(left_out, 0) + beyond} chars]"
+
+    def _masked(self, text: str) -> tuple[str, int]:
+        """A text's masked beginning, and how many characters it goes on beyond what an event can hold."""
+        text = without_media(text)
+        if not self._secrets:
+            return text, 0
+        if len(text) <= _LONGEST_REMEMBERED:
+            return _remembered(text), 0
+        return without_secrets(text[:_LONGEST_SENT]), max(0, len(text) - _LONGEST_SENT)
+
+    def strings(self, value: Any, depth: int = 0) -> Any:
+        """A JSON value with its strings cleaned: of a schema, what is under ``token`` describes a token."""
+        if isinstance(value, str):
+            return self.clean(value)
+        if depth > _MAX_SCHEMA_DEPTH:
+            return DEPTH_LIMIT
+        if isinstance(value, list):
+            return [self.strings(item, depth + 1) for item in value]
+        if isinstance(value, dict):
+            return {key: self.strings(item, depth + 1) for key, item in value.items()}
+        return value
 
 
-def redacted(value: Any, depth: int = 0) -> Any:
-    """A JSON value without the values of secret-looking keys, without media, at most 8 levels deep."""
+def redacted(value: Any, clean: Clean | None = None, depth: int = 0) -> Any:
+    """A JSON value without the values of secret-looking keys, its strings cleaned, at most 8 levels deep."""
+    clean = clean or without_media
     if isinstance(value, str):
-        return without_media(value)
+        return clean(value)
     if not isinstance(value, (dict, list)):
         return value
     if depth > _MAX_DEPTH:
         return DEPTH_LIMIT
     if isinstance(value, list):
-        return [redacted(item, depth + 1) for item in value]
+        return [redacted(item, clean, depth + 1) for item in value]
     is_media = value.get("type") in _MEDIA_TYPES or any(key in value for key in _MEDIA_KEYS)
     result = {}
     for key, item in value.items():
-        if _SECRET_KEY.search(key):
-            result[key] = REDACTED
+        if _is_secret_key(key):
+            result[clean(key)] = REDACTED
         elif is_media and key == "data" and isinstance(item, str):
             result[key] = MEDIA
         else:
-            result[key] = redacted(item, depth + 1)
+            result[clean(key)] = redacted(item, clean, depth + 1)
     return result
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_key(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
+@lru_cache(maxsize=2048)
+def _remembered(text: str) -> str:
+    """Most words leave twice within few events, as a call's answer and in the next one's input."""
+    return without_secrets(text)
 
 
 def without_media(text: str) -> str:

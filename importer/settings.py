@@ -35,6 +35,7 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     host: str = DEFAULT_HOST
     privacy_mode: bool = False
+    redact_secrets: bool = True
     enabled: bool = True
     trace_grouping: Literal["message", "session"] = "message"
     session_window_minutes: float = 60.0
@@ -82,6 +83,7 @@ _SETTINGS: dict[str, _Setting] = {
     "api_key": _Setting("POSTHOG_API_KEY", "apiKey", settings_values.api_key),
     "host": _Setting("POSTHOG_HOST", "host", settings_values.host),
     "privacy_mode": _Setting("POSTHOG_PRIVACY_MODE", "privacyMode", settings_values.boolean),
+    "redact_secrets": _Setting("POSTHOG_REDACT_SECRETS", "redactSecrets", settings_values.boolean),
     "enabled": _Setting("POSTHOG_ENABLED", "enabled", settings_values.boolean),
     "trace_grouping": _Setting(
         "POSTHOG_TRACE_GROUPING", "traceGrouping", settings_values.choice("message", "session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ EVENT_LIMIT = 900 * 1024
 _LARGE = ("$ai_input", "$ai_output_choices", "$ai_input_state", "$ai_output_state", "$ai_tools")
 _CONTENT = (*_LARGE, "$ai_user_prompt", "$ai_error")
 _LONGEST_FACT = 1024
+_CUT = re.compile(r"\.\.\.\[truncated (\d{1,12}) chars\]\Z")  # what was cut before counts, too
+_LONGEST_MARK = 40
 
 
 def marker(left_out: int) -> bytes:
@@ -46,7 +49,9 @@ def cut_strings(event: bytes, limit: int) -> bytes:
 
 def _cut(value: Any, longest: int) -> Any:
     if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}...[truncated {len(value) - longest} chars]"
+        before = _CUT.search(value, len(value) - _LONGEST_MARK)
+        length = before.start() + int(before[1]) if before else len(value)
+        return f"{value[:longest]}...[truncated {length - longest} chars]"
     if isinstance(value, dict):
         return {key: _cut(item, longest) for key, item in value.items()}
     if isinstance(value, list):

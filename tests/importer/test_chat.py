@@ -169,3 +169,28 @@ def test_an_image_in_a_prompt_or_result_is_a_placeholder(tmp_path):
     assert last["$ai_input"][0]["content"] == [text("what is it?"), placeholder]
     assert last["$ai_input"][2]["content"] == [text("seen"), placeholder]
     assert b"QUJDREVGRw" not in b"".join(event.encode() for event in built(story.path))
+
+
+def test_secrets_are_masked_in_every_message_the_prompt_and_the_tools(tmp_path):
+    secret = "ghp" + "_" + "a1" * 18
+    story = SessionWriter(tmp_path / "s.jsonl")
+    tool = {"name": "run", "description": f"Runs {secret}.", "parameters": {"token": {"default": secret}}}
+    story.message("system", content="", sections={"preamble": f"Use {secret}."}, toolsAdded=[tool])
+    story.user(f"my key is {secret}")
+    story.assistant(
+        text(f"yours is {secret}"), tool_call("c", "run", {"x": f"echo {secret}"}), stop="toolUse"
+    )
+    story.result("c", "run", text(secret))
+    story.assistant(text("done"))
+    for chosen in (True, False):
+        shown = "[REDACTED]" if chosen else secret
+        *_, call = properties(story.path, "generation", redact_secrets=chosen)
+        system, user, answer, result = call["$ai_input"]
+        assert system["content"] == f"Use {shown}."
+        assert words(user) == f"my key is {shown}"
+        assert answer["content"] == f"yours is {shown}"
+        assert answer["tool_calls"][0]["function"]["arguments"] == f'{{"x":"echo {shown}"}}'
+        assert result["content"] == shown
+        function = call["$ai_tools"][0]["function"]
+        assert function["description"] == f"Runs {shown}."
+        assert function["parameters"] == {"token": {"default": shown}}

@@ -174,3 +174,38 @@ def test_redaction_reaches_tool_calls_and_results_wherever_they_stand(tmp_path):
     assert assistant["tool_calls"][0]["function"]["arguments"] == arguments
     assert tool["content"] == "w" * 300 + f"...[truncated {100 + len(MEDIA)} chars]"
     assert user["content"] == answered["$ai_user_prompt"] == MEDIA
+
+
+def test_secrets_in_strings_are_masked_at_any_depth_unless_that_is_turned_off():
+    secret = "ghp" + "_" + "a1" * 18
+    value = {"command": f"echo {secret}", "more": [{"deep": [f"API_KEY={secret}"]}], secret: True}
+    masked = {"command": f"echo {REDACTED}", "more": [{"deep": [f"API_KEY={REDACTED}"]}], REDACTED: True}
+    assert json.loads(Redactor(1000).state(value)) == masked
+    assert json.loads(Redactor(1000, secrets=False).state(value)) == value
+    assert Redactor(1000).text(secret) == REDACTED
+    assert Redactor(1000, secrets=False).text(secret) == secret
+
+
+def test_media_and_secrets_of_one_text_both_go():
+    assert Redactor(1000).text(f"{PNG} password=hunter2 {JPEG}") == f"{MEDIA} password={REDACTED} {MEDIA}"
+
+
+def test_what_a_schema_says_of_a_token_stays():
+    schema = {"properties": {"api_key": {"type": "string", "default": "ghp" + "_" + "a1" * 18}}}
+    masked = {"properties": {"api_key": {"type": "string", "default": REDACTED}}}
+    assert Redactor(10).strings(schema) == masked
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    assert DEPTH_LIMIT in json.dumps(Redactor(10).strings(deep))
+
+
+def test_of_a_text_that_no_event_can_hold_only_the_beginning_is_looked_at_and_kept():
+    secret = "ghp" + "_" + "a1" * 18
+    text = f"{secret} " + "p" * 5_000_000 + f" {secret}"
+    cleaned = Redactor(100).clean(text)
+    assert len(cleaned) < 1_100_000
+    assert secret not in cleaned
+    assert cleaned.endswith(f"p...[truncated {len(text) - 1024 * 1024} chars]")
+    assert Redactor(100).text(text).startswith(REDACTED + " ppp")
+    assert Redactor(100, secrets=False).clean(text) == text

@@ -44,6 +44,7 @@ def test_nothing_set_gives_the_documented_defaults(nowhere):
     assert settings.api_key is None
     assert settings.host == "https://us.i.posthog.com"
     assert settings.privacy_mode is False
+    assert settings.redact_secrets is True
     assert settings.enabled is True
     assert settings.trace_grouping == "message"
     assert settings.session_window_minutes == 60
@@ -62,6 +63,7 @@ def test_every_variable_is_read(nowhere):
             "POSTHOG_API_KEY": "phc_env",
             "POSTHOG_HOST": "http://127.0.0.1:8000/",
             "POSTHOG_PRIVACY_MODE": "TRUE",
+            "POSTHOG_REDACT_SECRETS": "no",
             "POSTHOG_ENABLED": "off",
             "POSTHOG_TRACE_GROUPING": "session",
             "POSTHOG_SESSION_WINDOW_MINUTES": "0.5",
@@ -79,6 +81,7 @@ def test_every_variable_is_read(nowhere):
         api_key="phc_env",
         host="http://127.0.0.1:8000",
         privacy_mode=True,
+        redact_secrets=False,
         enabled=False,
         trace_grouping="session",
         session_window_minutes=0.5,
@@ -100,6 +103,7 @@ def test_every_key_of_the_config_file_is_read(config):
             "apiKey": "phc_file",
             "host": "https://eu.i.posthog.com",
             "privacyMode": True,
+            "redactSecrets": False,
             "enabled": "no",
             "traceGrouping": "session",
             "sessionWindowMinutes": 15,
@@ -117,7 +121,7 @@ def test_every_key_of_the_config_file_is_read(config):
 
     assert settings.api_key == "phc_file"
     assert settings.host == "https://eu.i.posthog.com"
-    assert (settings.privacy_mode, settings.enabled) == (True, False)
+    assert (settings.privacy_mode, settings.redact_secrets, settings.enabled) == (True, False, False)
     assert (settings.trace_grouping, settings.session_window_minutes) == ("session", 15)
     assert (settings.project_name, settings.agent_name) == ("shop", "builder")
     assert settings.tags == {"team": "core"}
