@@ -158,7 +158,7 @@ class Backfill:
 
     def _events_of(self, index: int, planned: PlannedFile, uuids: set[str]) -> Iterator[Envelope]:
         try:
-            _, records = read_records(planned.file, self._settings, self._plan.now_ms)
+            session, records = read_records(planned.file, self._settings, self._plan.now_ms)
         except OSError as error:
             self.outcome.notes.append(
                 f"{planned.file.path}: {error.strerror}; its events are left for the next time"
@@ -168,7 +168,12 @@ class Backfill:
         for record in records:
             if record.id in uuids:
                 uuids.discard(record.id)
-                yield builder.build(record, self._plan.totals.get((index, record.trace_id)))
+                totals = self._plan.totals.get((index, record.trace_id))
+                file = planned.file
+                starter = self._plan.delegations.started_by(
+                    file.path, file.parent_session, file.agent, session, record
+                )
+                yield builder.build(record, totals, starter)
         if uuids:
             count = f"{len(uuids)} events are" if len(uuids) > 1 else "1 event is"
             self.outcome.notes.append(

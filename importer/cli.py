@@ -26,7 +26,17 @@ _SETTINGS = "Settings (they win over environment and posthog.json)"
 
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH", help="Session files or folders. Default: pi's own session folder."),
+    typer.Argument(
+        metavar="PATH", help="Session files or folders. Default: the agent's own session folders."
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="AGENT|PATH",
+        help="Whose sessions: pi, openclaw or omp. Or the path of some, of any of them.",
+    ),
 ]
 Since = Annotated[str | None, typer.Option(help="Only what ended then or later: 2026-11-01, 7d, yesterday.")]
 Until = Annotated[str | None, typer.Option(help="Only what ended up to then; a date is the whole day.")]
@@ -78,6 +88,7 @@ def _options(
 @app.command()
 def preview(
     paths: Paths = None,
+    origin: From = None,
     since: Since = None,
     until: Until = None,
     project: Project = None,
@@ -96,13 +107,14 @@ def preview(
     from importer.settings import load_settings
 
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
-    request = Request(paths or (), since, until, project, by, as_json, state)
+    request = Request(paths or (), origin, since, until, project, by, as_json, state)
     raise typer.Exit(run(request, settings, Screen(as_json=as_json)))
 
 
 @app.command()
 def backfill(
     paths: Paths = None,
+    origin: From = None,
     since: Since = None,
     until: Until = None,
     project: Project = None,
@@ -130,7 +142,7 @@ def backfill(
     from importer.settings import load_settings
 
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
-    request = Request(paths or (), since, until, project, by, as_json, state)
+    request = Request(paths or (), origin, since, until, project, by, as_json, state)
     screen = Screen(as_json=as_json)
     code = (
         run_preview(request, settings, screen)
@@ -143,6 +155,7 @@ def backfill(
 @app.command()
 def watch(
     paths: Paths = None,
+    origin: From = None,
     history: Annotated[bool, typer.Option("--backfill", help="Deliver all history first.")] = False,
     new_only: Annotated[bool, typer.Option("--new-only", help="Start at the end of each file.")] = False,
     settle: Annotated[
@@ -170,13 +183,14 @@ def watch(
         raise UsageError("--backfill and --new-only exclude each other: leave one of them out")
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
     level = 0 if quiet else 2 if verbose else 1
-    request = WatchRequest(paths or (), state, history, new_only, settle, once, poll, level)
+    request = WatchRequest(paths or (), origin, state, history, new_only, settle, once, poll, level)
     raise typer.Exit(run(request, settings, Screen()))
 
 
 @app.command()
 def status(
     paths: Paths = None,
+    origin: From = None,
     as_json: Json = False,
     state: State = None,
     host: Host = None,
@@ -187,7 +201,7 @@ def status(
     from importer.status import status as run
 
     settings = load_settings({"host": host})
-    raise typer.Exit(run(paths or (), state, settings, Screen(as_json=as_json)))
+    raise typer.Exit(run(paths or (), origin, state, settings, Screen(as_json=as_json)))
 
 
 def main() -> None:

@@ -35,7 +35,8 @@ class Request:
     """What both commands are asked for.
 
     Attributes:
-        paths: session files and folders; none means pi's own folder.
+        paths: session files and folders; none means the agent's own folders.
+        origin: what ``--from`` says: an agent, or one more path; None means pi.
         since, until, project: the selection, as the user wrote it.
         by: what a row of the table is.
         as_json: one JSON object on stdout instead of tables.
@@ -43,6 +44,7 @@ class Request:
     """
 
     paths: Sequence[Path] = ()
+    origin: str | None = None
     since: str | None = None
     until: str | None = None
     project: str | None = None
@@ -157,7 +159,7 @@ def _plan(request: Request, settings: Settings, display: Display) -> tuple[Plan,
     if request.by not in GROUPINGS:
         raise UsageError(f"--by: {quoted(request.by)} is not allowed: use {', '.join(GROUPINGS)}")
     selection = request.selection()
-    found = find_sessions(request.paths)
+    found = find_sessions(request.paths, request.origin)
     now_ms = round(time.time() * 1000)
     return make_plan(found, settings, selection, now_ms=now_ms, on_progress=display.reading), selection
 

@@ -1,4 +1,4 @@
-"""Which files are sessions: pi's own folder, or the files and folders that the user named."""
+"""Which files are sessions: in an agent's own folders, or among the files and folders that the user named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from importer.forks import parents_first
 from importer.locations import agent_dir, default_session_dir
 from importer.quoting import printable
 from importer.session_file import SessionFile, Skipped, read_session_file
+from importer.sources import Source, existing_roots, source_of, unread
+from parsers.agents import Agent
 
 __all__ = [
     "Discovery",
@@ -25,8 +27,6 @@ __all__ = [
     "read_session_file",
 ]
 
-_SUFFIX = ".jsonl"
-
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
@@ -36,36 +36,31 @@ class Discovery:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def find_sessions(paths: Sequence[Path] = (), *, environ: Mapping[str, str] = os.environ) -> Discovery:
-    """Return the sessions among ``paths``, or in pi's own session folder if there are none.
+def find_sessions(
+    paths: Sequence[Path] = (), origin: str | None = None, *, environ: Mapping[str, str] = os.environ
+) -> Discovery:
+    """Return the sessions among ``paths``, or in an agent's own session folders if there are none.
 
-    A file is taken whatever its name; a folder is searched recursively for ``*.jsonl``, in the order of the
-    names. Links to folders are not followed, links to files only if they stay inside the folder; a link that
-    is itself one of ``paths`` is followed. A file that is reached twice, by whatever name, counts once.
+    A file is taken whatever its name; a folder is searched recursively for the files that its agent names
+    like sessions (``*.jsonl``), in the order of the names. ``origin`` is what ``--from`` says. Links to
+    folders are not followed, links to files only if they stay inside the folder; a link that is itself one of
+    ``paths`` is followed. A file that is reached twice, by whatever name, counts once.
 
     Raises:
-        UsageError: a path, or pi's session folder, does not exist.
+        UsageError: a path, or the agent's session folder, does not exist, or as :func:`source_of`.
     """
-    if not paths:
-        paths = [_existing_default(environ)]
+    source = source_of(origin, paths, environ=environ)
     found = Discovery()
     seen: set[tuple[int, int] | str] = set()
-    for path in paths:
-        for item in _candidates(path):
-            _add(item, found, seen)
+    for path in existing_roots(source):
+        for item, agent in _candidates(path, source):
+            _add(item, agent, found, seen)
+    if left_out := unread(source):
+        found.skipped.append(Skipped(*left_out, serious=False))
     return found
 
 
-def _existing_default(environ: Mapping[str, str]) -> Path:
-    folder = default_session_dir(environ)
-    if not folder.exists():
-        raise UsageError(
-            f"pi's session folder {printable(folder)} does not exist: pass a session file or a folder as PATH"
-        )
-    return folder
-
-
-def _add(item: Path | Skipped, found: Discovery, seen: set[tuple[int, int] | str]) -> None:
+def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[int, int] | str]) -> None:
     """Add a file to what was found, unless it is there already."""
     if isinstance(item, Skipped):
         found.skipped.append(item)
@@ -83,39 +78,43 @@ def _add(item: Path | Skipped, found: Discovery, seen: set[tuple[int, int] | str
     if identity in seen:
         return
     seen.add(identity)
-    result = read_session_file(item)
+    result = read_session_file(item, agent)
     if isinstance(result, SessionFile):
         found.sessions.append(result)
     else:
         found.skipped.append(result)
 
 
-def _candidates(path: Path) -> Iterator[Path | Skipped]:
-    """Yield the files that one of the user's paths stands for."""
+Found = tuple[Path | Skipped, Agent]
+
+
+def _candidates(path: Path, source: Source) -> Iterator[Found]:
+    """Yield the files that one of the user's paths stands for, and the agent that wrote each."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{printable(path)} does not exist: pass a session file or a folder") from None
     except OSError as error:
-        yield Skipped.unreadable(path, error)
+        yield Skipped.unreadable(path, error), source.agent_in(path.parent)
         return
     if stat.S_ISDIR(mode):
-        yield from _walk(path)
+        yield from _walk(path, source)
     else:
-        yield path
+        yield path, source.agent_in(path.parent)
 
 
-def _walk(root: Path) -> Iterator[Path | Skipped]:
+def _walk(root: Path, source: Source) -> Iterator[Found]:
     """Yield the files below a folder that are named like sessions; links last, so that a real name wins."""
     folders = [root]
     links: list[Path] = []
     while folders:
         folder = folders.pop()
+        agent = source.agent_in(folder)
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            yield Skipped.unreadable(folder, error)
+            yield Skipped.unreadable(folder, error), agent
             continue
         subfolders = []
         for entry in entries:
@@ -125,21 +124,22 @@ def _walk(root: Path) -> Iterator[Path | Skipped]:
                     links.append(path)
                 elif entry.is_dir(follow_symlinks=False):
                     subfolders.append(path)
-                elif entry.name.endswith(_SUFFIX):
-                    yield path
+                elif agent.takes(entry.name):
+                    yield path, agent
             except OSError as error:
-                yield Skipped.unreadable(path, error)
+                yield Skipped.unreadable(path, error), agent
         folders.extend(reversed(subfolders))
     real_root = os.path.realpath(root)
     for link in links:
-        yield from _link(link, real_root)
+        agent = source.agent_in(link.parent)
+        yield from ((item, agent) for item in _link(link, real_root, agent))
 
 
-def _link(link: Path, real_root: str) -> Iterator[Path | Skipped]:
+def _link(link: Path, real_root: str, agent: Agent) -> Iterator[Path | Skipped]:
     """Yield a link found inside a folder if it is a session's name and stays inside."""
     if os.path.isdir(link):
         yield Skipped(link, "a symbolic link to a folder, not followed", serious=False)
-    elif link.name.endswith(_SUFFIX):
+    elif agent.takes(link.name):
         if os.path.realpath(link).startswith(os.path.join(real_root, "")):
             yield link
         else:

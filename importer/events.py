@@ -6,139 +6,26 @@ passed through (``$ai_cost_passthrough``), so that PostHog shows what pi recorde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from importer import __version__
 from importer.chat import ChatEncoder
-from importer.redaction import Redactor, without_media
+from importer.event import CONTEXTS, Event, ModelInputJson
+from importer.facts import SessionFacts
+from importer.redaction import Redactor
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from importer.trimming import EVENT_LIMIT, cut_strings, marker
-from parsers.context import Span as ContextSpan
+from parsers.http_status import http_status
 from parsers.identity import derive
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.times import to_rfc3339
 
 LIBRARY = "pi-posthog"
-CONTEXTS = ("full", "turn", "new")
 IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
 _NAME_LENGTH = 80
 _STOP_REASONS = {"toolUse": "tool_calls", "aborted": "stop"}  # the extension's values
-_PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less than this part of the event
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
-    """What all events of a session share.
-
-    Attributes:
-        session_id: the header's.
-        project: the project's name.
-        source: the file, for messages.
-        parent_id: the id of the session that this one was forked from, where the header tells it.
-    """
-
-    session_id: str
-    project: str
-    source: str
-    parent_id: str | None = None
-
-
-@dataclass(slots=True)
-class ModelInputJson:
-    """``$ai_input`` in parts: the system message and the messages, encoded but not yet joined."""
-
-    chat: ChatEncoder
-    prompt: bytes
-    span: ContextSpan
-
-    @property
-    def size(self) -> int:
-        """Bytes of the joined array."""
-        messages = self.chat.size(self.span)
-        return 2 + messages + (len(self.prompt) if self.prompt else -1 if messages else 0)
-
-    def join(self, limit: int) -> bytes:
-        """The array as JSON; if it is over ``limit`` bytes, without its oldest messages.
-
-        The newest message stays, however large it is.
-        """
-        if self.size <= limit:
-            messages = [self.chat.message(message) for message in self.span.messages()]
-            return b"[" + b",".join([self.prompt, *messages] if self.prompt else messages) + b"]"
-        prompt = self.prompt if len(self.prompt) * _PROMPT_SHARE < limit else b""
-        left = limit - len(prompt) - len(marker(10**9)) - 4
-        kept: list[bytes] = []
-        left_out = 0 if prompt or not self.prompt else 1
-        for link in self.span.newest_first():
-            encoded = self.chat.message(link.message)
-            left -= len(encoded) + 1
-            if left < 0 and kept:
-                left_out += link.depth - (self.span.start.depth if self.span.start else 0)
-                break
-            kept.append(encoded)
-        parts = [prompt] if prompt else []
-        if left_out:
-            parts.append(marker(left_out))
-        return b"[" + b",".join(parts + kept[::-1]) + b"]"
-
-
-class Event:
-    """One PostHog event, ready to be sent (see :class:`importer.envelope.Envelope`)."""
-
-    __slots__ = ("_head", "_inputs", "_size", "context", "end_ms", "event", "source", "uuid")
-
-    def __init__(
-        self,
-        event: str,
-        uuid: str,
-        end_ms: int,
-        source: str,
-        head: bytes,
-        inputs: dict[str, ModelInputJson] | None = None,
-        context: str = "full",
-    ) -> None:
-        self.event = event
-        self.uuid = uuid
-        self.end_ms = end_ms
-        self.source = source
-        self.context = context
-        self._head = head
-        self._inputs = inputs
-        self._size: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the JSON that :meth:`encode` gives."""
-        if self._size is None:
-            self._size = self.size_with(self.context)
-        return self._size
-
-    def size_with(self, context: str) -> int:
-        """Bytes of the JSON with another input context (``full``, ``turn`` or ``new``)."""
-        size = len(self._head)
-        if self._inputs is not None:
-            size += len(',"$ai_input":') + self._inputs[context].size
-        return size if size <= EVENT_LIMIT else len(self._encode(context, EVENT_LIMIT))
-
-    def encode(self) -> bytes:
-        """The event's JSON, at most 900 KiB."""
-        return self._encode(self.context, EVENT_LIMIT)
-
-    def trimmed(self, limit: int) -> bytes:
-        """The event's JSON with content cut so that it has at most ``limit`` bytes."""
-        return self._encode(self.context, limit)
-
-    def _encode(self, context: str, limit: int) -> bytes:
-        encoded = self._head
-        if self._inputs is not None:
-            left = max(0, limit - len(self._head) - len(',"$ai_input":'))
-            spliced = self._inputs[context].join(left)
-            encoded = b"".join((self._head[:-2], b',"$ai_input":', spliced, b"}}"))
-        return encoded if len(encoded) <= limit else cut_strings(encoded, limit)
 
 
 class EventBuilder:
@@ -153,22 +40,31 @@ class EventBuilder:
         self._settings = settings
         self._private = settings.privacy_mode
         self._facts = facts
-        self._redactor = Redactor(settings.max_attribute_length)
+        self._redactor = Redactor(settings.max_attribute_length, secrets=settings.redact_secrets)
         self._chat = ChatEncoder(self._redactor)
 
-    def build(self, record: AnyRecord, totals: TraceTotals | None = None) -> Event:
-        """The event of a record; a trace needs the totals over its generations."""
+    def build(
+        self, record: AnyRecord, totals: TraceTotals | None = None, starter: str | None = None
+    ) -> Event:
+        """The event of a record.
+
+        Args:
+            record: what happened.
+            totals: the totals over a trace's generations.
+            starter: the span of the tool call that started a subagent's run, for its trace.
+        """
         match record:
             case Generation():
                 return self._generation(record)
             case Span():
                 return self._event("$ai_span", record, self._span(record))
             case Trace():
-                return self._event("$ai_trace", record, self._trace(record, totals or TraceTotals()))
+                return self._event("$ai_trace", record, self._trace(record, totals or TraceTotals(), starter))
 
     def _generation(self, call: Generation) -> Event:
         usage = call.usage
         failed = call.stop_reason == "error"
+        stop_reason = _STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
         properties: dict[str, Any] = {
             "$ai_span_id": call.id,
             "$ai_parent_id": call.parent_id,
@@ -177,7 +73,10 @@ class EventBuilder:
             "$ai_provider": call.provider,
             "$ai_response_model": call.response_model,
             "$ai_response_id": call.response_id,
-            "$ai_model_parameters": {"thinking_level": call.thinking_level} if call.thinking_level else None,
+            "$ai_model_parameters": _present(
+                thinking_level=call.thinking_level, provider_thinking_level=call.provider_thinking_level
+            )
+            or None,
             "$ai_output_choices": self._output(call),
             "$ai_tools": self._chat.tools(call.input.prompt, names_only=self._private)
             if call.input
@@ -196,11 +95,19 @@ class EventBuilder:
             "$ai_input_cost_usd": usage.input_cost_usd,
             "$ai_output_cost_usd": usage.output_cost_usd,
             "$ai_cost_passthrough": True,
-            "$ai_stop_reason": _STOP_REASONS.get(call.stop_reason or "", call.stop_reason),
+            "$ai_stop_reason": stop_reason,
             "$ai_is_aborted": call.stop_reason == "aborted",
             "$ai_is_error": failed,
             "$ai_error": self._words(call.error or "unknown error") if failed else None,
         }
+        raw_stop_reason = self._words(call.raw_stop_reason)
+        properties |= _present(
+            **{
+                "$ai_previous_model": call.previous_model,
+                "$ai_raw_stop_reason": None if call.raw_stop_reason == stop_reason else raw_stop_reason,
+                "$ai_http_status": http_status(call.error) if failed else None,
+            }
+        )
         if call.user_prompt is not None:
             properties["$ai_user_prompt"] = self._words(call.user_prompt)
         inputs = None
@@ -235,10 +142,9 @@ class EventBuilder:
             "$ai_error": error,
         }
 
-    def _trace(self, trace: Trace, totals: TraceTotals) -> dict[str, Any]:
-        name = without_media(trace.name)[:_NAME_LENGTH]
-        return {
-            "$ai_span_name": None if self._private and trace.from_prompt else name,
+    def _trace(self, trace: Trace, totals: TraceTotals, starter: str | None) -> dict[str, Any]:
+        return _present(**{"$ai_parent_id": starter}) | {
+            "$ai_span_name": self._trace_name(trace),
             "$ai_input_state": self._words(trace.input),
             "$ai_output_state": self._words(trace.output),
             "$ai_latency": trace.latency_s,
@@ -250,6 +156,20 @@ class EventBuilder:
             "$ai_is_error": trace.is_error,
             "$ai_error": self._words(trace.error),
         }
+
+    def _agent_name(self, record: AnyRecord) -> str:
+        """The agent's name, with a subagent's own behind it."""
+        name = self._settings.agent_name or self._facts.agent or self._facts.project
+        return f"{name}/{record.agent}" if record.agent else name
+
+    def _trace_name(self, trace: Trace) -> str | None:
+        """The session's name and the prompt's first line, as far as they fit; no words in privacy mode."""
+        if self._private:
+            return None if trace.from_prompt else trace.name
+        own = trace.session_name or ""
+        parts = (own, trace.name) if own != trace.name else (own,)
+        name = self._redactor.clean(": ".join(part for part in parts if part))
+        return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
     def _words(self, text: str | None) -> str | None:
         """Text of a user, a model or a provider: nothing in privacy mode."""
@@ -265,20 +185,22 @@ class EventBuilder:
         owner = (
             self._facts.parent_id if record.copied else None
         )  # the event is the parent's, whoever sends it
-        session = f"pi:{owner or self._facts.session_id}"
+        session = f"{self._facts.framework}:{owner or self._facts.session_id}"
         if record.window > 1:
             session += f":{record.window}"
         properties = {
             "$ai_trace_id": record.trace_id,
             "$ai_session_id": session,
             "$ai_project_name": self._facts.project,
-            "$ai_agent_name": self._settings.agent_name or self._facts.project,
-            "$ai_framework": "pi",
+            "$ai_agent_name": self._agent_name(record),
+            "$ai_framework": self._facts.framework,
             "$ai_lib": LIBRARY,
             "$ai_lib_version": __version__,
             **_shared(self._settings),
             **own,
         }
+        if self._facts.parent_id and not record.copied:
+            properties["$ai_parent_session_id"] = f"{self._facts.framework}:{self._facts.parent_id}"
         distinct_id = self._settings.distinct_id or session
         if self._settings.distinct_id is None:
             properties["$process_person_profile"] = False
@@ -305,6 +227,11 @@ def identify_event(settings: Settings) -> Event | None:
 def _is_email(text: str) -> bool:
     name, at, domain = text.rpartition("@")
     return bool(name and at and "." in domain.strip(".")) and not any(c.isspace() for c in text)
+
+
+def _present(**properties: Any) -> dict[str, Any]:
+    """Only the properties that have a value."""
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def _shared(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where pi keeps its things: the agent folder, its settings and its sessions.
+"""Where agents keep their things: pi's agent folder and its settings, and every agent's sessions.
 
 Source: pi 0.87.1, ``dist/config.js`` (getAgentDir), ``dist/main.js`` (order of the session folders),
 ``dist/core/settings-manager.js`` (settings.json) and ``dist/utils/paths.js`` (``~`` and ``file://``).
@@ -9,6 +9,7 @@ be started in must not decide which files it sends.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import msgspec
 
 from importer.errors import UsageError
 from importer.quoting import printable, quoted
+from parsers.agents import PI, Agent, Place
 
 AGENT_DIR_VARIABLE = "PI_CODING_AGENT_DIR"
-SESSION_DIR_VARIABLE = "PI_CODING_AGENT_SESSION_DIR"
+_VARIABLE = re.compile(r"\$(\w+)")
 
 
 def agent_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -42,21 +44,54 @@ def default_session_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder that pi keeps its sessions in as an absolute path, existing or not.
 
     First of: ``PI_CODING_AGENT_SESSION_DIR``; ``sessionDir`` in ``<agent dir>/settings.json``;
-    ``<agent dir>/sessions``.
+    ``<agent dir>/sessions``. Raises as `session_place`.
+    """
+    folder, sessions = session_place(PI, environ)
+    return folder / sessions
+
+
+def session_place(agent: Agent, environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:
+    """Return a folder as an absolute path, existing or not, and where below it an agent's sessions are.
+
+    It is the agent's first place whose variables are set, and which exists if it is optional.
 
     Raises:
-        UsageError: as `agent_dir`, or settings.json cannot be read or its ``sessionDir`` is not a text:
+        UsageError: as `agent_dir`, or an agent's settings file cannot be read or what it names is not a text:
             guessing another folder would quietly leave sessions out.
     """
-    named = environ.get(SESSION_DIR_VARIABLE)
-    if named:
-        return _resolved(named, environ, SESSION_DIR_VARIABLE)
-    agent = agent_dir(environ)
-    settings_path = agent / "settings.json"
-    configured = (read_json_object(settings_path) or {}).get("sessionDir")
+    for place in agent.places:
+        folder = _expanded(place.folder, environ)
+        if folder is None or (place.optional and not folder.exists()):
+            continue
+        configured = _configured(place, folder, environ)
+        return (configured, "") if configured else (folder, place.sessions)
+    raise UsageError(f"{agent.title} has no session folder: pass a session file or a folder as PATH")
+
+
+def _expanded(pattern: str, environ: Mapping[str, str]) -> Path | None:
+    """Return the path that a place's pattern stands for; None where a variable in it is not set."""
+    values = {name: _value(name, environ) for name in _VARIABLE.findall(pattern)}
+    if not all(values.values()):
+        return None
+    text = _VARIABLE.sub(lambda match: values[match[1]], pattern)
+    return _resolved(text, environ, next(iter(values), "HOME"))
+
+
+def _value(name: str, environ: Mapping[str, str]) -> str:
+    """Return a variable's value; a profile called ``default`` is none (OpenClaw's and oh-my-pi's rule)."""
+    value = environ.get(name, "")
+    return "" if name.endswith("_PROFILE") and value.strip() == "default" else value
+
+
+def _configured(place: Place, folder: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that the settings file of a place names, if it names one."""
+    if place.setting is None:
+        return None
+    path, key = folder / place.setting[0], place.setting[1]
+    configured = (read_json_object(path) or {}).get(key)
     if configured is None or configured == "":
-        return agent / "sessions"
-    name = f"sessionDir in {printable(settings_path)}"
+        return None
+    name = f"{key} in {printable(path)}"
     if not isinstance(configured, str):
         raise UsageError(f"{name} is {quoted(configured)}: use the path of a folder")
     return _resolved(configured, environ, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
+
+from importer.sources import Source
 
 _NETWORK = frozenset(
     {
@@ -30,7 +32,6 @@ _NETWORK = frozenset(
     }
 )
 _POLL_S = 5.0
-_SUFFIX = ".jsonl"
 
 
 class Stamp(NamedTuple):
@@ -92,7 +93,7 @@ class Observation:
     """Observes files and folders that may not exist yet, may go, and may come back.
 
     Args:
-        paths: the files and folders, as the user named them.
+        source: where to look for sessions; its folders are asked for anew at each :meth:`renew`.
         changes: where changes are noted.
         poll: do not use the platform's observer.
 
@@ -100,13 +101,13 @@ class Observation:
         roots: the same files and folders where they really are: native observers follow no links.
     """
 
-    def __init__(self, paths: Sequence[Path], changes: Changes, *, poll: bool = False) -> None:
-        self._paths = paths
+    def __init__(self, source: Source, changes: Changes, *, poll: bool = False) -> None:
+        self._source = source
         self._changes = changes
         self._poll = poll
         self._observer: BaseObserver | None = None
         self._seen: list[tuple[Path, int, int]] = []
-        self.roots = [path.resolve() for path in paths]
+        self.roots = self._real_roots()
 
     def __enter__(self) -> Observation:
         return self
@@ -124,12 +125,17 @@ class Observation:
     def covers(self, path: Path) -> bool:
         """Whether a file is one of those, or is in one of the folders and named like a session."""
         return path in self.roots or (
-            path.suffix == _SUFFIX and any(root in path.parents for root in self.roots)
+            any(root in path.parents for root in self.roots)
+            and self._source.agent_in(path.parent).takes(path.name)
         )
+
+    def stamps(self) -> Iterator[tuple[Path, Stamp]]:
+        """The session files among the roots and below them, with their stamps."""
+        return stamps(self.roots, self._source)
 
     def renew(self) -> bool:
         """Begin again if a folder has appeared, gone or been replaced; tell whether that was so."""
-        self.roots = [path.resolve() for path in self._paths]
+        self.roots = self._real_roots()
         folders: dict[Path, bool] = {}
         for root in self.roots:
             folder = root if root.is_dir() else root.parent
@@ -146,6 +152,9 @@ class Observation:
             except OSError:
                 self._seen = []  # it has just vanished: the next call tries again
         return True
+
+    def _real_roots(self) -> list[Path]:
+        return [path.resolve() for path in self._source.roots()]
 
     def _is_alive(self) -> bool:
         # An emitter ends when its folder is deleted; a new folder may have the same inode.
@@ -204,18 +213,19 @@ def is_network_mount(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
     return kind in _NETWORK
 
 
-def stamps(paths: Iterable[Path]) -> Iterator[tuple[Path, Stamp]]:
+def stamps(paths: Iterable[Path], source: Source) -> Iterator[tuple[Path, Stamp]]:
     """The session files among the paths and below them, with their stamps; unreadable ones are left out."""
     pending = [path for path in paths if not path.is_file()]
     yield from ((path, _stamp(path.stat())) for path in paths if path.is_file())
     while pending:
         folder = pending.pop()
+        agent = source.agent_in(folder)
         try:
             with os.scandir(folder) as listing:
                 for entry in listing:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(folder / entry.name)
-                    elif entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
+                    elif agent.takes(entry.name) and entry.is_file(follow_symlinks=False):
                         yield folder / entry.name, _stamp(entry.stat(follow_symlinks=False))
         except OSError:
             continue

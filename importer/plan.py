@@ -5,15 +5,16 @@ Preview shows the plan; backfill delivers it. Copies that forks hold are counted
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from importer.discovery import Discovery, SessionFile, Skipped, parents_first
-from importer.events import CONTEXTS, EventBuilder, SessionFacts, identify_event
+from importer.event import CONTEXTS
+from importer.events import EventBuilder, identify_event
+from importer.facts import SessionFacts, facts_of, project_of
+from importer.lineage import Delegations
 from importer.settings import Settings
 from importer.totals import (
     GenerationRow,
@@ -23,15 +24,15 @@ from importer.totals import (
     model_of,
     trace_totals,
 )
+from parsers.agents import PI, Agent, SessionParser
 from parsers.records import AnyRecord, Generation, Span, Trace
-from parsers.session import Issue, Session
+from parsers.session import Issue
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH_BYTES = 32 * 1024 * 1024
 _BATCH_FILES = 500
-_PARENT_ID = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")
 _KINDS = {Generation: "generation", Span: "span", Trace: "trace"}
 
 
@@ -54,6 +55,7 @@ class PlannedFile:
 
     Attributes:
         file: the file, as it was when it was read: later lines are for a later import.
+        subagent: the name of the subagent whose session it is.
         issues: what was wrong with it.
     """
 
@@ -61,6 +63,7 @@ class PlannedFile:
     facts: SessionFacts
     name: str | None = None
     first_prompt: str | None = None
+    subagent: str | None = None
     issues: list[Issue] = field(default_factory=list)
 
 
@@ -97,6 +100,7 @@ class Plan:
         generations: the frame of generations, one row each, without the copies in forks.
         events: one row for each event that would be sent.
         totals: the totals of the traces, by file and trace id.
+        delegations: the tool calls that may have started the subagents among the sessions.
         now_ms: the moment of the import: what had ended by then is in it.
     """
 
@@ -105,6 +109,7 @@ class Plan:
     generations: pd.DataFrame
     events: list[EventRow]
     totals: dict[tuple[int, str], TraceTotals]
+    delegations: Delegations
     now_ms: int
 
     @property
@@ -151,7 +156,7 @@ def make_plan(
     return planner.plan(found.skipped)
 
 
-def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Session, list[AnyRecord]]:
+def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[SessionParser, list[AnyRecord]]:
     """Read a session file up to the size that it had when it was found.
 
     Returns:
@@ -160,7 +165,7 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
     Raises:
         OSError: the file cannot be read.
     """
-    session = new_session(settings)
+    session = new_session(settings, file.agent)
     records: list[AnyRecord] = []
     left = file.size
     with file.path.open("rb") as lines:
@@ -174,31 +179,9 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
     return session, records
 
 
-def new_session(settings: Settings) -> Session:
+def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
     """A session to read a file into, with the traces that the settings ask for."""
-    return Session(settings.trace_grouping, round(settings.session_window_minutes * 60_000))
-
-
-def facts_of(file: SessionFile, settings: Settings) -> SessionFacts:
-    """What all events of a session share; the project is named after the session's folder."""
-    return session_facts(settings, file.session_id, file.cwd, file.parent_session, file.path)
-
-
-def session_facts(
-    settings: Settings, session_id: str, cwd: str | None, parent_session: str | None, path: Path
-) -> SessionFacts:
-    """The same from a header's fields; pi names a parent by its file, ``<time>_<session id>.jsonl``."""
-    project = settings.project_name or project_of(cwd)
-    parent = _PARENT_ID.search(parent_session or "")
-    return SessionFacts(session_id, project, str(path), parent[1] if parent else None)
-
-
-def project_of(cwd: str | None) -> str:
-    """The last part of a folder's path, of whatever system; ``unknown`` where there is none."""
-    if not cwd:
-        return "unknown"
-    path = PureWindowsPath(cwd) if "\\" in cwd else PurePosixPath(cwd)
-    return path.name or cwd
+    return agent.parser(settings.trace_grouping, round(settings.session_window_minutes * 60_000))
 
 
 class _Planner:
@@ -215,6 +198,7 @@ class _Planner:
         self._totals: dict[tuple[int, str], TraceTotals] = {}
         self._seen: set[str] = set()
         self._open: set[str] = set()
+        self._delegations = Delegations()
 
     def read(self, batch: Sequence[SessionFile]) -> None:
         """Read some files; traces get their totals from one frame over all of them."""
@@ -228,22 +212,24 @@ class _Planner:
                 continue
             index = len(self._files)
             facts = facts_of(file, self._settings)
-            self._files.append(
-                PlannedFile(file, facts, session.name, session.first_prompt, list(session.issues.values()))
-            )
+            subagent = session.subagent.name if session.subagent else None
+            issues = list(session.issues.values())
+            self._files.append(PlannedFile(file, facts, session.name, session.first_prompt, subagent, issues))
+            self._delegations.note(file, session)
             parsed.append((index, session, records))
             rows += [generation_row(index, record) for record in records if isinstance(record, Generation)]
         frame = generation_frame(rows)
         self._totals.update(trace_totals(frame))
         counted: set[tuple[int, str]] = set()
         for index, session, records in parsed:
-            counted.update((index, uuid) for uuid in self._measure(index, records))
+            counted.update((index, uuid) for uuid in self._measure(index, session, records))
             self._open |= session.open_traces()
         keys = zip(frame["file"], frame["id"], strict=True)
         self._frames.append(frame[[key in counted for key in keys]])
 
-    def _measure(self, index: int, records: Iterable[AnyRecord]) -> Iterator[str]:
+    def _measure(self, index: int, session: SessionParser, records: Iterable[AnyRecord]) -> Iterator[str]:
         """Add the events of a file that no file before it has; a trace still open in one is left to that."""
+        file = self._files[index].file
         builder = EventBuilder(self._settings, self._files[index].facts)
         models: dict[str, str] = {}
         for record in records:
@@ -254,7 +240,10 @@ class _Planner:
             self._seen.add(record.id)
             if not self._selection.takes(record.end_ms):
                 continue
-            event = builder.build(record, self._totals.get((index, record.trace_id)))
+            starter = self._delegations.started_by(
+                file.path, file.parent_session, file.agent, session, record
+            )
+            event = builder.build(record, self._totals.get((index, record.trace_id)), starter)
             model = models.get(record.id) or models.get(getattr(record, "parent_id", ""), "")
             sizes = (event.size_with(context) for context in CONTEXTS)
             self._events.append(
@@ -272,7 +261,8 @@ class _Planner:
         if events and identify:
             sizes = [identify.size] * 3
             events = [EventRow(-1, identify.uuid, "identify", "", identify.end_ms, *sizes), *events]
-        return Plan(self._files, [*skipped, *self._skipped], frame, events, self._totals, self._now_ms)
+        skipped = [*skipped, *self._skipped]
+        return Plan(self._files, skipped, frame, events, self._totals, self._delegations, self._now_ms)
 
 
 def _is_selected(file: SessionFile, settings: Settings, selection: Selection) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from importer.events import CONTEXTS
+from importer.event import CONTEXTS
 from importer.plan import EventRow, Plan, Selection
 from importer.quoting import encodable
 from importer.settings import Settings
@@ -112,6 +112,7 @@ def _about(
         "session": planned.facts.session_id,
         "name": None if settings.privacy_mode else planned.name,
         "first_prompt": None if settings.privacy_mode else planned.first_prompt,
+        "subagent": planned.subagent,
         "project": planned.facts.project,
         "started": to_rfc3339(started) if started else None,
         "models": list(dict.fromkeys(calls["model"])),

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from parsers.agents import PI, Agent
 from parsers.times import to_ms
 
 _FIRST_READ = 4096
@@ -24,7 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """A file that pi wrote a session to.
+    """A file that pi, or another ``agent``, wrote a session to.
 
     ``size`` is in bytes and ``mtime_ns`` in nanoseconds since the epoch, both as of the moment of reading.
     The rest comes from the header (pi's ``session-format.md``); a field that is missing or of the wrong
@@ -41,6 +42,7 @@ class SessionFile:
     version: int | None = 1
     timestamp_ms: int | None = None
     parent_session: str | None = None
+    agent: Agent = PI
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Skipped:
         return cls(path, f"cannot be read: {error.strerror or error}", serious=True)
 
 
-def read_session_file(path: Path) -> SessionFile | Skipped:
+def read_session_file(path: Path, agent: Agent = PI) -> SessionFile | Skipped:
     """Return what the head of a regular file says, or why it is not a session. Never raises for bad content.
 
     A session's first parseable line is ``{"type":"session","id":"…"}``; blank, NUL-only and torn lines before
@@ -71,10 +73,10 @@ def read_session_file(path: Path) -> SessionFile | Skipped:
     try:
         with path.open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
-            header = _first_entry(file)
+            header = agent.header(_first_entry(file))
     except OSError as error:
         return Skipped.unreadable(path, error)
-    if header.get("type") != "session" or not isinstance(header.get("id"), str):
+    if header is None:
         return Skipped(path, "not a session file" if status.st_size else "empty file", serious=False)
     return SessionFile(
         path=path,
@@ -85,6 +87,7 @@ def read_session_file(path: Path) -> SessionFile | Skipped:
         version=_version(header.get("version", 1)),
         timestamp_ms=to_ms(_text(header.get("timestamp"))),
         parent_session=_text(header.get("parentSession")) or _text(header.get("branchedFrom")),
+        agent=agent,
     )
 
 

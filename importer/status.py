@@ -22,11 +22,14 @@ from importer.settings import Settings
 from parsers.times import to_rfc3339
 
 
-def status(paths: Sequence[Path], state: Path | None, settings: Settings, screen: Screen) -> int:
+def status(
+    paths: Sequence[Path], origin: str | None, state: Path | None, settings: Settings, screen: Screen
+) -> int:
     """Show the state of every destination in the ledger.
 
     Args:
-        paths: the sessions to compare with; none means pi's own folder.
+        paths: the sessions to compare with; none means the agent's own folders.
+        origin: what ``--from`` says: an agent, or one more path; None means pi.
         state: the ledger's file; None means the default.
         settings: they decide on the ids that wait (grouping, distinct id).
         screen: where to show it.
@@ -38,7 +41,7 @@ def status(paths: Sequence[Path], state: Path | None, settings: Settings, screen
         UsageError: a path does not exist, or the ledger is none.
     """
     ledger_path = state or default_ledger()
-    uuids = _known_events(paths, settings)
+    uuids = _known_events(paths, origin, settings)
     with Ledger.open(ledger_path, read_only=True) as ledger:
         destinations = [
             {
@@ -67,12 +70,12 @@ def status(paths: Sequence[Path], state: Path | None, settings: Settings, screen
     return 0
 
 
-def _known_events(paths: Sequence[Path], settings: Settings) -> list[str] | None:
+def _known_events(paths: Sequence[Path], origin: str | None, settings: Settings) -> list[str] | None:
     """The ids of all events of the sessions; None where there is no session folder."""
     try:
-        found = find_sessions(paths)
+        found = find_sessions(paths, origin)
     except UsageError:
-        if paths:
+        if paths or origin:
             raise
         return None
     plan = make_plan(found, settings, now_ms=round(time.time() * 1000))

@@ -146,8 +146,10 @@ def _stacked(by: str, *, private: bool) -> list[tuple[Column, ...]]:
 def _title(row: dict[str, Any], *, private: bool) -> str:
     if private:
         return str(row["session"])[:8]
-    name = row["name"] or (row["first_prompt"] or "").strip() or "(no prompt)"
-    return str(name).splitlines()[0]
+    prompt = (row["first_prompt"] or "").strip() or "(no prompt)"
+    if row["subagent"]:
+        return f"{row['subagent']}: {prompt.removeprefix('Task: ')}".splitlines()[0]
+    return str(row["name"] or prompt).splitlines()[0]
 
 
 def _models(row: dict[str, Any]) -> str:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from importer.events import Event, EventBuilder
-from importer.plan import new_session, project_of, session_facts
+from importer.event import Event
+from importer.events import EventBuilder
+from importer.facts import project_of, session_facts
+from importer.lineage import Delegations
+from importer.plan import new_session
 from importer.settings import Settings
 from importer.totals import GenerationRow, generation_frame, generation_row, trace_totals
+from parsers.agents import PI, Agent
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.runs import ABANDONED_MS, RETRY_FACTOR
-from parsers.session import Session
 from parsers.times import to_ms
 
 _HEAD = 512
@@ -67,15 +70,18 @@ class Tail:
         used_s: when it was read last, in seconds of time.monotonic().
     """
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, settings: Settings, agent: Agent = PI) -> None:
         self.path = path
         self.settled: set[str] = set()
         self.used_s = 0.0
         self._settings = settings
+        self._agent = agent
+        self._parent: str | None = None
+        self._delegations = Delegations()
         self._restart()
 
     def _restart(self) -> None:
-        self.session: Session = new_session(self._settings)
+        self.session = new_session(self._settings, self._agent)
         self.activity = Activity()
         self.offset = 0
         self._inode = 0
@@ -152,14 +158,17 @@ class Tail:
         if self._builder is None:
             header = self.session.header
             assert header is not None  # noqa: S101  no record comes before the header
-            parent = header.parent_session or header.branched_from
-            facts = session_facts(self._settings, header.id, header.cwd, parent, self.path)
+            self._parent = header.parent_session or header.branched_from
+            facts = session_facts(
+                self._settings, header.id, header.cwd, self._parent, self.path, agent=self._agent
+            )
             self._builder = EventBuilder(self._settings, facts)
         totals = None
         if isinstance(record, Trace):
             frame = generation_frame(self._rows.get(record.trace_id, ()))
             totals = trace_totals(frame).get((0, record.trace_id))
-        return self._builder.build(record, totals)
+        starter = self._delegations.started_by(self.path, self._parent, self._agent, self.session, record)
+        return self._builder.build(record, totals, starter)
 
     @property
     def started_ms(self) -> int:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 
 from importer.commands import Request, Screen, backfill, default_ledger
-from importer.discovery import default_session_dir
 from importer.live import Log
 from importer.live import Screen as LiveScreen
 from importer.retry import RetryPolicy
 from importer.sender import ENDLESS, Sender
 from importer.settings import Settings
+from importer.sources import source_of, unread
 from importer.watcher import Watcher, WatchOptions
 
 CLOSE_S = 5.0
@@ -29,7 +29,8 @@ class WatchRequest:
     """What watch is asked for.
 
     Attributes:
-        paths: session files and folders; none means pi's own folder.
+        paths: session files and folders; none means the agent's own folders.
+        origin: what ``--from`` says: an agent, or one more path; None means pi.
         state: the ledger's file; None means the default.
         history: deliver all history first.
         new_only: leave out what was written before the start.
@@ -40,6 +41,7 @@ class WatchRequest:
     """
 
     paths: Sequence[Path] = ()
+    origin: str | None = None
     state: Path | None = None
     history: bool = False
     new_only: bool = False
@@ -56,18 +58,23 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
         The exit code: 0, or 1 if the history or an event of the one pass could not be delivered.
 
     Raises:
-        UsageError: no API key, or another process has the ledger.
+        UsageError: no API key, no such agent, or another process has the ledger.
         PiPosthogError: PostHog or the ledger refuses for good.
     """
     if not settings.enabled:
         screen.warn("PostHog is switched off (POSTHOG_ENABLED is false): nothing is sent.")
         return 0
     key = settings.require_api_key()
+    source = source_of(request.origin, request.paths)
+    if left_out := unread(source):
+        screen.warn(f"{left_out[0]}: {left_out[1]}")
     ledger_path = request.state or default_ledger()
     started_ms = round(time.time() * 1000)
     if request.history:
         with _on_signals(signal.default_int_handler):
-            code = backfill(Request(request.paths, state=ledger_path), settings, screen, yes=True)
+            code = backfill(
+                Request(request.paths, request.origin, state=ledger_path), settings, screen, yes=True
+            )
         if code:
             return code
     since_ms = None if request.history else started_ms if request.new_only else started_ms - DAY_MS
@@ -82,7 +89,7 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
         retry=RetryPolicy() if request.once else ENDLESS,
     )
     say, detail = (live.say, _drop) if live else (log.say, log.detail)
-    watcher = Watcher(request.paths or [default_session_dir()], settings, options, sender, say, detail)
+    watcher = Watcher(source, settings, options, sender, say, detail)
     # watchdog tells its troubles to a logger, which would write them over the screen; sweeps make up for them
     logging.getLogger("watchdog").addHandler(logging.NullHandler())
     with _on_signals(lambda number, frame: watcher.stop()):

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from importer.discovery import SessionFile, parents_first, read_session_file
-from importer.observing import Changes, Observation, Stamp, stamps
+from importer.observing import Changes, Observation, Stamp
 from importer.outbox import Outbox
 from importer.sender import Sender
 from importer.settings import Settings
+from importer.sources import Source
 from importer.tail import Tail
 from importer.today import Today
 from parsers.records import AnyRecord, Trace
@@ -51,7 +52,7 @@ class Watcher:
     """Follows session files and hands their events to a sender.
 
     Args:
-        paths: files and folders; they need not exist yet.
+        source: where to look for sessions; nothing of it needs to exist yet.
         settings: as for a backfill.
         options: how to watch.
         sender: takes the events.
@@ -65,13 +66,14 @@ class Watcher:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        source: Source,
         settings: Settings,
         options: WatchOptions,
         sender: Sender,
         say: Say,
         detail: Say = lambda line: None,
     ) -> None:
+        self._source = source
         self._settings = settings
         self._options = options
         self._sender = sender
@@ -84,7 +86,7 @@ class Watcher:
         self._on_tick: Callable[[], None] = lambda: None
         self._outbox = Outbox(settings, options.since_ms, sender)
         self._changes = Changes()
-        self._observation = Observation(paths, self._changes, poll=options.poll)
+        self._observation = Observation(source, self._changes, poll=options.poll)
         self.tails: dict[Path, Tail] = {}
         self.today = Today()
 
@@ -142,7 +144,7 @@ class Watcher:
                 self._read(path)
                 self._trim()
             elif self._observation.covers(path):
-                found = read_session_file(path)
+                found = read_session_file(path, self._source.agent_in(path.parent))
                 if isinstance(found, SessionFile):
                     fresh.append(found)
                 elif found.serious:
@@ -190,7 +192,7 @@ class Watcher:
         """The files that changed since the sweep before; on the first one, those written recently enough."""
         changed = []
         present = set()
-        for path, stamp in stamps(self._observation.roots):
+        for path, stamp in self._observation.stamps():
             present.add(path)
             before = self._known.get(path)
             if before == stamp:
@@ -212,7 +214,7 @@ class Watcher:
         """Read what is new in a session; tell whether all of it is delivered or in the queue."""
         tail = self.tails.get(path)
         if tail is None:
-            tail = self.tails[path] = Tail(path, self._settings)
+            tail = self.tails[path] = Tail(path, self._settings, self._source.agent_in(path.parent))
             self._detail(f"{path}: followed")
         try:
             records = tail.read()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from parsers import entries as e
 from parsers.messages import COMPACTION_FRAME, Source, Summary, blocks_of, with_content
@@ -152,7 +153,10 @@ class Context:
     def compacted(self, entry: e.Compaction, order: int, first_kept: int) -> Context:
         """The context after a compaction: its summary, then the messages from the first kept entry on."""
         summary = ContextMessage(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)
-        kept = [m for m in self.full.messages() if m.order >= first_kept and not m.is_compaction]
+        if entry.retained_tail is None:
+            kept = [m for m in self.full.messages() if m.order >= first_kept and not m.is_compaction]
+        else:
+            kept = [ContextMessage(m, order) for m in entry.retained_tail if is_context(m) and is_sent(m)]
         prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
         left_out = tuple(m for m in self.left_out if m.order >= first_kept)
         return replace(self._rebuilt([summary, *kept]), prompt=prompt, left_out=left_out)
@@ -189,6 +193,11 @@ def since_fork(end: Link | None, other: Link | None) -> Span:
         else:
             start, other = start.previous, other.previous
     return Span(start, end)
+
+
+def is_context(message: e.Message) -> TypeGuard[Source]:
+    """Whether a message can stand in a model's input; a system message changes the prompt instead."""
+    return not isinstance(message, e.SystemMessage)
 
 
 def is_sent(source: Source) -> bool:

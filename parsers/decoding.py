@@ -15,7 +15,7 @@ from msgspec import Struct
 from parsers import entries as e
 
 T = TypeVar("T")
-AnyLine = e.Line | e.UnknownEntry
+AnyLine = e.Line | e.UnknownEntry | e.ContextReset
 
 _ROLES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Message)}
 _TYPES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Line)}
@@ -72,7 +72,7 @@ def decode_line(line: bytes) -> Decoded:
     try:
         return Decoded(_fast.decode(line), ())
     except (msgspec.DecodeError, RecursionError):
-        return _leniently(_untyped(line))
+        return decode_object(_untyped(line))
 
 
 def decode_after_torn(line: bytes) -> Decoded | None:
@@ -124,14 +124,16 @@ def _whole(digits: str) -> int | float | None:
     return int(digits) if len(digits) < _LONGEST_INT else _finite(digits)
 
 
-def _leniently(value: Any) -> Decoded:
+def decode_object(value: Any) -> Decoded:
+    """The entry that a line's JSON value stands for; returns and raises as :func:`decode_line`."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadLineError("no JSON object with a type")
     dropped: list[str] = []
     kind = _TYPES.get(value["type"])
     if kind is None:
-        known = {k: v for k, v in value.items() if k != "message"}
+        known = {k: v for k, v in value.items() if k not in ("message", "fields")}
         entry = _struct(known, e.UnknownEntry, "", dropped)
+        entry.fields = value
     elif kind is e.MessageEntry:
         message = value.get("message")
         rest = {k: v for k, v in value.items() if k != "message"}
@@ -148,7 +150,13 @@ def _message(value: Any, dropped: list[str]) -> e.Message | e.UnknownMessage | N
         return None
     role = value.get("role")
     kind = _ROLES.get(role, e.UnknownMessage) if isinstance(role, str) else e.UnknownMessage
-    message: Any = _struct(value, kind, "message.", dropped)
+    message: Any
+    if kind is e.UnknownMessage:
+        known = {k: v for k, v in value.items() if k != "fields"}
+        message = _struct(known, kind, "message.", dropped)
+        message.fields = value
+    else:
+        message = _struct(value, kind, "message.", dropped)
     return message  # type: ignore[no-any-return]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 Timestamp = str | int | float | None
 """ISO 8601 text (entries) or milliseconds since the epoch (messages)."""
@@ -33,6 +33,7 @@ class UsageBlock(Struct, rename="camel"):
     cache_read: float = 0.0
     cache_write: float = 0.0
     reasoning: float | None = None
+    reasoning_tokens: float | None = None
     total_tokens: float | None = None
     cost: Cost | None = None
 
@@ -56,13 +57,17 @@ Content = str | list[Block] | None
 
 
 class SystemMessage(Struct, tag_field="role", tag="system", rename="camel"):
-    """The prompt and tools (pi 0.85+). Later ones patch ``sections`` by name; null removes a section."""
+    """The prompt and tools (pi 0.85+). Later ones patch ``sections`` by name; null removes a section.
+
+    ``agent`` is the subagent that was told so, where another agent than pi says it.
+    """
 
     content: Content = None
     sections: dict[str, str | None] | None = None
     tools_added: list[dict[str, Any]] | None = None
     tools_removed: list[dict[str, Any]] | None = None
     replace: bool = False
+    agent: str | None = None
     timestamp: Timestamp = None
 
 
@@ -74,7 +79,10 @@ class UserMessage(Struct, tag_field="role", tag="user"):
 
 
 class AssistantMessage(Struct, tag_field="role", tag="assistant", rename="camel"):
-    """One model call; ``timestamp`` is when it started, in ms."""
+    """One model call; ``timestamp`` is when it started, in ms.
+
+    ``duration_ms`` (the newest pi) is measured with a clock that never jumps.
+    """
 
     content: Content = None
     provider: str | None = None
@@ -82,21 +90,46 @@ class AssistantMessage(Struct, tag_field="role", tag="assistant", rename="camel"
     response_model: str | None = None
     response_id: str | None = None
     thinking_level: str | None = None
+    provider_thinking_level: str | None = None
     usage: UsageBlock | None = None
     stop_reason: str | None = None
+    raw_stop_reason: str | None = None
     error_message: str | None = None
+    duration_ms: float | None = None
     timestamp: Timestamp = None
 
 
+class NestedCall(Struct, rename="camel"):
+    """A call that a tool made to another tool; its result is not recorded, large ``arguments`` neither."""
+
+    id: str = ""
+    name: str = ""
+    arguments: Any = None
+    status: str = ""
+    duration_ms: float | None = None
+    error: str | None = None
+
+
+class NestedCalls(Struct):
+    """The calls that a tool made to other tools (pi 0.99+)."""
+
+    calls: list[NestedCall] | None = None
+
+
 class ToolResultMessage(Struct, tag_field="role", tag="toolResult", rename="camel"):
-    """What a tool answered. ``usage`` is the model work that the tool did itself."""
+    """What a tool answered. ``usage`` is the model work that the tool did itself.
+
+    ``duration_ms`` (the newest pi) is how long the tool ran.
+    """
 
     tool_call_id: str = ""
     tool_name: str = ""
     content: Content = None
     details: Any = UNSET
     usage: UsageBlock | None = None
+    nested_calls: NestedCalls | None = None
     is_error: bool = False
+    duration_ms: float | None = None
     timestamp: Timestamp = None
 
 
@@ -126,10 +159,11 @@ class HookMessage(CustomMessage, tag_field="role", tag="hookMessage", rename="ca
 
 
 class UnknownMessage(Struct):
-    """A message whose role this version does not know."""
+    """A message whose role this version does not know; ``fields`` is all that was recorded of it."""
 
     role: str = ""
     timestamp: Timestamp = None
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 Message = (
@@ -152,7 +186,7 @@ class Entry(Struct, tag_field="type", rename="camel"):
 
 
 class SessionHeader(Struct, tag_field="type", tag="session", rename="camel"):
-    """The first line of a session file."""
+    """The first line of a session file; oh-my-pi puts the session's ``title`` there."""
 
     id: str = ""
     version: int = 1
@@ -163,10 +197,13 @@ class SessionHeader(Struct, tag_field="type", tag="session", rename="camel"):
     provider: str | None = None
     model_id: str | None = None
     thinking_level: str | None = None
+    title: str | None = None
 
 
 class TitleLine(Struct, tag_field="type", tag="title"):
-    """A line that some forks of pi write before the header."""
+    """A line that some forks of pi write before the header, and over it when the session's title changes."""
+
+    title: str | None = None
 
 
 class MessageEntry(Entry, tag="message"):
@@ -176,10 +213,11 @@ class MessageEntry(Entry, tag="message"):
 
 
 class ModelChange(Entry, tag="model_change"):
-    """The user chose another model."""
+    """The user chose another model; oh-my-pi writes ``model``, as ``provider/id``."""
 
     provider: str | None = None
     model_id: str | None = None
+    model: str | None = None
 
 
 class ThinkingLevelChange(Entry, tag="thinking_level_change"):
@@ -198,11 +236,15 @@ class UsageEntry(Entry, tag="usage"):
 
 
 class Compaction(Entry, tag="compaction"):
-    """A summary that replaces what came before ``first_kept_entry_id`` (v1: an index into the lines)."""
+    """A summary that replaces what came before ``first_kept_entry_id`` (v1: an index into the lines).
+
+    Where ``retained_tail`` is given, it is all that stays of what came before.
+    """
 
     summary: str = ""
     first_kept_entry_id: str | None = None
     first_kept_entry_index: int | None = None
+    retained_tail: list[Message] | None = None
     tokens_before: float = 0
     usage: UsageBlock | None = None
     system_message: SystemMessage | None = None
@@ -250,13 +292,21 @@ class SessionInfo(Entry, tag="session_info"):
     name: str | None = None
 
 
+class ContextReset(Entry):
+    """From here on the model sees nothing of what came before; only other agents write that (``/clear``)."""
+
+
 class UnknownEntry(Struct, rename="camel"):
-    """An entry whose type this version does not know: it keeps its place in the tree."""
+    """An entry whose type this version does not know: it keeps its place in the tree.
+
+    ``fields`` is all that was recorded of it.
+    """
 
     type: str = ""
     id: str | None = None
     parent_id: str | UnsetType | None = UNSET
     timestamp: Timestamp = None
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 Line = (

@@ -8,7 +8,7 @@ from parsers import entries as e
 from parsers.identity import derive, digest
 from parsers.messages import blocks_of
 from parsers.records import Generation, ModelInput, Span
-from parsers.times import to_ms
+from parsers.times import measured, to_ms
 from parsers.usage import Usage, usage_of
 
 
@@ -47,8 +47,11 @@ def chat_generation(
         model=message.model,
         response_model=message.response_model,
         response_id=message.response_id,
+        measured_ms=measured(message.duration_ms),
         thinking_level=message.thinking_level or thinking_level,
+        provider_thinking_level=message.provider_thinking_level,
         stop_reason=message.stop_reason,
+        raw_stop_reason=message.raw_stop_reason,
         error=message.error_message,
         input=given,
         output=message.content,
@@ -82,9 +85,10 @@ def usage_generation(entry: e.UsageEntry, when: When) -> Generation:
     )
 
 
-def nested_generation(result: e.ToolResultMessage, span_id: str, own_ms: int, when: When) -> Generation:
+def nested_generation(
+    result: e.ToolResultMessage, usage: Usage, span_id: str, own_ms: int, when: When
+) -> Generation:
     """The model work that a tool did itself; pi records its usage, not its model."""
-    usage = usage_of(result.usage)
     generation_id = derive("nested", span_id, own_ms, *_tokens(usage))
     generation = _generation(result.tool_name or "tool", generation_id, when, usage)
     generation.parent_id = span_id

@@ -36,6 +36,8 @@ class Record:
         start_ms: when it began, or None where pi did not record it.
         end_ms: when it ended.
         copied: whether the entry was copied here from the session that this one was forked from.
+        measured_ms: how long it took, where pi measured that.
+        agent: the name of the subagent whose session this is; None for the agent that the user talks to.
     """
 
     id: str
@@ -44,10 +46,14 @@ class Record:
     start_ms: int | None
     end_ms: int
     copied: bool
+    measured_ms: float | None = None
+    agent: str | None = None
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds from start to end, never negative; None where the start is not known."""
+        """Seconds from start to end, never negative; None where neither start nor duration is known."""
+        if self.measured_ms is not None:
+            return max(0.0, self.measured_ms) / 1000
         return None if self.start_ms is None else max(0, self.end_ms - self.start_ms) / 1000
 
 
@@ -59,6 +65,8 @@ class Generation(Record):
         name: ``chat``, ``compaction``, ``branch_summary``, the kind of a usage entry, or the tool's name.
         parent_id: the trace, or the span of the tool that made the call.
         provider, model: which model was asked; None where pi did not record it (a tool's own calls).
+        previous_model: provider and model of the answer before on this branch, where they were others.
+        raw_stop_reason: the provider's own word for it.
         output: the answer, or the summary.
         user_prompt: the prompt, in the first call of a run that a prompt opened.
     """
@@ -71,7 +79,10 @@ class Generation(Record):
     response_model: str | None = None
     response_id: str | None = None
     thinking_level: str | None = None
+    provider_thinking_level: str | None = None
+    previous_model: str | None = None
     stop_reason: str | None = None
+    raw_stop_reason: str | None = None
     error: str | None = None
     input: ModelInput | None = None
     output: e.Content = None
@@ -84,7 +95,7 @@ class Span(Record):
 
     Attributes:
         name: the tool's name, ``user_bash`` or ``compaction``.
-        parent_id: the generation that asked for the tool, or the trace.
+        parent_id: the generation that asked for the tool, the span of the tool that called it, or the trace.
         input: arguments, as JSON values.
         output: the result as JSON values, or None if there was none.
         error: the text of the error, if ``is_error``.
@@ -108,6 +119,7 @@ class Trace(Record):
 
     Attributes:
         name: the first line of its prompt, or what the model work was, if no prompt opened it.
+        session_name: the session's name at that time, on that branch.
         from_prompt: whether the name was taken from a prompt.
         input: the text of the prompt.
         output: the text of the last answer.
@@ -115,6 +127,7 @@ class Trace(Record):
     """
 
     name: str
+    session_name: str | None
     from_prompt: bool
     input: str | None
     output: str | None

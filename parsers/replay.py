@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from parsers import entries as e
 from parsers import generations as g
-from parsers.context import EMPTY, FAILED, Context, ContextMessage, is_sent, since_fork
+from parsers.context import EMPTY, FAILED, Context, ContextMessage, since_fork
 from parsers.context import Span as ContextSpan
+from parsers.delegation import Delegation, may_start_subagents
 from parsers.generations import When
 from parsers.identity import derive, digest
-from parsers.messages import BRANCH_FRAME, MissingResult, Summary, text_of
+from parsers.messages import BRANCH_FRAME, Summary, text_of
+from parsers.position import Position, append, is_queued, with_made_up_results
 from parsers.records import AnyRecord, Generation, ModelInput, Span
-from parsers.runs import Run, Traces
+from parsers.runs import Traces
+from parsers.subagents import subagent_of, usage_of_result
 from parsers.times import to_ms
-from parsers.toolcalls import ToolCall, Turn, calls_of, result_state
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """All that an entry leaves behind for the entries that hang off it.
-
-    Attributes:
-        context: what a model would see here.
-        run: the run that the entry belongs to.
-        active_ms: when the last prompt, answer, result or summary before here was written.
-        turn: the last answer that asked for tools; ``answered`` are its calls with a result on this branch.
-    """
-
-    context: Context = EMPTY
-    run: Run | None = None
-    active_ms: int | None = None
-    turn: Turn | None = None
-    answered: frozenset[str] = frozenset()
-    provider: str | None = None
-    model: str | None = None
-    thinking_level: str | None = None
-
+from parsers.toolcalls import ToolCall, Turn, calls_of, nested_spans, result_state
 
 Step = tuple[Position, list[AnyRecord]]
 
@@ -56,6 +37,7 @@ class Replay:
         self._positions = positions
         self._orders = orders
         self.turns: list[Turn] = []
+        self.delegations: dict[str, Delegation] = {}
 
     def step(self, at: Position, entry: e.Entry, order: int, when: When) -> Step:
         """What an entry does to the position of its parent.
@@ -74,13 +56,21 @@ class Replay:
             case e.ThinkingLevelChange():
                 return replace(at, thinking_level=entry.thinking_level), []
             case e.CustomMessageEntry():
-                return _append(at, ContextMessage(entry, order, entry.id)), []
+                return append(at, ContextMessage(entry, order, entry.id)), []
             case e.ContextEdit():
                 return replace(at, context=at.context.edited(entry)), []
+            case e.ContextReset():
+                return replace(at, context=replace(EMPTY, prompt=at.context.prompt), turn=None), []
             case e.Compaction():
                 return self._compaction(at, entry, order, when)
             case e.BranchSummary():
                 return self._branch_summary(at, entry, order, when)
+            case e.SessionInfo():
+                name = session_name(entry)
+                subagent = subagent_of(name)
+                name = subagent.name if subagent else name
+                self._traces.rename(at.run, name, when.ms, copied=when.copied)
+                return replace(at, session_name=name), []
             case e.UsageEntry() if entry.usage is not None:
                 return self._call(at, g.usage_generation(entry, when))
             case _:
@@ -97,10 +87,10 @@ class Replay:
             case e.ToolResultMessage():
                 return self._tool_result(at, message, order, entry.id, when)
             case e.BashExecutionMessage():
-                after = _append(at, ContextMessage(message, order, entry.id))
+                after = append(at, ContextMessage(message, order, entry.id))
                 return after, [self._attached(at, g.user_bash_span(message, when))]
             case e.CustomMessage():
-                return _append(at, ContextMessage(message, order, entry.id)), []
+                return append(at, ContextMessage(message, order, entry.id)), []
             case e.SystemMessage():
                 return replace(at, context=at.context.patched(message)), []
             case _:
@@ -109,17 +99,19 @@ class Replay:
     def _user(
         self, at: Position, message: e.UserMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        at, records = self._without_results(at)
+        at, records = self._without_results(at, when)
         typed_ms = to_ms(message.timestamp) or when.ms
-        queued = _is_queued(at, typed_ms, when.ms)
+        queued = is_queued(at, typed_ms, when.ms)
         if queued and at.run:
             run = at.run
             run.go_on()
         else:
             text = text_of(message.content)
             trace_id = derive("trace", typed_ms, when.ms, digest(text))
-            run, complete = self._traces.open_run(text, trace_id, typed_ms, copied=when.copied)
-            records += [*self._abandoned(), *complete]
+            run, complete = self._traces.open_run(
+                text, trace_id, typed_ms, copied=when.copied, session_name=at.session_name
+            )
+            records += [*self._abandoned(when), *complete]
         if run.trace:
             run.trace.touch(when.ms)
         context = at.context.append(ContextMessage(message, order, entry_id, opens_run=not queued))
@@ -128,16 +120,28 @@ class Replay:
     def _assistant(
         self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        at, records = self._without_results(at)
+        at, records = self._without_results(at, when)
         call = g.chat_generation(message, when, _given(at.context), at.thinking_level)
-        first = at.run is not None and not at.run.asked
+        answered_by = f"{message.provider}/{message.model}"
+        if at.answered_by not in (None, answered_by):
+            call.previous_model = at.answered_by
+        asked = at.asked
         at, placed = self._call(at, call)
-        if first and at.run:
+        if at.run is not asked and at.run and at.run.prompt is not None:
             call.user_prompt = at.run.prompt
         context = at.context.append(ContextMessage(message, order, entry_id)).after_call()
         turn = self._turn(call, order, calls_of(message.content, call.id))
-        at = replace(at, context=context, turn=turn, answered=frozenset())
-        return replace(at, provider=message.provider, model=message.model), records + placed
+        after = replace(
+            at,
+            context=context,
+            turn=turn,
+            answered=frozenset(),
+            provider=message.provider,
+            model=message.model,
+            answered_by=answered_by,
+            asked=at.run,
+        )
+        return after, records + placed
 
     def _turn(self, call: Generation, order: int, calls: dict[str, ToolCall]) -> Turn | None:
         if not calls:
@@ -147,6 +151,11 @@ class Replay:
             call.id, call.trace_id, call.window, call.end_ms, call.copied, order, calls, failed, set(calls)
         )
         self.turns.append(turn)
+        for each in calls.values():
+            if may_start_subagents(each.name):
+                self.delegations[each.span_id] = Delegation(
+                    each.span_id, call.end_ms, call.copied, each.arguments
+                )
         return turn
 
     def _tool_result(
@@ -159,13 +168,17 @@ class Replay:
         if turn is None or call is None:
             span = self._attached(at, g.orphan_span(message, own_ms, result_state(message), when))
             span_id = span.id
-            records.append(span)
+            records += [span, *nested_spans(message, span)]
         else:
             span_id = call.span_id
+            if span_id in self.delegations:
+                self.delegations[span_id].end(when.ms, message)
             if call.id in turn.open:
-                records.append(turn.answer(call, message, own_ms, when.ms))
-        if message.usage is not None:
-            at, nested = self._call(at, g.nested_generation(message, span_id, own_ms, when))
+                span = turn.answer(call, message, own_ms, when.ms)
+                records += [span, *nested_spans(message, span)]
+        usage = usage_of_result(message)
+        if usage is not None:
+            at, nested = self._call(at, g.nested_generation(message, usage, span_id, own_ms, when))
             records += nested
         if at.run and at.run.trace:
             at.run.trace.touch(when.ms)
@@ -199,12 +212,12 @@ class Replay:
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
             at, records = self._call(at, call)
         if entry.summary:
-            at = _append(at, ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id))
+            at = append(at, ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id))
         return replace(at, active_ms=when.ms), records
 
     def _call(self, at: Position, call: Generation) -> Step:
         """Put a call into its trace."""
-        run, complete = self._traces.place(at.run, call)
+        run, complete = self._traces.place(at.run, call, at.session_name)
         call.parent_id = call.parent_id or call.trace_id
         return replace(at, run=run, active_ms=call.end_ms), [*complete, call]
 
@@ -216,50 +229,32 @@ class Replay:
         span.parent_id = span.trace_id
         return span
 
-    def _without_results(self, at: Position) -> Step:
+    def _without_results(self, at: Position, when: When) -> Step:
         """Give up the open tool calls of this branch: an answer or a prompt follows them."""
         turn = at.turn
         if turn is None:
             return at, []
-        records: list[AnyRecord] = list(turn.abandon())
-        return replace(_with_made_up_results(at), turn=None, answered=frozenset()), records
+        records = self._abandon(turn, when)
+        return replace(with_made_up_results(at), turn=None, answered=frozenset()), records
 
-    def _abandoned(self) -> list[AnyRecord]:
+    def _abandoned(self, when: When) -> list[AnyRecord]:
         """The spans of all calls still open: the agent went on elsewhere, so no result will come."""
-        records: list[AnyRecord] = [span for turn in self.turns for span in turn.abandon()]
+        records = [record for turn in self.turns for record in self._abandon(turn, when)]
         self.turns.clear()
         return records
 
-
-def _is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
-    """Whether a user message was typed while the run was going on (a steer or a follow-up).
-
-    pi writes such a message later than what it hangs off, though it was typed before. A clock that ran
-    backwards shows in the entries' own times: then the message counts as a new prompt.
-    """
-    if at.run is None or not at.run.is_conversation or at.active_ms is None:
-        return False
-    return typed_ms < at.active_ms <= written_ms
+    def _abandon(self, turn: Turn, when: When) -> list[AnyRecord]:
+        """The spans of a turn's open calls; of a call that a fork copied, the parent's file knows the end."""
+        spans = turn.abandon()
+        for span in spans:
+            if span.id in self.delegations:
+                self.delegations[span.id].end(when.ms)
+        return list(spans) if when.copied or not turn.copied else []
 
 
-def _append(at: Position, message: ContextMessage) -> Position:
-    """The position with one more message in its context, which ends a batch of tool results."""
-    if not is_sent(message.source):
-        return at
-    at = _with_made_up_results(at)
-    return replace(at, context=at.context.append(message))
-
-
-def _with_made_up_results(at: Position) -> Position:
-    """Answer the open tool calls of this branch as pi does where something else follows them."""
-    turn = at.turn
-    if turn is None or turn.failed:
-        return at
-    context = at.context
-    for call_id in turn.calls:
-        if call_id not in at.answered:
-            context = context.append(ContextMessage(MissingResult(call_id), turn.order))
-    return replace(at, context=context, answered=at.answered | turn.calls.keys())
+def session_name(entry: e.SessionInfo) -> str | None:
+    """The name that an entry gives the session; None where it takes the name away."""
+    return (entry.name or "").strip() or None
 
 
 def _given(context: Context) -> ModelInput:

@@ -38,6 +38,7 @@ class OpenTrace:
     input: str | None
     start_ms: int | None
     copied: bool
+    session_name: str | None = None
     window: int = 1
     end_ms: int = 0
     last_ms: int = 0
@@ -62,6 +63,13 @@ class OpenTrace:
         if call.output is not None and (call.name == "chat" or self.last_stop is None):
             self.output = text_of(call.output)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether its last call stopped for good, as far as is written, and nothing waits for an answer."""
+        if self.waiting:
+            return False
+        return self.last_stop in FINAL or (self.last_stop is None and not self.from_prompt)
+
     def touch(self, ms: int) -> None:
         """Note that something happened in it."""
         self.last_ms = max(self.last_ms, ms)
@@ -76,6 +84,7 @@ class OpenTrace:
             end_ms=self.end_ms,
             copied=self.copied,
             name=self.name,
+            session_name=self.session_name,
             from_prompt=self.from_prompt,
             input=self.input,
             output=self.output,
@@ -154,20 +163,36 @@ class Traces:
         self.open: list[OpenTrace] = []
 
     def open_run(
-        self, prompt: str | None, trace_id: str, ms: int, *, copied: bool
+        self, prompt: str | None, trace_id: str, ms: int, *, copied: bool, session_name: str | None = None
     ) -> tuple[Run, list[AnyRecord]]:
         """Begin a run at a prompt; with ``message`` grouping the traces before it are complete."""
         run = self._latest = Run(prompt)
         if self.grouping == "session":
             return run, []
-        complete = self.close_all()
+        complete = self.close_all(copied=copied)
         name = first_line(prompt or "")
-        run.trace = OpenTrace(trace_id, name, True, prompt, ms, copied)
+        run.trace = OpenTrace(trace_id, name, True, prompt, ms, copied, session_name)
         self.open.append(run.trace)
         return run, complete
 
-    def place(self, run: Run | None, call: Generation) -> tuple[Run, list[AnyRecord]]:
+    def rename(self, run: Run | None, session_name: str | None, ms: int, *, copied: bool) -> None:
+        """Note the session's new name in a run's trace, unless that may have been sent by then."""
+        trace = run.trace if run else None
+        if run is None or trace is None or trace.closed or trace.copied != copied:
+            return
+        is_late = self._windows[trace.copied].is_over(ms) if self.grouping == "session" else run.is_over(ms)
+        if not is_late:
+            trace.session_name = session_name
+
+    def place(
+        self, run: Run | None, call: Generation, session_name: str | None = None
+    ) -> tuple[Run, list[AnyRecord]]:
         """Put a call into its trace: sets its trace and window.
+
+        Args:
+            run: the run that goes on at the call's place in the tree.
+            call: the call.
+            session_name: the session's name there.
 
         Returns:
             The call's run (a new one, where no run was going on), and the traces that are now complete.
@@ -179,13 +204,13 @@ class Traces:
             run = run or Run(None)
             run.trace = self.open[-1] if self.open else None
             if run.trace is None or run.trace.copied != call.copied or window.is_over(begin):
-                complete = self.close_all()
-                run.trace = self._begin(run.prompt, call)
+                complete = self.close_all(copied=call.copied)
+                run.trace = self._begin(run.prompt, call, session_name)
         else:
             run = self._going_on(run, begin, call)
             if run is None:
-                complete = self.close_all()
-                run = self._latest = Run(None, self._begin(None, call))
+                complete = self.close_all(copied=call.copied)
+                run = self._latest = Run(None, self._begin(None, call, session_name))
         trace = run.trace
         assert trace is not None  # noqa: S101  both branches above set it
         if not trace.calls:
@@ -210,9 +235,19 @@ class Traces:
             return None
         return run
 
-    def close_all(self) -> list[AnyRecord]:
-        """The open traces that made a call, which are now complete."""
-        complete: list[AnyRecord] = [trace.record() for trace in self.open if trace.calls]
+    def close_all(self, *, copied: bool) -> list[AnyRecord]:
+        """The open traces that made a call, which are now complete.
+
+        A run that a fork copied the beginning of is not: its trace is left to the parent's file.
+
+        Args:
+            copied: whether that which comes next was copied, too.
+        """
+        complete: list[AnyRecord] = [
+            trace.record()
+            for trace in self.open
+            if trace.calls and (copied or not trace.copied or trace.is_quiet)
+        ]
         for trace in self.open:
             trace.closed = True
         self.open.clear()
@@ -227,14 +262,15 @@ class Traces:
             return self._windows[trace.copied].is_over(now_ms)
         if not trace.calls:
             return False
-        quiet = trace.last_stop in FINAL or (trace.last_stop is None and not trace.from_prompt)
-        if quiet and not trace.waiting:
+        if trace.is_quiet:
             return now_ms - trace.last_ms >= _patience_ms(trace.last_stop, settle_ms)
-        return now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
+        return not trace.copied and now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
 
-    def _begin(self, prompt: str | None, call: Generation) -> OpenTrace:
+    def _begin(self, prompt: str | None, call: Generation, session_name: str | None) -> OpenTrace:
         name = first_line(prompt) if prompt else call.name
-        trace = OpenTrace(derive("trace", call.id), name, prompt is not None, prompt, None, call.copied)
+        trace = OpenTrace(
+            derive("trace", call.id), name, prompt is not None, prompt, None, call.copied, session_name
+        )
         self.open.append(trace)
         return trace
 

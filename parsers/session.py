@@ -6,18 +6,22 @@ and a half-copied file agree on it. Only :meth:`Session.finish` looks at a clock
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from msgspec import UNSET
 
 from parsers import entries as e
-from parsers.decoding import BadLineError, decode_after_torn, decode_line
+from parsers.decoding import BadLineError, Decoded, decode_after_torn, decode_line
+from parsers.delegation import Delegation
 from parsers.generations import When
 from parsers.identity import digest
 from parsers.messages import text_of
+from parsers.position import Position
 from parsers.records import AnyRecord
-from parsers.replay import Position, Replay
+from parsers.replay import Replay, session_name
 from parsers.runs import ABANDONED_MS, SETTLE_MS, Grouping, Traces
+from parsers.subagents import Subagent, subagent_of
 from parsers.times import to_ms
 
 
@@ -36,22 +40,33 @@ class Session:
     Args:
         grouping: what becomes a trace: a run (``message``) or a session window (``session``).
         window_ms: how long a pause between calls ends a session window, in ms.
+        in_pi_terms: turns a line as another agent writes it into one as pi would.
 
     Attributes:
         header: the header, once its line was read.
         name: the session's name, if the user gave it one.
         first_prompt, last_prompt: the texts of the first and the latest prompt.
         prompts: how many user messages the file holds.
+        subagent: the subagent whose session this is, if it says so before its first own record.
+        has_copies: whether it holds entries that were copied from the session it was forked from.
         issues: what was wrong with the file, by kind.
     """
 
-    def __init__(self, grouping: Grouping = "message", window_ms: int = 3_600_000) -> None:
+    def __init__(
+        self,
+        grouping: Grouping = "message",
+        window_ms: int = 3_600_000,
+        in_pi_terms: Callable[[Decoded], Decoded] | None = None,
+    ) -> None:
         self.header: e.SessionHeader | None = None
         self.name: str | None = None
         self.first_prompt: str | None = None
         self.last_prompt: str | None = None
         self.prompts = 0
+        self.subagent: Subagent | None = None
+        self.has_copies = False
         self.issues: dict[str, Issue] = {}
+        self._in_pi_terms = in_pi_terms
         self._lines = 0
         self._order = -1
         self._time_ms = 0
@@ -60,6 +75,7 @@ class Session:
         self._positions: dict[str, Position] = {}
         self._orders: dict[str, int] = {}
         self._seen: set[object] = set()
+        self._has_records = False
         self._traces = Traces(grouping, window_ms)
         self._replay = Replay(self._traces, self._positions, self._orders)
 
@@ -77,15 +93,17 @@ class Session:
         if not line.strip():
             return []
         try:
-            entry, dropped = decode_line(line)
+            decoded = decode_line(line)
         except BadLineError as error:
             behind = decode_after_torn(line)
             if behind is None:
                 self._note("torn last line, left for later" if torn else f"{error}, line skipped")
                 return []
             self._note("torn line skipped, the entry behind it was read")
-            entry, dropped = behind
+            decoded = behind
+        entry, dropped = self._in_pi_terms(decoded) if self._in_pi_terms else decoded
         if isinstance(entry, e.TitleLine):
+            self.name = (entry.title or "").strip() or None
             return []
         for field in dropped:
             self._note(f"wrong type in {field}, field left out")
@@ -98,7 +116,7 @@ class Session:
         if self._is_repeated(entry, line):
             return []
         self._order += 1
-        return self._add(entry)
+        return self._owned(self._add(entry))
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
         """The records that no further line is needed for: traces of runs that have ended by now.
@@ -117,10 +135,16 @@ class Session:
         ended = {trace.id: trace for trace in self._traces.ended(now_ms, written_ms, settle_ms)}
         left = now_ms - max(self._time_ms, written_ms) >= ABANDONED_MS
         for turn in self._replay.turns:
-            if turn.trace_id in ended or (left and turn.trace_id not in self.open_traces()):
+            was_left = turn.trace_id in ended or (left and turn.trace_id not in self.open_traces())
+            if was_left and not turn.copied:  # how a copied call ended, the parent's file knows
                 records.extend(turn.unanswered())
         records.extend(trace.record() for trace in ended.values())
-        return records
+        return self._owned(records)
+
+    @property
+    def delegations(self) -> Collection[Delegation]:
+        """The calls of tools that may start subagents, in file order."""
+        return self._replay.delegations.values()
 
     def open_traces(self) -> set[str]:
         """The ids of the traces that are still being collected here."""
@@ -132,6 +156,7 @@ class Session:
                 self._note("another session's header, line skipped")
             return
         self.header = header
+        self.name = self.name or (header.title or "").strip() or None
         self._order = 0
         self._header_ms = self._time_ms = to_ms(header.timestamp) or 0
         self._start = self._last = Position(
@@ -148,6 +173,14 @@ class Session:
         if entry.id is not None:
             self._positions[entry.id] = at
             self._orders[entry.id] = self._order
+        return records
+
+    def _owned(self, records: list[AnyRecord]) -> list[AnyRecord]:
+        """Note in the records which subagent made them; what was copied was made by the parent's agent."""
+        for record in records:
+            if not record.copied:
+                self._has_records = True
+                record.agent = self.subagent.name if self.subagent else None
         return records
 
     def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
@@ -171,12 +204,19 @@ class Session:
         self._time_ms = ms
         header = self.header
         forked = header is not None and (header.parent_session or header.branched_from) is not None
-        return When(ms, forked and ms < self._header_ms)
+        copied = forked and ms < self._header_ms
+        self.has_copies = self.has_copies or copied
+        return When(ms, copied)
 
     def _describe(self, entry: e.Entry) -> None:
         """Keep what a person recognizes the session by."""
         if isinstance(entry, e.SessionInfo):
-            self.name = (entry.name or "").strip() or None
+            self.name = session_name(entry)
+            if not self._has_records:  # a name that came later would be known to some of the records only
+                self.subagent = self.subagent or subagent_of(self.name)
+        elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.SystemMessage):
+            if entry.message.agent and not self._has_records:
+                self.subagent = Subagent(entry.message.agent, "")
         elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.UserMessage):
             self.prompts += 1
             self.last_prompt = text_of(entry.message.content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from parsers.entries import Timestamp
@@ -32,3 +33,8 @@ def to_ms(timestamp: Timestamp) -> int | None:
 def to_rfc3339(ms: int) -> str:
     """``2026-11-23T10:33:17.047Z`` for milliseconds since the epoch."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def measured(ms: float | None) -> float | None:
+    """A duration that pi measured, in ms; None where it is no length of time."""
+    return ms if ms is not None and math.isfinite(ms) and ms >= 0 else None

@@ -11,8 +11,10 @@ from parsers import entries as e
 from parsers.identity import derive
 from parsers.messages import MEDIA, blocks_of
 from parsers.records import Span
+from parsers.times import measured
 
 NO_RESULT = "no result: the run was aborted or crashed"
+NOT_FINISHED = "not finished when the tool that called it ended"
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +67,9 @@ class Turn:
         elif own_ms - self._written_ms > 1:
             self._batch_start_ms = self._written_ms
         self._written_ms = written_ms
-        return self._span(call, self._batch_start_ms, own_ms, result_state(result), result.is_error)
+        span = self._span(call, self._batch_start_ms, own_ms, result_state(result), result.is_error)
+        span.measured_ms = measured(result.duration_ms)
+        return span
 
     def abandon(self) -> list[Span]:
         """The spans of the calls that will never be answered; none of them is open afterwards."""
@@ -105,6 +109,34 @@ def calls_of(content: e.Content, generation_id: str) -> dict[str, ToolCall]:
             span_id = derive("span", generation_id, call_id, index)
             calls[call_id] = ToolCall(call_id, block.name, block.arguments, span_id)
     return calls
+
+
+def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
+    """The calls that a tool made to other tools, as spans below its own, or that of the call they are in.
+
+    pi records how long they took, not when they began. An id is that of the call it was made in, a slash
+    and a number (pi's ``message-types.md``, "ToolResultMessage").
+    """
+    spans: dict[str, Span] = {}
+    for index, call in enumerate((result.nested_calls and result.nested_calls.calls) or []):
+        failed = call.status != "ok"
+        spans[call.id or f"#{index}"] = Span(
+            id=derive("nested_call", tool.id, call.id, index),
+            trace_id=tool.trace_id,
+            window=tool.window,
+            start_ms=None,
+            end_ms=tool.end_ms,
+            copied=tool.copied,
+            measured_ms=measured(call.duration_ms),
+            name=call.name or "unknown",
+            parent_id=spans.get(call.id.rpartition("/")[0], tool).id,
+            input=call.arguments,
+            output=call.error if failed else None,
+            is_error=failed,
+            error=NOT_FINISHED if failed and not call.error else None,
+            error_is_output=failed and bool(call.error),
+        )
+    return list(spans.values())
 
 
 def result_state(result: e.ToolResultMessage) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from parsers.entries import UsageBlock
 
-_MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
+MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
 
 
 class Usage(NamedTuple):
@@ -65,4 +65,4 @@ def _finite(number: float) -> float:
 
 
 def _whole(number: float) -> int:
-    return int(number) if abs(number) < _MOST_TOKENS else 0
+    return int(number) if abs(number) < MOST_TOKENS else 0

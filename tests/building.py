@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from importer.discovery import read_session_file
-from importer.events import Event, EventBuilder
-from importer.plan import facts_of, read_records
+from importer.event import Event
+from importer.events import EventBuilder
+from importer.facts import facts_of
+from importer.plan import read_records
 from importer.session_file import SessionFile
 from importer.settings import Settings
 from importer.totals import generation_frame, generation_row, trace_totals
+from parsers.agents import AGENTS
 from parsers.records import Generation
 
 NOW_MS = 1_830_000_000_000  # long after every session of the tests: all runs have ended
 
 
-def built(path: Path, **settings: Any) -> list[Event]:
-    """The events of a file, under settings that differ from the defaults in what is given."""
+def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
+    """The events of an agent's file, under settings that differ from the defaults in what is given."""
     chosen = Settings(**settings)
-    file = read_session_file(path)
+    file = read_session_file(path, AGENTS[origin])
     assert isinstance(file, SessionFile), file
     _, records = read_records(file, chosen, NOW_MS)
     calls = [generation_row(0, record) for record in records if isinstance(record, Generation)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from importer.settings import Settings
+from importer.sources import Source
 from importer.watcher import Watcher, WatchOptions
 from tests.session_writer import SessionWriter
 
@@ -66,7 +67,7 @@ class Rig:
         self.desk = Desk(capacity)
         self.said = []
         options = WatchOptions(since_ms, settle_ms)
-        self.watcher = Watcher(paths, Settings(**settings), options, self.desk, self.said.append)
+        self.watcher = Watcher(Source(paths), Settings(**settings), options, self.desk, self.said.append)
 
     def run(self, script):
         steps, deadline = script(), time.monotonic() + 60

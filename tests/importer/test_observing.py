@@ -17,6 +17,7 @@ from watchdog.observers.polling import PollingObserver
 
 from importer import observing
 from importer.observing import Changes, Observation, is_network_mount, observe, stamps
+from importer.sources import Source
 from tests.watching import eventually
 
 
@@ -25,7 +26,7 @@ class Seen:
 
     def __init__(self, *paths, poll=False):
         self.changes = Changes()
-        self.observation = Observation(paths, self.changes, poll=poll)
+        self.observation = Observation(Source(paths), self.changes, poll=poll)
         self.paths = set()
         self.moves = []
 
@@ -40,7 +41,7 @@ class Seen:
         renewed = self.observation.renew()
         paths, moves, sweep = self.changes.take()
         if renewed or sweep:
-            paths += [path for path, _ in stamps(self.observation.roots)]
+            paths += [path for path, _ in self.observation.stamps()]
         self.paths |= {path for path in paths if self.observation.covers(path)}
         self.moves += moves
         return self
@@ -233,11 +234,11 @@ def test_stamps_tell_every_write_apart_and_leave_out_what_cannot_be_read(tmp_pat
     named = write(tmp_path / "named.txt")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "dangling.jsonl").symlink_to(tmp_path / "nowhere")
-    first = dict(stamps([tmp_path, named, tmp_path / "missing"]))
+    first = dict(stamps([tmp_path, named, tmp_path / "missing"], Source([])))
     assert set(first) == {tmp_path / "p" / "s.jsonl", named}
-    assert dict(stamps([tmp_path, named])) == first
+    assert dict(stamps([tmp_path, named], Source([]))) == first
     write(tmp_path / "p" / "s.jsonl", "more\n")
     shutil.copy(named, tmp_path / "copy")
     os.replace(tmp_path / "copy", named)
-    second = dict(stamps([tmp_path, named]))
+    second = dict(stamps([tmp_path, named], Source([])))
     assert all(first[path] != second[path] for path in first)

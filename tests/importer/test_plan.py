@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from importer.discovery import find_sessions
-from importer.plan import Progress, Selection, make_plan, project_of
+from importer.facts import project_of
+from importer.plan import Progress, Selection, make_plan
 from importer.settings import Settings
 from tests.building import NOW_MS, events
 from tests.command import SAMPLES

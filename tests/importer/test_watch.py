@@ -33,7 +33,7 @@ def run(server, tmp_path, monkeypatch):
     settings = Settings(api_key=KEY, host=server.url)
 
     def watched(**request):
-        asked = WatchRequest([tmp_path / "sessions"], tmp_path / "ledger", **request)
+        asked = WatchRequest([tmp_path / "sessions"], state=tmp_path / "ledger", **request)
         return watch(asked, settings, Screen())
 
     return watched

@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_is_named_once_and_tried_again(tmp_path, monk
     story = session(tmp_path / "s.jsonl")
     error = PermissionError(13, "Permission denied")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "read_session_file", lambda path: Skipped.unreadable(path, error))
+        patch.setattr(module, "read_session_file", lambda path, agent: Skipped.unreadable(path, error))
         rig = Rig(tmp_path).pass_once().pass_once()
     assert rig.said == [f"{story.path}: cannot be read: Permission denied, tried again later"]
     assert rig.pass_once().kinds() == ["generation"]

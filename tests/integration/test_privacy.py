@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 
+from tests.importer.test_secrets import IN_CONTEXT, TOKENS
 from tests.session_writer import SessionWriter, image, text, thinking, tool_call, usage
 
 MARKER = re.compile(r"mark-[a-z]+(?:-[a-z]+)*")
@@ -23,7 +24,18 @@ def marked_session(path):
     asked = tool_call("c", "run", {"path": "/home/mark-path", "mark-key": "mark-argument"})
     story.assistant(text("mark-answer"), thinking("mark-thinking"), asked, stop="toolUse")
     failed = {"isError": True, "details": {"diff": "mark-details"}, "usage": usage(input=70)}
-    story.result("c", "run", text("mark-result"), **failed)
+    nested = {
+        "calls": [
+            {
+                "id": "c/1",
+                "name": "read",
+                "arguments": {"p": "mark-nested"},
+                "status": "error",
+                "error": "mark-inner",
+            }
+        ]
+    }
+    story.result("c", "run", text("mark-result"), nestedCalls=nested, **failed)
     story.assistant(text("mark-failed"), stop="error", errorMessage="mark-error")
     story.message("bashExecution", command="mark-command", output="mark-output", exitCode=1)
     story.entry("custom_message", customType="note", content="mark-custom")
@@ -79,7 +91,7 @@ def test_without_privacy_mode_the_words_are_there(command, server, told):
     """So that the test above can fail: every marker that a model or PostHog has use for is sent."""
     folder, markers = told
     command.send(server, folder)
-    never_sent = {"mark-folder", "mark-name", "mark-raw", "mark-torn"}
+    never_sent = {"mark-folder", "mark-torn"}
     assert markers - set(MARKER.findall(bodies(server))) == never_sent | {"mark-fourth"}
 
 
@@ -114,7 +126,7 @@ def test_numbers_models_tool_names_and_stop_reasons_stay(command, server, told):
             assert (call["$ai_model"], call["$ai_provider"]) == ("mock-1", "mock")
             assert call["$ai_tools"] == [{"type": "function", "function": {"name": "run"}}]
     assert {call["$ai_is_error"] for call in kinds["$ai_generation"]} == {True, False}
-    assert {span["$ai_span_name"] for span in kinds["$ai_span"]} == {"run", "user_bash", "compaction"}
+    assert {span["$ai_span_name"] for span in kinds["$ai_span"]} == {"run", "read", "user_bash", "compaction"}
     for span in kinds["$ai_span"]:
         assert span["$ai_input_state"] is span["$ai_output_state"] is None
         assert span["$ai_error"] in (None, "no result: the run was aborted or crashed")
@@ -138,3 +150,49 @@ def test_the_flag_does_it_too_and_wins(command, server, told):
     folder, _ = told
     command.send(server, folder, "--privacy-mode", POSTHOG_PRIVACY_MODE="false")
     assert "mark-" not in bodies(server)
+
+
+SECRETS = {f"{kind}: {secret}": secret for kind, secret in TOKENS.items()}
+SECRETS |= {
+    marked.replace("«", "").replace("»", ""): marked.partition("«")[2].partition("»")[0]
+    for marked in IN_CONTEXT
+    if marked.startswith(("Authorization: B", "https://user", "export FOO_TOKEN=", "curl -u", '{"api_key"'))
+}
+
+
+def story_with_secrets(path, number, words):
+    """A session that says the same in every place where words can stand."""
+    told = f"so be it:\n{words}"
+    story = SessionWriter(path, session_id=f"0195500a-0000-7000-8000-{number:012}")
+    tool = {"name": "run", "description": told, "parameters": {"title": told}}
+    story.message("system", content=told, sections={"preamble": told}, toolsAdded=[tool])
+    story.entry("session_info", name=words)
+    story.user([text(words)])
+    story.assistant(text(told), thinking(told), tool_call("c", "run", {"command": told}), stop="toolUse")
+    failed = {"isError": True, "details": {"diff": told}, "usage": usage(input=70)}
+    story.result("c", "run", text(told), **failed)
+    story.assistant(text(told), stop="error", errorMessage=told)
+    story.message("bashExecution", command=told, output=told, exitCode=1)
+    story.entry("custom_message", customType="note", content=told)
+    story.entry("compaction", summary=told, tokensBefore=9, usage=usage(input=50))
+    story.entry("branch_summary", summary=told, fromId="00000003", usage=usage(input=30))
+    story.turn(words, told, stopReason="aborted")
+    story.user(told)
+
+
+def test_secrets_in_words_do_not_leave_unless_told_to(command, tmp_path):
+    for number, words in enumerate(SECRETS):
+        story_with_secrets(tmp_path / "sessions" / f"{number}.jsonl", number, words)
+    written = []
+    out = tmp_path / "out.jsonl"
+    for length, masks in ((12_000, "true"), (30, "true"), (12_000, "false")):
+        chosen = {"POSTHOG_MAX_ATTRIBUTE_LENGTH": str(length), "POSTHOG_REDACT_SECRETS": masks}
+        assert command("backfill", tmp_path / "sessions", "--output", out, **chosen).code == 0
+        written.append(out.read_text())
+    masked, cut, unmasked = written
+    for words, secret in SECRETS.items():
+        assert secret not in masked, words
+        assert secret[: max(6, len(secret) // 2)] not in cut, words
+        assert unmasked.count(secret) > 20, words
+    ids = [re.findall(r'"uuid":"([^"]+)"', text) for text in written]
+    assert ids[0] == ids[1] == ids[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.parsers.build import Transcript, call, usage
+from tests.parsers.build import Transcript, call, text, usage
 from tests.parsers.reading import said
 
 FRAMED = (
@@ -297,3 +297,26 @@ def test_state_labels_names_and_unknown_things_are_not_seen() -> None:
     talk.entry("usage", kind="cache_warm", usage=usage())
     talk.assistant("1")
     assert contexts(talk) == [[]]
+
+
+def test_a_compaction_that_brings_what_it_keeps_replaces_everything_else() -> None:
+    talk = Transcript()
+    talk.user("one")
+    talk.assistant("1")
+    kept = [
+        {"role": "system", "content": "not here", "timestamp": 1},
+        {"role": "user", "content": "the latest request", "timestamp": 2},
+        {"role": "assistant", "content": [text("so far")], "stopReason": "stop", "timestamp": 3},
+        {"role": "assistant", "content": [text("broken")], "stopReason": "error", "timestamp": 4},
+        {"role": "branchSummary", "summary": "of an unknown role", "timestamp": 5},
+    ]
+    talk.compaction("the story", retainedTail=kept)
+    talk.user("two")
+    talk.assistant("2")
+    made = talk.read().generations[-1]
+    assert made.input is not None
+    assert [line.split("\n")[0] for line in said(made.input.full)][1:] == [
+        "user: the latest request",
+        "assistant: so far",
+        "user: two",
+    ]

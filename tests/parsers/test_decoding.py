@@ -117,13 +117,15 @@ def test_an_entry_of_version_1_has_no_place_in_a_tree() -> None:
 
 
 def test_an_unknown_entry_type_keeps_its_place_in_the_tree() -> None:
-    entry, dropped = decode(type="mood", **HEAD, mood={"deep": [1]}, message="not one")
-    assert entry == e.UnknownEntry("mood", "a1", None, HEAD["timestamp"])
+    fields = {"type": "mood", **HEAD, "mood": {"deep": [1]}, "message": "not one"}
+    entry, dropped = decode(**fields)
+    assert entry == e.UnknownEntry("mood", "a1", None, HEAD["timestamp"], fields)
     assert dropped == ()
 
 
 def test_an_unknown_role_and_unknown_blocks_are_no_error() -> None:
-    assert decode_message(role="oracle", content=5, timestamp=7) == (e.UnknownMessage("oracle", 7), ())
+    fields = {"role": "oracle", "content": 5, "timestamp": 7}
+    assert decode_message(**fields) == (e.UnknownMessage("oracle", 7, fields), ())
     message, dropped = decode_message(
         role="assistant", content=[{"type": "hologram", "depth": 3}, {"text": "x"}]
     )

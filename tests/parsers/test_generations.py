@@ -180,3 +180,33 @@ def test_entries_without_a_time_of_their_own_take_the_one_before() -> None:
     talk.raw(b'{"type":"usage","id":"u1","parentId":null,"kind":"k","usage":{"input":1}}')
     talk.raw(b'{"type":"usage","id":"u2","parentId":"u1","timestamp":"soon","kind":"k","usage":{"input":2}}')
     assert [made.end_ms for made in made_in(talk)] == [START_MS, START_MS]
+
+
+def test_a_call_whose_time_pi_measured_has_that_latency() -> None:
+    talk = Transcript()
+    talk.user("hi")
+    talk.assistant("hello", takes=2500, durationMs=2431)
+    (made,) = made_in(talk)
+    assert (made.latency_s, made.end_ms - (made.start_ms or 0)) == (2.431, 2500)
+
+
+def test_the_providers_own_words_are_kept() -> None:
+    talk = Transcript()
+    talk.assistant("hello", rawStopReason="end_turn", providerThinkingLevel="16k")
+    (made,) = made_in(talk)
+    assert (made.raw_stop_reason, made.provider_thinking_level) == ("end_turn", "16k")
+
+
+def test_a_change_of_the_model_shows_in_the_first_call_after_it() -> None:
+    talk = Transcript()
+    first = talk.user("hi")
+    answer = talk.assistant("hello")
+    talk.entry("model_change", provider="mock", modelId="mock-2")
+    talk.user("and now?")
+    talk.assistant("me", model="mock-2")
+    talk.assistant("still me", model="mock-2")
+    talk.user("another branch", at=answer)
+    talk.assistant("mock-1 again")
+    talk.user("a new root", at=first)
+    talk.assistant("mock-3", model="mock-3")
+    assert [made.previous_model for made in made_in(talk)] == [None, "mock/mock-1", None, None, None]

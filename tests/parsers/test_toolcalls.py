@@ -214,3 +214,19 @@ def test_a_compaction_whose_usage_is_unknown_is_a_span() -> None:
     assert (span.name, span.parent_id) == ("compaction", read.generations[0].trace_id)
     assert (span.input, span.output) == ({"tokensBefore": 500}, {"summary": "so far"})
     assert len(read.generations) == 1
+
+
+def test_a_tool_whose_time_pi_measured_has_that_latency() -> None:
+    talk = Transcript()
+    talk.assistant(call("c1", "slow"), call("c2", "quick"))
+    talk.result("c1", takes=2 * SECOND, durationMs=1990)
+    talk.result("c2", takes=0, durationMs=12.5)
+    assert {name: span.latency_s for name, span in by_name(talk).items()} == {"slow": 1.99, "quick": 0.0125}
+
+
+@pytest.mark.parametrize("duration", [-1, "long", None])
+def test_a_duration_that_is_none_is_not_taken(duration: object) -> None:
+    talk = Transcript()
+    talk.assistant(call("c1", "slow"))
+    talk.result("c1", takes=2 * SECOND, durationMs=duration)
+    assert by_name(talk)["slow"].latency_s == 2

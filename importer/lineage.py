@@ -1,0 +1,122 @@
+"""Where a subagent's session comes from: the session that started it, and the tool call there.
+
+Nothing that a session file says is opened: a parent is looked for beside the file, and in the folders that
+pi-subagents puts subagents in (``<parent's file name>/…``), under names that are sessions'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from importer.session_file import SessionFile, read_session_file
+from parsers.agents import Agent, SessionParser
+from parsers.delegation import Delegation, starter_of
+from parsers.records import AnyRecord, Trace
+from parsers.times import to_ms
+
+_LEVELS = 3  # <time>_<id>/<run>/run-0/session.jsonl
+_FOLDER = re.compile(r"\d{4}-\d\d-\d\dT.*Z_.+|session")
+_SEPARATORS = re.compile(r"[/\\]")
+
+
+def enclosing_session(path: Path) -> Path | None:
+    """The session file that a subagent's file lies below, whether or not it exists; None outside of one."""
+    for folder in path.parents[:_LEVELS]:
+        if _FOLDER.fullmatch(folder.name):
+            return folder.with_name(folder.name + ".jsonl")
+    return None
+
+
+def parent_id(path: Path, named: str | None, agent: Agent) -> str | None:
+    """The id of the session that a session comes from.
+
+    Args:
+        path: the session's file.
+        named: what its header says of a parent.
+        agent: the agent that wrote it.
+    """
+    if named:
+        return agent.parent_id(named)
+    parent = enclosing_session(path)
+    if parent is None:
+        return None
+    known = agent.parent_id(str(parent))
+    if known is None and parent.is_file():
+        found = read_session_file(parent, agent)
+        known = found.session_id if isinstance(found, SessionFile) else None
+    return known
+
+
+class _Known(NamedTuple):
+    size: int
+    mtime_ns: int
+    delegations: Collection[Delegation]
+
+
+class Delegations:
+    """The tool calls of parents' sessions that may have started subagents; a file is read when it changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, _Known] = {}
+
+    def note(self, file: SessionFile, session: SessionParser) -> None:
+        """Keep those of a session that was just read."""
+        if session.delegations:
+            self._known[file.path] = _Known(file.size, file.mtime_ns, session.delegations)
+
+    def started_by(
+        self, path: Path, named: str | None, agent: Agent, session: SessionParser, record: AnyRecord
+    ) -> str | None:
+        """The span of the tool call that started a run of a subagent; None for any other record.
+
+        Args:
+            path: the subagent's file.
+            named: what its header says of a parent.
+            agent: the agent that wrote it.
+            session: the file as it was read.
+            record: the run's trace, or another record.
+        """
+        if not isinstance(record, Trace) or record.copied or record.start_ms is None:
+            return None
+        enclosing = enclosing_session(path)
+        if not (session.subagent or enclosing or (named and not session.has_copies)):
+            return None
+        delegations = [each for each in session.delegations if each.is_copied]
+        for parent in _candidates(path, named, enclosing):
+            delegations += self._of(parent, agent)
+        unique = {each.span_id: each for each in delegations}
+        began_ms = to_ms(session.header.timestamp) if session.header else None
+        return starter_of(unique.values(), record.start_ms, record.input, session.subagent, began_ms or 0)
+
+    def _of(self, parent: Path, agent: Agent) -> Collection[Delegation]:
+        """Those of a file, read again if it is not as it was."""
+        found = read_session_file(parent, agent) if parent.is_file() else None
+        if not isinstance(found, SessionFile):
+            return ()
+        known = self._known.get(parent)
+        if known is None or (known.size, known.mtime_ns) != (found.size, found.mtime_ns):
+            known = self._known[parent] = _Known(found.size, found.mtime_ns, _read(found))
+        return known.delegations
+
+
+def _read(file: SessionFile) -> Collection[Delegation]:
+    session = file.agent.parser("message", 0)
+    try:
+        with file.path.open("rb") as lines:
+            for line in lines:
+                session.feed(line, torn=not line.endswith(b"\n"))
+    except OSError:
+        return ()
+    return session.delegations
+
+
+def _candidates(path: Path, named: str | None, enclosing: Path | None) -> list[Path]:
+    """The files that may be the parent's."""
+    found = [enclosing] if enclosing else []
+    name = _SEPARATORS.split(named)[-1] if named else ""
+    if name.endswith(".jsonl") and path.parent / name not in (path, enclosing):
+        found.append(path.parent / name)
+    return found

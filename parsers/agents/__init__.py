@@ -1,0 +1,27 @@
+"""The agents whose sessions can be imported: a module each, and its name here."""
+
+from __future__ import annotations
+
+from parsers.agents.agent import Agent, Place, SessionParser
+from parsers.agents.omp import OMP
+from parsers.agents.openclaw import OPENCLAW
+from parsers.agents.pi import PI
+
+__all__ = ["AGENTS", "PI", "Agent", "Place", "SessionParser", "recognize"]
+
+AGENTS = {agent.name: agent for agent in (PI, OPENCLAW, OMP)}
+
+
+def recognize(folder: str) -> Agent:
+    """The agent whose sessions are in a folder, by nothing but the folder's absolute path.
+
+    It is the one whose mark stands deepest in the path, so that pi's sessions in an OpenClaw workspace are
+    pi's; pi where there is none.
+    """
+    path = folder.replace("\\", "/") + "/"
+    deepest, found = 0, PI
+    for agent in AGENTS.values():
+        for mark in agent.marks.finditer(path):
+            if mark.end() > deepest:
+                deepest, found = mark.end(), agent
+    return found

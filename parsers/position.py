@@ -1,0 +1,68 @@
+"""Where a branch stands: all that an entry leaves behind for the entries that hang off it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from parsers.context import EMPTY, Context, ContextMessage, is_sent
+from parsers.messages import MissingResult
+from parsers.runs import Run
+from parsers.toolcalls import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """All that an entry leaves behind for the entries that hang off it.
+
+    Attributes:
+        context: what a model would see here.
+        run: the run that the entry belongs to.
+        active_ms: when the last prompt, answer, result or summary before here was written.
+        turn: the last answer that asked for tools; ``answered`` are its calls with a result on this branch.
+        answered_by: provider and model of the last answer.
+        asked: the run that the last answer was given in.
+        session_name: the name that the user gave the session.
+    """
+
+    context: Context = EMPTY
+    run: Run | None = None
+    active_ms: int | None = None
+    turn: Turn | None = None
+    answered: frozenset[str] = frozenset()
+    provider: str | None = None
+    model: str | None = None
+    thinking_level: str | None = None
+    answered_by: str | None = None
+    asked: Run | None = None
+    session_name: str | None = None
+
+
+def is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
+    """Whether a user message was typed while the run was going on (a steer or a follow-up).
+
+    pi writes such a message later than what it hangs off, though it was typed before. A clock that ran
+    backwards shows in the entries' own times: then the message counts as a new prompt.
+    """
+    if at.run is None or not at.run.is_conversation or at.active_ms is None:
+        return False
+    return typed_ms < at.active_ms <= written_ms
+
+
+def append(at: Position, message: ContextMessage) -> Position:
+    """The position with one more message in its context, which ends a batch of tool results."""
+    if not is_sent(message.source):
+        return at
+    at = with_made_up_results(at)
+    return replace(at, context=at.context.append(message))
+
+
+def with_made_up_results(at: Position) -> Position:
+    """Answer the open tool calls of this branch as pi does where something else follows them."""
+    turn = at.turn
+    if turn is None or turn.failed:
+        return at
+    context = at.context
+    for call_id in turn.calls:
+        if call_id not in at.answered:
+            context = context.append(ContextMessage(MissingResult(call_id), turn.order))
+    return replace(at, context=context, answered=at.answered | turn.calls.keys())
