@@ -45,7 +45,7 @@ class Session:
     Attributes:
         header: the header, once its line was read.
         name: the session's name, if the user gave it one.
-        first_prompt, last_prompt: the texts of the first and the latest prompt.
+        first_prompt, last_prompt: the texts of the first prompt (a fork's own, if it has one) and the latest.
         prompts: how many user messages the file holds.
         subagent: the subagent whose session this is, if it says so before its first own record.
         has_copies: whether it holds entries that were copied from the session it was forked from.
@@ -76,6 +76,7 @@ class Session:
         self._orders: dict[str, int] = {}
         self._seen: set[object] = set()
         self._has_records = False
+        self._is_first_copied = False
         self._traces = Traces(grouping, window_ms)
         self._replay = Replay(self._traces, self._positions, self._orders)
 
@@ -167,8 +168,9 @@ class Session:
         at = self._parent(entry)
         records: list[AnyRecord] = []
         if isinstance(entry, e.Entry):
-            self._describe(entry)
-            at, records = self._replay.step(at, entry, self._order, self._when(entry))
+            when = self._when(entry)
+            self._describe(entry, copied=when.copied)
+            at, records = self._replay.step(at, entry, self._order, when)
         self._last = at
         if entry.id is not None:
             self._positions[entry.id] = at
@@ -208,8 +210,8 @@ class Session:
         self.has_copies = self.has_copies or copied
         return When(ms, copied)
 
-    def _describe(self, entry: e.Entry) -> None:
-        """Keep what a person recognizes the session by."""
+    def _describe(self, entry: e.Entry, *, copied: bool) -> None:
+        """Keep what a person recognizes the session by; forks share the prompts that they copied."""
         if isinstance(entry, e.SessionInfo):
             self.name = session_name(entry)
             if not self._has_records:  # a name that came later would be known to some of the records only
@@ -220,8 +222,8 @@ class Session:
         elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.UserMessage):
             self.prompts += 1
             self.last_prompt = text_of(entry.message.content)
-            if self.first_prompt is None:
-                self.first_prompt = self.last_prompt
+            if self.first_prompt is None or (self._is_first_copied and not copied):
+                self.first_prompt, self._is_first_copied = self.last_prompt, copied
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
         """Whether the same entry stands in the file already, as after a file was appended to itself."""

@@ -65,7 +65,7 @@ def library(request: pytest.FixtureRequest) -> Iterator[Library]:
         homes.callback(tellers.shutdown, cancel_futures=True)
         for item in request.session.items:
             params = item.callspec.params if hasattr(item, "callspec") else {}
-            if "story" in params:
+            if {"agent", "story"} <= params.keys():
                 wanted(params["agent"], params["story"])
         yield lambda version, name: wanted(version, name).result()
 

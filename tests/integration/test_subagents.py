@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.watching import Watch, check, eventually, ids, once, ready
+
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "subagents"
 FOLDERS = sorted(path for path in FIXTURES.iterdir() if path.is_dir())
 NAMING = [folder for folder in FOLDERS if not folder.name.startswith("tintinweb")]
@@ -105,3 +107,40 @@ def test_what_pi_says_a_parent_cost_is_its_own_calls_and_what_its_tools_report(s
     lines = [json.loads(line) for line in (FIXTURES / stem).read_bytes().splitlines()]
     reported = [m["usage"] for line in lines if "usage" in (m := line.get("message", {}))]
     assert sum(usage["cost"]["total"] for usage in reported) == pytest.approx(stats["cost"])
+
+
+def as_written(folder: Path) -> list[tuple[Path, bytes, bool]]:
+    """The lines of all sessions in the order of their writing, and whether each is its file's last."""
+    found = []
+    for path in sessions(folder):
+        moment = ""
+        lines = path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            moment = max(moment, json.loads(line)["timestamp"])  # what a fork copied comes with its header
+            found.append((moment, path, line, number == len(lines) - 1))
+    return [(path, line, is_last) for _, path, line, is_last in sorted(found, key=lambda each: each[0])]
+
+
+def waits_for_a_tool(path: Path) -> bool:
+    """Whether a session's last line asks for a tool."""
+    last = json.loads(path.read_bytes().splitlines()[-1])
+    return bool(last.get("message", {}).get("stopReason") == "toolUse")
+
+
+@pytest.mark.parametrize("folder", NAMING, ids=name_of)
+def test_what_arrives_live_is_what_a_later_backfill_sends(command, server, folder, tmp_path):
+    """A subagent's trace leaves while its parent still waits for it."""
+    copy = tmp_path / "sessions"
+    copy.mkdir()
+    with Watch(command, server, copy, "--backfill", "--settle", 3):
+        ready(server, copy)
+        for path, line, is_last in as_written(folder):
+            target = copy / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("ab", buffering=0) as file:
+                file.write(line)
+            if is_last and target.parent != copy and waits_for_a_tool(next(copy.glob("*.jsonl"))):
+                traces = len(ids(server, "trace"))
+                eventually(lambda n=traces: len(ids(server, "trace")) > n, "the subagent's trace")
+    assert once(command, server, copy, "--backfill").code == 0
+    check(server, copy)

@@ -137,3 +137,14 @@ def test_a_random_fork_repeats_its_parents_records_and_adds_its_own(
     if grouping == "message" and points_back(fork):
         repeated = [record for record in copies(records) if not isinstance(record, Trace)]
         assert {alone(record) for record in repeated} <= {alone(record) for record in parent}
+
+
+def test_a_fork_is_known_by_its_own_first_prompt() -> None:
+    talk = Transcript()
+    talk.user("one")
+    answer = talk.assistant("1")
+    fork = forked(talk, answer)
+    assert fork.read().session.first_prompt == "one"
+    fork.user("two")
+    fork.user("three")
+    assert fork.read().session.first_prompt == "two"
