@@ -22,12 +22,14 @@ class Source:
         agent: whose sessions they are; None: each folder's agent is recognized by its path.
         pattern: where below each path the sessions are; a ``*`` stands for one folder of any name.
         is_default: whether the agent's own settings name the path, not the user.
+        by_shape: whether the user said that they are some agent's, whatever their folders are called.
     """
 
     paths: Sequence[Path]
     agent: Agent | None = None
     pattern: str = ""
     is_default: bool = False
+    by_shape: bool = False
 
     def roots(self) -> list[Path]:
         """The files and folders to search by now: an agent may get another folder at any time.
@@ -41,7 +43,7 @@ class Source:
 
     def agent_in(self, folder: Path) -> Agent:
         """Whose sessions are in a folder."""
-        return self.agent or recognize(os.path.abspath(folder))
+        return self.agent or recognize(os.path.abspath(folder), by_shape=self.by_shape)
 
 
 def source_of(
@@ -52,7 +54,7 @@ def source_of(
     - Without ``--from`` and paths: pi's own folder.
     - With paths only: those; a folder's agent is recognized by its path (:func:`parsers.agents.recognize`).
     - ``--from`` an agent: that agent's own folders; with paths, those, read as that agent's.
-    - ``--from`` a file or folder: the same as a path.
+    - ``--from`` a file or folder: the same as a path, but a folder arranged like an agent's is taken for one.
 
     Raises:
         UsageError: ``--from`` names neither an agent nor something that exists, or the agent's settings do
@@ -64,7 +66,7 @@ def source_of(
         if not origin or not os.path.exists(path):
             names = ", ".join(AGENTS)
             raise UsageError(f"--from: {quoted(origin)} is no agent ({names}) and no existing file or folder")
-        return Source([path, *paths])
+        return Source([path, *paths], by_shape=True)
     if paths:
         return Source(paths, agent)
     folder, pattern = session_place(agent or PI, environ)

@@ -12,16 +12,21 @@ __all__ = ["AGENTS", "PI", "Agent", "Place", "SessionParser", "recognize"]
 AGENTS = {agent.name: agent for agent in (PI, OPENCLAW, OMP)}
 
 
-def recognize(folder: str) -> Agent:
+def recognize(folder: str, *, by_shape: bool = False) -> Agent:
     """The agent whose sessions are in a folder, by nothing but the folder's absolute path.
 
     It is the one whose mark stands deepest in the path, so that pi's sessions in an OpenClaw workspace are
     pi's; pi where there is none.
+
+    Args:
+        folder: the path.
+        by_shape: whether a folder that is only arranged like an agent's counts, too. pi's may be, as well.
     """
     path = folder.replace("\\", "/") + "/"
     deepest, found = 0, PI
     for agent in AGENTS.values():
-        for mark in agent.marks.finditer(path):
-            if mark.end() > deepest:
-                deepest, found = mark.end(), agent
+        for pattern in (agent.marks, agent.shape if by_shape else None):
+            for mark in pattern.finditer(path) if pattern else ():
+                if mark.end() > deepest:
+                    deepest, found = mark.end(), agent
     return found

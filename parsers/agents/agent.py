@@ -114,6 +114,7 @@ class Agent:
         title: what people call it.
         places: where its sessions are, the first that applies.
         marks: what a path to its sessions holds (with ``/`` around every part), for paths of unknown origin.
+        shape: what a path to its sessions looks like where the folder was renamed: a hint, no proof.
         parser: makes a parser for one session file, for a trace grouping and a session window in ms.
         takes: whether a file of that name is a session, as far as the name tells.
         header: the first JSON object of a file with the fields of pi's header (``id``, ``cwd``,
@@ -129,6 +130,7 @@ class Agent:
     places: tuple[Place, ...]
     marks: re.Pattern[str]
     parser: Callable[[Grouping, int], SessionParser]
+    shape: re.Pattern[str] | None = None
     takes: Callable[[str], bool] = is_jsonl
     header: Callable[[dict[str, Any]], dict[str, Any] | None] = pi_header
     agent_name: Callable[[PurePath], str | None] = _no_name

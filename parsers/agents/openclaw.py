@@ -86,10 +86,8 @@ OPENCLAW = Agent(
         Place("~/.moltbot", _SESSIONS, optional=True),
         Place("~/.openclaw", _SESSIONS),
     ),
-    marks=re.compile(
-        r"/(?:\.openclaw(?:-[^/]+)?|\.clawdbot|\.moldbot|\.moltbot)/"
-        r"|/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"
-    ),
+    marks=re.compile(r"/(?:\.openclaw(?:-[^/]+)?|\.clawdbot|\.moldbot|\.moltbot)/"),
+    shape=re.compile(r"/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"),
     parser=_parser,
     takes=takes,
     agent_name=agent_name,

@@ -53,7 +53,7 @@ def test_a_path_alone_says_whose_sessions_it_holds(command, server, claw, omp):
     moved = command.home / "backup"
     claw.rename(moved)
 
-    assert command.send(server, moved, "--from", omp).code == 0
+    assert command.send(server, omp, "--from", moved).code == 0
     assert frameworks(server) == {"openclaw", "omp"}
     assert len(ids(server, "generation")) == 12 + 6
     assert command.send(server, "--from", moved, omp).code == 0
