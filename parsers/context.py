@@ -7,12 +7,13 @@ cost a thousand links, and whoever encodes a message needs to do so once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from parsers import entries as e
-from parsers.messages import COMPACTION_FRAME, Source, Summary, blocks_of, with_content
+from parsers.allowance import LINK
+from parsers.messages import COMPACTION_FRAME, MissingResult, Source, Summary, blocks_of, with_content
 from parsers.prompt import NO_PROMPT, SystemPrompt
 
 FAILED = frozenset({"error", "aborted"})
@@ -46,14 +47,18 @@ class ContextMessage:
 
 
 class Link:
-    """A message and all that stand before it."""
+    """A message and all that stand before it.
 
-    __slots__ = ("_run_start", "depth", "message", "previous")
+    ``batch`` counts the tool calls of the answer before, and their results, if nothing else follows them.
+    """
+
+    __slots__ = ("_run_start", "batch", "depth", "message", "previous")
 
     def __init__(self, previous: Link | None, message: ContextMessage) -> None:
         self.previous = previous
         self.message = message
         self.depth: int = previous.depth + 1 if previous else 1
+        self.batch: int = _batch(message.source, previous.batch if previous else 0)
         # no link refers to itself: a session's memory goes back without waiting for the garbage collector
         self._run_start = previous.run_start if previous and not message.opens_run else None
 
@@ -61,6 +66,12 @@ class Link:
     def run_start(self) -> Link | None:
         """The link of the prompt that opened the run, if it still stands before."""
         return self if self.message.opens_run else self._run_start
+
+
+def _batch(source: Source, before: int) -> int:
+    if isinstance(source, e.ToolResultMessage):
+        return before + 1
+    return len(_calls(source)) if isinstance(source, e.AssistantMessage) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +104,34 @@ class Context:
         prompt: the system prompt and tools in force.
         end: the last message.
         last_call_end: the last message at the time of the call before, or None before the first call.
-        left_out: messages that an edit took out, and that a later edit may bring back.
+        branch: the last message of the branch, where all stand that were ever written on it.
+        head: what the last compaction put in the place of what came before.
+        first_kept: the place in the file from which on messages follow the head.
+        edits: by entry id, what stands in the place of a message; None leaves it out.
     """
 
     prompt: SystemPrompt = NO_PROMPT
     end: Link | None = None
     last_call_end: Link | None = None
-    left_out: tuple[ContextMessage, ...] = ()
+    branch: Link | None = None
+    head: tuple[ContextMessage, ...] = ()
+    first_kept: int = -1
+    edits: tuple[tuple[str, ContextMessage | None], ...] = ()
 
     @property
     def full(self) -> Span:
         """Everything the model saw, apart from the system prompt."""
         return Span(None, self.end)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes a rewritten context takes: what an edit or a compaction may cost."""
+        return LINK * ((self.branch.depth if self.branch else 0) + len(self.edits))
+
+    @property
+    def batch_size(self) -> int:
+        """About how many bytes the results take that the next message may make necessary."""
+        return LINK * (self.end.batch if self.end else 0)
 
     @property
     def turn(self) -> Span:
@@ -117,11 +144,33 @@ class Context:
         """What came since the call before."""
         return Span(self.last_call_end, self.end)
 
+    def emptied(self) -> Context:
+        """The context without its messages."""
+        return Context(self.prompt)
+
     def append(self, message: ContextMessage) -> Context:
-        """The context with one more message at its end."""
+        """The context with one more message at its end; it may be one that the model never sees."""
+        at = self if _goes_between(message.source) else self.answered()
         if not is_sent(message.source):
+            return replace(at, branch=Link(at.branch, message))
+        end = Link(at.end, message)
+        return replace(at, end=end, branch=end if at.end is at.branch else Link(at.branch, message))
+
+    def answered(self) -> Context:
+        """The context with a result for each open tool call, as pi makes them up where no result follows."""
+        if not (self.end and self.end.batch):
             return self
-        return replace(self, end=Link(self.end, message))
+        results: set[str] = set()
+        end = self.end
+        for link in self.full.newest_first():
+            source = link.message.source
+            if not isinstance(source, e.ToolResultMessage):
+                for call_id in _calls(source):
+                    if call_id not in results:
+                        end = Link(end, ContextMessage(MissingResult(call_id), link.message.order))
+                break
+            results.add(source.tool_call_id)
+        return replace(self, end=end)
 
     def after_call(self) -> Context:
         """The context once a call was made with it: what comes next is new."""
@@ -133,33 +182,25 @@ class Context:
 
     def edited(self, edit: e.ContextEdit) -> Context:
         """The context with the edit's target replaced, or left out."""
-        messages = self.full.messages()
-        target = next((m for m in (*messages, *self.left_out) if m.entry_id == edit.target_id), None)
+        links = Span(None, self.branch).newest_first()
+        target = next((link.message for link in links if link.message.entry_id == edit.target_id), None)
         if target is None:
             return self
-        left_out = [m for m in self.left_out if m is not target]
-        if edit.replacement is None:
-            messages = [m for m in messages if m is not target]
-            return replace(self._rebuilt(messages), left_out=(*left_out, target))
-        source = with_content(target.source, edit.replacement.content)
-        edited = ContextMessage(source, target.order, target.entry_id, opens_run=target.opens_run)
-        if target in messages:
-            messages[messages.index(target)] = edited
-        else:
-            later = (i for i, m in enumerate(messages) if m.order > edited.order and not m.is_compaction)
-            messages.insert(next(later, len(messages)), edited)
-        return replace(self._rebuilt(messages), left_out=tuple(left_out))
+        edited = None
+        if edit.replacement is not None:
+            source = with_content(target.source, edit.replacement.content)
+            edited = ContextMessage(source, target.order, target.entry_id, opens_run=target.opens_run)
+        others = (each for each in self.edits if each[0] != edit.target_id)
+        return replace(self, edits=(*others, (edit.target_id, edited)))._rebuilt()
 
     def compacted(self, entry: e.Compaction, order: int, first_kept: int) -> Context:
         """The context after a compaction: its summary, then the messages from the first kept entry on."""
-        summary = ContextMessage(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)
-        if entry.retained_tail is None:
-            kept = [m for m in self.full.messages() if m.order >= first_kept and not m.is_compaction]
-        else:
-            kept = [ContextMessage(m, order) for m in entry.retained_tail if is_context(m) and is_sent(m)]
+        head = [ContextMessage(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)]
+        if entry.retained_tail is not None:
+            head += [ContextMessage(m, order) for m in entry.retained_tail if is_context(m)]
+            first_kept = order
         prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
-        left_out = tuple(m for m in self.left_out if m.order >= first_kept)
-        return replace(self._rebuilt([summary, *kept]), prompt=prompt, left_out=left_out)
+        return replace(self, prompt=prompt, head=tuple(head), first_kept=first_kept)._rebuilt()
 
     def before(self, first_kept: int) -> Span:
         """The messages that a compaction replaces: those before the first kept entry."""
@@ -169,14 +210,21 @@ class Context:
                 end = link.previous
         return Span(None, end)
 
-    def _rebuilt(self, messages: Iterable[ContextMessage]) -> Context:
+    def _rebuilt(self) -> Context:
+        """The context as pi makes it of the branch: what was kept, edited, then answered."""
+        edits = dict(self.edits)
         seen = self.last_call_end.message.order if self.last_call_end else -1
-        end = last_call_end = None
-        for message in messages:
-            end = Link(end, message)
+        kept = (m for m in Span(None, self.branch).messages() if m.order >= self.first_kept)
+        edited = (edits.get(m.entry_id, m) if m.entry_id else m for m in kept)
+        made = Context()
+        last_call_end = None
+        for message in (*self.head, *edited):
+            if message is None:
+                continue
+            made = made.append(message)
             if message.order <= seen:
-                last_call_end = end
-        return replace(self, end=end, last_call_end=last_call_end)
+                last_call_end = made.end
+        return replace(self, end=made.end, last_call_end=last_call_end)
 
 
 EMPTY = Context()
@@ -213,3 +261,17 @@ def is_sent(source: Source) -> bool:
             return any(b.type == "image" or b.text for b in blocks_of(source.content))
         case _:
             return True
+
+
+def _goes_between(source: Source) -> bool:
+    """Whether a message can stand between a tool call and its result; others end the batch, sent or not."""
+    is_hidden = isinstance(source, e.BashExecutionMessage) and source.exclude_from_context
+    return is_hidden or isinstance(source, e.ToolResultMessage)
+
+
+def _calls(source: Source) -> list[str]:
+    """The ids of an answer's tool calls, each once; a call without an id is known by its place."""
+    if not isinstance(source, e.AssistantMessage):
+        return []
+    asked = (block for block in blocks_of(source.content) if block.type == "toolCall")
+    return list(dict.fromkeys(block.id or f"#{index}" for index, block in enumerate(asked)))

@@ -6,6 +6,8 @@ import json
 import math
 import re
 import types
+from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -26,7 +28,10 @@ _LONE_SURROGATE = re.compile(
 )
 
 _ENTRY_START = re.compile(rb'\{"type": ?"(?:' + "|".join(_TYPES).encode() + rb')"')
+_NAME = re.compile(r"[A-Za-z_][\w-]{0,30}")
 _MOST_TRIES = 50
+_MOST_TRIED = 64 * 1024 * 1024  # bytes: a long line is not read fifty times
+_MOST_DROPPED = 100  # wrong values of a line that are told apart; a list with more of them ends there
 _LONGEST_INT = 300  # digits; Python refuses to read some thousands of them, and a double ends at 309
 
 
@@ -80,7 +85,11 @@ def decode_after_torn(line: bytes) -> Decoded | None:
 
     A crash can leave a line without its newline, and the next run of an older pi appends right behind it.
     """
+    tried = 0
     for start in islice(_ENTRY_START.finditer(line, 1), _MOST_TRIES):
+        tried += len(line) - start.start()
+        if tried > max(_MOST_TRIED, len(line)):
+            return None
         try:
             return decode_line(line[start.start() :])
         except BadLineError:
@@ -163,7 +172,7 @@ def _message(value: Any, dropped: list[str]) -> e.Message | e.UnknownMessage | N
 def _struct(value: dict[str, Any], kind: type[Any], prefix: str, dropped: list[str]) -> Any:
     """``value`` as a struct of ``kind``, without the fields that do not fit."""
     fields: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):  # type: ignore[arg-type]  # a struct's type has a hash
         if field.encode_name not in value:
             continue
         name = prefix + field.encode_name
@@ -171,6 +180,11 @@ def _struct(value: dict[str, Any], kind: type[Any], prefix: str, dropped: list[s
         if found is not msgspec.UNSET:
             fields[field.name] = found
     return kind(**fields)
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
@@ -186,13 +200,25 @@ def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
             return _struct(value, option, name + ".", dropped)
         origin, args = get_origin(option), get_args(option)
         if isinstance(value, list) and origin is list:
-            kept = [_value(v, args[0], f"{name}[{i}]", dropped) for i, v in enumerate(value)]
-            return [v for v in kept if v is not msgspec.UNSET]
+            return [v for _, v in _fitting(enumerate(value), args[0], name, dropped)]
         if isinstance(value, dict) and origin is dict:
-            pairs = {k: _value(v, args[1], f"{name}.{k}", dropped) for k, v in value.items()}
-            return {k: v for k, v in pairs.items() if v is not msgspec.UNSET}
+            return dict(_fitting(value.items(), args[1], name, dropped))
     dropped.append(name)
     return msgspec.UNSET
+
+
+def _fitting(
+    items: Iterable[tuple[Any, Any]], kind: Any, name: str, dropped: list[str]
+) -> Iterator[tuple[Any, Any]]:
+    """Those of a list's or object's values that fit, each as ``kind``."""
+    for key, value in items:
+        if len(dropped) >= _MOST_DROPPED:
+            return
+        # a name can be anything, and no message repeats what a person wrote
+        place = f"[{key}]" if isinstance(key, int) else f".{key}" if _NAME.fullmatch(key) else ".*"
+        found = _value(value, kind, name + place, dropped)
+        if found is not msgspec.UNSET:
+            yield key, found
 
 
 def _options(kind: Any) -> tuple[Any, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from parsers.context import EMPTY, Context, ContextMessage, is_sent
-from parsers.messages import MissingResult
+from parsers.allowance import Allowance
+from parsers.context import EMPTY, Context, ContextMessage
 from parsers.runs import Run
 from parsers.toolcalls import Turn
 
@@ -18,7 +18,7 @@ class Position:
         context: what a model would see here.
         run: the run that the entry belongs to.
         active_ms: when the last prompt, answer, result or summary before here was written.
-        turn: the last answer that asked for tools; ``answered`` are its calls with a result on this branch.
+        turn: the last answer that asked for tools.
         answered_by: provider and model of the last answer.
         asked: the run that the last answer was given in.
         session_name: the name that the user gave the session.
@@ -28,7 +28,6 @@ class Position:
     run: Run | None = None
     active_ms: int | None = None
     turn: Turn | None = None
-    answered: frozenset[str] = frozenset()
     provider: str | None = None
     model: str | None = None
     thinking_level: str | None = None
@@ -48,21 +47,8 @@ def is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
     return typed_ms < at.active_ms <= written_ms
 
 
-def append(at: Position, message: ContextMessage) -> Position:
-    """The position with one more message in its context, which ends a batch of tool results."""
-    if not is_sent(message.source):
+def append(at: Position, message: ContextMessage, allowance: Allowance) -> Position:
+    """The position with one more message in its context, which may end a batch of tool results."""
+    if not allowance.takes(at.context.batch_size):
         return at
-    at = with_made_up_results(at)
     return replace(at, context=at.context.append(message))
-
-
-def with_made_up_results(at: Position) -> Position:
-    """Answer the open tool calls of this branch as pi does where something else follows them."""
-    turn = at.turn
-    if turn is None or turn.failed:
-        return at
-    context = at.context
-    for call_id in turn.calls:
-        if call_id not in at.answered:
-            context = context.append(ContextMessage(MissingResult(call_id), turn.order))
-    return replace(at, context=context, answered=at.answered | turn.calls.keys())

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from parsers import entries as e
 from parsers import generations as g
-from parsers.context import EMPTY, FAILED, Context, ContextMessage, since_fork
+from parsers.allowance import Allowance
+from parsers.context import FAILED, NOTHING, Context, ContextMessage, since_fork
 from parsers.context import Span as ContextSpan
 from parsers.delegation import Delegation, may_start_subagents
 from parsers.generations import When
 from parsers.identity import derive, digest
 from parsers.messages import BRANCH_FRAME, Summary, text_of
-from parsers.position import Position, append, is_queued, with_made_up_results
+from parsers.position import Position, append, is_queued
 from parsers.records import AnyRecord, Generation, ModelInput, Span
 from parsers.runs import Traces
 from parsers.subagents import subagent_of, usage_of_result
@@ -36,6 +37,7 @@ class Replay:
         self._traces = traces
         self._positions = positions
         self._orders = orders
+        self.allowance = Allowance()
         self.turns: list[Turn] = []
         self.delegations: dict[str, Delegation] = {}
 
@@ -56,11 +58,12 @@ class Replay:
             case e.ThinkingLevelChange():
                 return replace(at, thinking_level=entry.thinking_level), []
             case e.CustomMessageEntry():
-                return append(at, ContextMessage(entry, order, entry.id)), []
+                return append(at, ContextMessage(entry, order, entry.id), self.allowance), []
             case e.ContextEdit():
-                return replace(at, context=at.context.edited(entry)), []
+                edited = at.context.edited(entry) if self.allowance.takes(at.context.size) else at.context
+                return replace(at, context=edited), []
             case e.ContextReset():
-                return replace(at, context=replace(EMPTY, prompt=at.context.prompt), turn=None), []
+                return replace(at, context=at.context.emptied(), turn=None), []
             case e.Compaction():
                 return self._compaction(at, entry, order, when)
             case e.BranchSummary():
@@ -87,12 +90,13 @@ class Replay:
             case e.ToolResultMessage():
                 return self._tool_result(at, message, order, entry.id, when)
             case e.BashExecutionMessage():
-                after = append(at, ContextMessage(message, order, entry.id))
+                after = append(at, ContextMessage(message, order, entry.id), self.allowance)
                 return after, [self._attached(at, g.user_bash_span(message, when))]
             case e.CustomMessage():
-                return append(at, ContextMessage(message, order, entry.id)), []
+                return append(at, ContextMessage(message, order, entry.id), self.allowance), []
             case e.SystemMessage():
-                return replace(at, context=at.context.patched(message)), []
+                may = self.allowance.takes(at.context.prompt.size)
+                return (replace(at, context=at.context.patched(message)) if may else at), []
             case _:
                 return at, []
 
@@ -114,13 +118,15 @@ class Replay:
             records += [*self._abandoned(when), *complete]
         if run.trace:
             run.trace.touch(when.ms)
-        context = at.context.append(ContextMessage(message, order, entry_id, opens_run=not queued))
-        return replace(at, context=context, run=run, active_ms=when.ms), records
+        at = append(at, ContextMessage(message, order, entry_id, opens_run=not queued), self.allowance)
+        return replace(at, run=run, active_ms=when.ms), records
 
     def _assistant(
         self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
         at, records = self._without_results(at, when)
+        if self.allowance.takes(at.context.batch_size):
+            at = replace(at, context=at.context.answered())
         call = g.chat_generation(message, when, _given(at.context), at.thinking_level)
         answered_by = f"{message.provider}/{message.model}"
         if at.answered_by not in (None, answered_by):
@@ -135,7 +141,6 @@ class Replay:
             at,
             context=context,
             turn=turn,
-            answered=frozenset(),
             provider=message.provider,
             model=message.model,
             answered_by=answered_by,
@@ -183,11 +188,12 @@ class Replay:
         if at.run and at.run.trace:
             at.run.trace.touch(when.ms)
         context = at.context.append(ContextMessage(message, order, entry_id))
-        answered = at.answered | {message.tool_call_id}
-        return replace(at, context=context, answered=answered, active_ms=when.ms), records
+        return replace(at, context=context, active_ms=when.ms), records
 
     def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
         first_kept = self._first_kept(entry, order)
+        if not self.allowance.takes(at.context.size):  # what is left of the context is the summary
+            first_kept, at = order, replace(at, context=at.context.emptied())
         records: list[AnyRecord]
         if entry.usage is None:
             records = [self._attached(at, g.compaction_span(entry, when))]
@@ -207,13 +213,18 @@ class Replay:
         records: list[AnyRecord] = []
         if entry.usage is not None:
             left = self._positions.get(entry.from_id or "")
-            seen = since_fork(left.context.end, at.context.end) if left else ContextSpan(None, None)
+            seen = self._left(left.context, at.context) if left else NOTHING
             given = ModelInput(at.context.prompt, seen, seen, seen)
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
             at, records = self._call(at, call)
         if entry.summary:
-            at = append(at, ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id))
+            message = ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
+            at = append(at, message, self.allowance)
         return replace(at, active_ms=when.ms), records
+
+    def _left(self, left: Context, at: Context) -> ContextSpan:
+        """The messages of a branch that was left, up to where it began."""
+        return since_fork(left.end, at.end) if self.allowance.takes(left.size + at.size) else NOTHING
 
     def _call(self, at: Position, call: Generation) -> Step:
         """Put a call into its trace."""
@@ -235,7 +246,7 @@ class Replay:
         if turn is None:
             return at, []
         records = self._abandon(turn, when)
-        return replace(with_made_up_results(at), turn=None, answered=frozenset()), records
+        return replace(at, turn=None), records
 
     def _abandoned(self, when: When) -> list[AnyRecord]:
         """The spans of all calls still open: the agent went on elsewhere, so no result will come."""

@@ -246,12 +246,19 @@ class Traces:
         complete: list[AnyRecord] = [
             trace.record()
             for trace in self.open
-            if trace.calls and (copied or not trace.copied or trace.is_quiet)
+            if trace.calls and self._is_told(trace) and (copied or not trace.copied or trace.is_quiet)
         ]
         for trace in self.open:
             trace.closed = True
         self.open.clear()
         return complete
+
+    def _is_told(self, trace: OpenTrace) -> bool:
+        """Whether this file can tell a trace.
+
+        Which run a copied call without a prompt was in, a fork does not show: it lacks the other branches.
+        """
+        return self.grouping == "session" or trace.from_prompt or not trace.copied
 
     def ended(self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS) -> list[OpenTrace]:
         """The open traces that have ended by now: a final stop and quiet since, or abandoned for a day."""
@@ -260,7 +267,7 @@ class Traces:
     def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int, settle_ms: int) -> bool:
         if self.grouping == "session":
             return self._windows[trace.copied].is_over(now_ms)
-        if not trace.calls:
+        if not trace.calls or not self._is_told(trace):
             return False
         if trace.is_quiet:
             return now_ms - trace.last_ms >= _patience_ms(trace.last_stop, settle_ms)

@@ -7,11 +7,12 @@ and a half-copied file agree on it. Only :meth:`Session.finish` looks at a clock
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import UNSET
 
 from parsers import entries as e
+from parsers.context import EMPTY
 from parsers.decoding import BadLineError, Decoded, decode_after_torn, decode_line
 from parsers.delegation import Delegation
 from parsers.generations import When
@@ -23,6 +24,8 @@ from parsers.replay import Replay, session_name
 from parsers.runs import ABANDONED_MS, SETTLE_MS, Grouping, Traces
 from parsers.subagents import Subagent, subagent_of
 from parsers.times import to_ms
+
+_MOST_ISSUES = 100  # kinds of damage that are told apart in one file
 
 
 @dataclass(slots=True)
@@ -117,6 +120,7 @@ class Session:
         if self._is_repeated(entry, line):
             return []
         self._order += 1
+        self._replay.allowance.add_line()
         return self._owned(self._add(entry))
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
@@ -171,6 +175,9 @@ class Session:
             when = self._when(entry)
             self._describe(entry, copied=when.copied)
             at, records = self._replay.step(at, entry, self._order, when)
+            if self._replay.allowance.refused:
+                self._replay.allowance.refused = False
+                self._note("context rewritten too often, the input of calls is incomplete from here on")
         self._last = at
         if entry.id is not None:
             self._positions[entry.id] = at
@@ -193,8 +200,8 @@ class Session:
             return self._start
         found = self._positions.get(entry.parent_id)
         if found is None:
-            self._note("parent entry missing, taken to be the line before")
-            return self._last
+            self._note("parent entry missing, the model's input begins anew")
+            return replace(self._last, context=EMPTY)  # pi sends nothing of what stands before
         return found
 
     def _when(self, entry: e.Entry) -> When:
@@ -236,6 +243,8 @@ class Session:
         return repeated
 
     def _note(self, what: str) -> None:
+        if what not in self.issues and len(self.issues) >= _MOST_ISSUES:
+            what = "more kinds of damage"
         issue = self.issues.get(what)
         if issue:
             issue.count += 1

@@ -79,6 +79,8 @@ class Turn:
 
     def unanswered(self) -> list[Span]:
         """The spans of the open calls, as they would be if no result came any more."""
+        if not self.open:
+            return []  # without a look at all the calls: very many branches may hang off one answer
         calls = [call for call in self.calls.values() if call.id in self.open]
         return [self._span(call, None, self.end_ms, None, is_error=True) for call in calls]
 

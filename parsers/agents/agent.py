@@ -16,6 +16,7 @@ from parsers.session import Issue
 from parsers.subagents import Subagent
 
 _PARENT_FILE = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")
+_LONGEST_NAME = 255  # of a file, on every system: a longer text is not searched, which takes quadratic time
 
 
 class SessionParser(Protocol):
@@ -97,7 +98,7 @@ def is_jsonl(name: str) -> bool:
 
 def id_of_parent(parent: str) -> str | None:
     """The session id in the file name ``<time>_<id>.jsonl`` that pi names a parent by."""
-    found = _PARENT_FILE.search(parent)
+    found = _PARENT_FILE.search(parent[-_LONGEST_NAME:])
     return found[1] if found else None
 
 

@@ -71,8 +71,8 @@ SKIPPED = {
     nul_bytes: (4, "not JSON, line skipped", 4),
     wrong_types: (5, "wrong type in message.model, field left out", 6),
     wrong_types_in_usage: (5, "wrong type in message.usage.input, field left out", 6),
-    a_cycle: (4, "parent entry missing, taken to be the line before", 4),
-    a_missing_parent: (4, "parent entry missing, taken to be the line before", 4),
+    a_cycle: (4, "parent entry missing, the model's input begins anew", 4),
+    a_missing_parent: (4, "parent entry missing, the model's input begins anew", 4),
     not_an_object: (4, "no JSON object with a type, line skipped", 4),
     another_header: (4, "another session's header, line skipped", 4),
 }

@@ -218,13 +218,14 @@ def test_a_file_appended_to_itself_says_the_same(times: int) -> None:
     assert told(short().data * times) == GOOD
 
 
-def test_a_missing_parent_is_taken_to_be_the_line_before() -> None:
+def test_where_a_parent_is_missing_the_models_input_begins_anew() -> None:
     talk = Transcript()
     talk.user("go")
     talk.assistant("done", at="nowhere")
     found = talk.read()
-    assert [said(made.input.full) for made in found.generations if made.input] == [["user: go"]]
-    assert found.issues == {"parent entry missing, taken to be the line before": (3, 1)}
+    assert [said(made.input.full) for made in found.generations if made.input] == [[]]
+    assert [trace.name for trace in found.finished.traces] == ["go"]
+    assert found.issues == {"parent entry missing, the model's input begins anew": (3, 1)}
 
 
 def test_a_cycle_and_a_self_parent_are_cut_where_the_file_is_read() -> None:
@@ -233,11 +234,8 @@ def test_a_cycle_and_a_self_parent_are_cut_where_the_file_is_read() -> None:
     talk.assistant("1")
     talk.assistant("2", at="e003")
     found = talk.read()
-    assert [said(made.input.full) for made in found.generations if made.input][-1] == [
-        "user: go",
-        "assistant: 1",
-    ]
-    assert found.issues == {"parent entry missing, taken to be the line before": (2, 2)}
+    assert [said(made.input.full) for made in found.generations if made.input] == [["user: go"], []]
+    assert found.issues == {"parent entry missing, the model's input begins anew": (2, 2)}
 
 
 def test_an_entry_of_an_unknown_type_holds_the_branch_together() -> None:

@@ -54,7 +54,7 @@ def test_what_is_no_moment_has_no_milliseconds(timestamp: Any) -> None:
     assert to_ms(timestamp) is None
 
 
-@pytest.mark.parametrize("ms", [1, 999, 1000, 1795429997047, 253_402_300_799_999])
+@pytest.mark.parametrize("ms", [1, 999, 1000, 1795429997047, 253_402_128_000_000])
 def test_a_moment_is_written_to_the_millisecond_and_read_back(ms: int) -> None:
     assert to_ms(to_rfc3339(ms)) == ms
     assert to_rfc3339(ms).endswith("Z")
