@@ -13,7 +13,8 @@ _LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Py
 def to_ms(timestamp: Timestamp) -> int | None:
     """Milliseconds since the epoch of an entry's ISO text or of a message's number.
 
-    Returns None for a text that is no date, a number that is no moment between 1970 and the end of 9999, or no value.
+    Returns None for a text that is no date, a number that is no moment from 1970 to the end of 9999, or no
+    value.
     """
     if isinstance(timestamp, str):
         try:
