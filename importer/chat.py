@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from importer.redaction import Redactor
+from importer.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
 from parsers.context import ContextMessage, Link
 from parsers.context import Span as ContextSpan
 from parsers.entries import Content
@@ -32,7 +33,11 @@ class ChatEncoder:
         """One message of an input as JSON."""
         encoded = self._messages.get(message)
         if encoded is None:
-            encoded = msgspec.json.encode(self._redact(chat_message(message.source)))
+            chat = self._redact(chat_message(message.source))
+            encoded = msgspec.json.encode(chat)
+            if len(encoded) > LARGEST_PART:
+                stand_in = {"role": chat["role"], "content": TOO_LARGE}
+                encoded = cut_once(encoded) or msgspec.json.encode(stand_in)
             self._messages[message] = encoded
         return encoded
 
@@ -60,7 +65,10 @@ class ChatEncoder:
                 {"type": "function", "function": {key: tool[key] for key in fields if key in tool}}
                 for tool in prompt.tools.values()
             ]
-            encoded = self._tools[prompt] = msgspec.json.encode(self._redactor.strings(tools))
+            encoded = msgspec.json.encode(self._redactor.strings(tools))
+            if len(encoded) > EVENT_LIMIT:  # so is every event with them
+                encoded = cut_once(encoded) or b"null"
+            self._tools[prompt] = encoded
         return msgspec.Raw(encoded)
 
     def output(self, content: Content) -> list[ChatMessage]:

@@ -78,7 +78,7 @@ def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[i
     if identity in seen:
         return
     seen.add(identity)
-    result = read_session_file(item, agent)
+    result = read_session_file(item, agent, follow=True)
     if isinstance(result, SessionFile):
         found.sessions.append(result)
     else:

@@ -7,7 +7,8 @@ pi-subagents puts subagents in (``<parent's file name>/…``), under names that 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from parsers.delegation import Delegation, starter_of
 from parsers.records import AnyRecord, Trace
 from parsers.times import to_ms
 
+_MOST = 1000  # tool calls that are looked at for one run
 _LEVELS = 3  # <time>_<id>/<run>/run-0/session.jsonl
 _FOLDER = re.compile(r"\d{4}-\d\d-\d\dT.*Z_.+|session")
 _SEPARATORS = re.compile(r"[/\\]")
@@ -44,7 +46,7 @@ def parent_id(path: Path, named: str | None, agent: Agent) -> str | None:
     if parent is None:
         return None
     known = agent.parent_id(str(parent))
-    if known is None and parent.is_file():
+    if known is None:
         found = read_session_file(parent, agent)
         known = found.session_id if isinstance(found, SessionFile) else None
     return known
@@ -53,7 +55,7 @@ def parent_id(path: Path, named: str | None, agent: Agent) -> str | None:
 class _Known(NamedTuple):
     size: int
     mtime_ns: int
-    delegations: Collection[Delegation]
+    delegations: Sequence[Delegation]
 
 
 class Delegations:
@@ -61,11 +63,12 @@ class Delegations:
 
     def __init__(self) -> None:
         self._known: dict[Path, _Known] = {}
+        self._copied: tuple[SessionParser, int, Sequence[Delegation]] | None = None
 
     def note(self, file: SessionFile, session: SessionParser) -> None:
         """Keep those of a session that was just read."""
         if session.delegations:
-            self._known[file.path] = _Known(file.size, file.mtime_ns, session.delegations)
+            self._known[file.path] = _Known(file.size, file.mtime_ns, _in_order(session.delegations))
 
     def started_by(
         self, path: Path, named: str | None, agent: Agent, session: SessionParser, record: AnyRecord
@@ -84,22 +87,40 @@ class Delegations:
         enclosing = enclosing_session(path)
         if not (session.subagent or enclosing or (named and not session.has_copies)):
             return None
-        delegations = [each for each in session.delegations if each.is_copied]
+        delegations = _latest(self._copied_in(session), record.start_ms)
         for parent in _candidates(path, named, enclosing):
-            delegations += self._of(parent, agent)
+            delegations += _latest(self._of(parent, agent), record.start_ms)
         unique = {each.span_id: each for each in delegations}
         began_ms = to_ms(session.header.timestamp) if session.header else None
         return starter_of(unique.values(), record.start_ms, record.input, session.subagent, began_ms or 0)
 
-    def _of(self, parent: Path, agent: Agent) -> Collection[Delegation]:
+    def _copied_in(self, session: SessionParser) -> Sequence[Delegation]:
+        """Those that a session copied from its parent."""
+        count = len(session.delegations)
+        if self._copied is None or self._copied[:2] != (session, count):
+            copied = _in_order(each for each in session.delegations if each.is_copied)
+            self._copied = session, count, copied
+        return self._copied[2]
+
+    def _of(self, parent: Path, agent: Agent) -> Sequence[Delegation]:
         """Those of a file, read again if it is not as it was."""
-        found = read_session_file(parent, agent) if parent.is_file() else None
+        found = read_session_file(parent, agent)
         if not isinstance(found, SessionFile):
             return ()
         known = self._known.get(parent)
         if known is None or (known.size, known.mtime_ns) != (found.size, found.mtime_ns):
-            known = self._known[parent] = _Known(found.size, found.mtime_ns, _read(found))
+            known = self._known[parent] = _Known(found.size, found.mtime_ns, _in_order(_read(found)))
         return known.delegations
+
+
+def _in_order(delegations: Iterable[Delegation]) -> list[Delegation]:
+    return sorted(delegations, key=lambda each: each.called_ms)
+
+
+def _latest(delegations: Sequence[Delegation], ms: int) -> list[Delegation]:
+    """The latest of those that were called by then: any of them may be the one, but not any of thousands."""
+    end = bisect_right(delegations, ms, key=lambda each: each.called_ms)
+    return list(delegations[max(0, end - _MOST) : end])
 
 
 def _read(file: SessionFile) -> Collection[Delegation]:
@@ -117,6 +138,6 @@ def _candidates(path: Path, named: str | None, enclosing: Path | None) -> list[P
     """The files that may be the parent's."""
     found = [enclosing] if enclosing else []
     name = _SEPARATORS.split(named)[-1] if named else ""
-    if name.endswith(".jsonl") and path.parent / name not in (path, enclosing):
+    if name.endswith(".jsonl") and "\0" not in name and path.parent / name not in (path, enclosing):
         found.append(path.parent / name)
     return found

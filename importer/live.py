@@ -19,6 +19,8 @@ from importer.today import Today
 
 ACTIVE_MS = 15 * 60_000
 _ROWS = 12
+_LONGEST = 400  # characters of a cell
+_LONGEST_WORDS = 4000  # of a prompt, before its blanks go
 _REFRESH_S = 0.25
 
 
@@ -77,12 +79,11 @@ class Screen:
         for heading in ("calls", "tokens", "cost"):
             table.add_column(heading, no_wrap=True, justify="right")
         for activity in active[:_ROWS]:
-            prompt = "(privacy mode)" if self._private else " ".join(activity.prompt.split())
+            words = activity.prompt[:_LONGEST_WORDS].split()
+            prompt = "(privacy mode)" if self._private else " ".join(words)
+            shown = (prompt, activity.project, activity.model, activity.tool)
             table.add_row(
-                plain(prompt),
-                plain(activity.project),
-                plain(activity.model),
-                plain(activity.tool),
+                *(plain(each[:_LONGEST]) for each in shown),
                 f"{activity.calls:,}",
                 tokens(activity.tokens),
                 money(activity.cost_usd),

@@ -21,6 +21,7 @@ DEPTH_LIMIT = "[DepthLimit]"
 _MAX_DEPTH = 8
 _MAX_SCHEMA_DEPTH = 64
 _LONGEST_REMEMBERED = 4096
+_LONG_ONES = 4  # longer texts that are remembered: a prompt that very many answers hang off
 _LONGEST_SENT = 1024 * 1024  # characters: more than twice what trimming ever leaves of one text
 _SECRET_KEY = re.compile(
     r"api[-_]?key|token|secret|password|authorization|cookie|session|bearer|x-api-key|credential",
@@ -58,6 +59,7 @@ class Redactor:
     def __init__(self, max_length: int, *, secrets: bool = True) -> None:
         self._max_length = max_length
         self._secrets = secrets
+        self._long: dict[str, tuple[str, int]] = {}
 
     def state(self, value: Any) -> str | None:
         """A value as text: JSON without secrets and media, cut to the length; None stays None."""
@@ -85,11 +87,19 @@ class Redactor:
 
     def _masked(self, text: str) -> tuple[str, int]:
         """A text's masked beginning, and how many characters it goes on beyond what an event can hold."""
+        if len(text) <= _LONGEST_REMEMBERED:
+            text = without_media(text)
+            return (_remembered(text) if self._secrets else text), 0
+        known = self._long.get(text)
+        if known is None:
+            known = self._masked_anew(text)
+            self._long = dict([*self._long.items(), (text, known)][-_LONG_ONES:])
+        return known
+
+    def _masked_anew(self, text: str) -> tuple[str, int]:
         text = without_media(text)
         if not self._secrets:
             return text, 0
-        if len(text) <= _LONGEST_REMEMBERED:
-            return _remembered(text), 0
         return without_secrets(text[:_LONGEST_SENT]), max(0, len(text) - _LONGEST_SENT)
 
     def strings(self, value: Any, depth: int = 0) -> Any:

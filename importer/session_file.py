@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,16 +64,22 @@ class Skipped:
         return cls(path, f"cannot be read: {error.strerror or error}", serious=True)
 
 
-def read_session_file(path: Path, agent: Agent = PI) -> SessionFile | Skipped:
+def read_session_file(path: Path, agent: Agent = PI, *, follow: bool = False) -> SessionFile | Skipped:
     """Return what the head of a regular file says, or why it is not a session. Never raises for bad content.
+
+    A symbolic link is only read where ``follow`` says that somebody has looked where it leads.
 
     A session's first parseable line is ``{"type":"session","id":"…"}``; blank, NUL-only and torn lines before
     it are passed over, as pi's readSessionHeader does (pi 0.87.1, ``dist/core/session-manager.js``), within
     the first MiB. Some forks of pi write a ``{"type":"title"}`` line first.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        if not follow and path.is_symlink():
+            return Skipped(path, "a symbolic link, not followed", serious=False)
+        with open(path, "rb", buffering=0, opener=_open) as file:
             status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return Skipped(path, "not a regular file", serious=False)
             header = agent.header(_first_entry(file))
     except OSError as error:
         return Skipped.unreadable(path, error)
@@ -89,6 +96,11 @@ def read_session_file(path: Path, agent: Agent = PI) -> SessionFile | Skipped:
         parent_session=_text(header.get("parentSession")) or _text(header.get("branchedFrom")),
         agent=agent,
     )
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a file without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _first_entry(file: io.FileIO) -> dict[str, Any]:

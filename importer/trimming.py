@@ -10,11 +10,18 @@ import msgspec
 EVENT_LIMIT = 900 * 1024
 """Bytes of one event's JSON: PostHog refuses a whole request for one AI event over 983,040 bytes."""
 
+LARGEST_PART = 4 * EVENT_LIMIT
+"""Bytes of a message or of the tools: what is larger is cut once, and not again for each event with it."""
+
+TOO_LARGE = "[left out by pi-posthog: too large for PostHog]"
+"""What stands for the content of a message that cannot be cut to fit."""
+
 _LARGE = ("$ai_input", "$ai_output_choices", "$ai_input_state", "$ai_output_state", "$ai_tools")
 _CONTENT = (*_LARGE, "$ai_user_prompt", "$ai_error")
 _LONGEST_FACT = 1024
 _CUT = re.compile(r"\.\.\.\[truncated (\d{1,12}) chars\]\Z")  # what was cut before counts, too
 _LONGEST_MARK = 40
+_SHORTEST_CUT = 64
 
 
 def marker(left_out: int) -> bytes:
@@ -35,8 +42,8 @@ def cut_strings(event: bytes, limit: int) -> bytes:
     value = msgspec.json.decode(event)
     properties = value["properties"]
     content = {name: properties[name] for name in _CONTENT if name in properties}
-    longest = limit // 2
-    while longest >= 64:
+    longest = limit // 2 if _fits(value, content, limit) else 0
+    while longest >= _SHORTEST_CUT:
         properties.update({name: _cut(item, longest) for name, item in content.items()})
         encoded = msgspec.json.encode(value)
         if len(encoded) <= limit:
@@ -45,6 +52,27 @@ def cut_strings(event: bytes, limit: int) -> bytes:
     properties.update({name: None for name in _LARGE if name in properties})
     value["properties"] = _cut(properties, _LONGEST_FACT)
     return msgspec.json.encode(value)
+
+
+def _fits(event: dict[str, Any], content: dict[str, Any], limit: int) -> bool:
+    """Whether an event fits with all strings of its content as short as they may be cut."""
+    cut = {name: _cut(item, _SHORTEST_CUT) for name, item in content.items()}
+    return len(msgspec.json.encode(event | {"properties": event["properties"] | cut})) <= limit
+
+
+def cut_once(encoded: bytes) -> bytes | None:
+    """JSON that no event has room for, cut as an event with it would be; None where cutting does not suffice.
+
+    What very many events hold is cut before they are built, and not in each of them.
+    """
+    value = msgspec.json.decode(encoded)
+    longest = EVENT_LIMIT // 2
+    while longest >= _SHORTEST_CUT:
+        cut = msgspec.json.encode(_cut(value, longest))
+        if len(cut) <= EVENT_LIMIT * 3 // 4:
+            return cut
+        longest //= 2
+    return None
 
 
 def _cut(value: Any, longest: int) -> Any:

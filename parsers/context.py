@@ -7,8 +7,9 @@ cost a thousand links, and whoever encodes a message needs to do so once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TypeGuard
 
 from parsers import entries as e
@@ -107,6 +108,7 @@ class Context:
         branch: the last message of the branch, where all stand that were ever written on it.
         head: what the last compaction put in the place of what came before.
         first_kept: the place in the file from which on messages follow the head.
+        left_behind: how many messages of the branch stand before that.
         edits: by entry id, what stands in the place of a message; None leaves it out.
     """
 
@@ -116,6 +118,7 @@ class Context:
     branch: Link | None = None
     head: tuple[ContextMessage, ...] = ()
     first_kept: int = -1
+    left_behind: int = 0
     edits: tuple[tuple[str, ContextMessage | None], ...] = ()
 
     @property
@@ -125,8 +128,14 @@ class Context:
 
     @property
     def size(self) -> int:
-        """About how many bytes a rewritten context takes: what an edit or a compaction may cost."""
-        return LINK * ((self.branch.depth if self.branch else 0) + len(self.edits))
+        """About how many bytes a rewritten context takes: what an edit may cost."""
+        return self.size_from(self.first_kept)
+
+    def size_from(self, first_kept: int) -> int:
+        """The same for a compaction that keeps the entries from that place on."""
+        depth = self.branch.depth if self.branch else 0
+        kept = depth - self.left_behind if first_kept >= self.first_kept else depth
+        return LINK * (kept + len(self.edits))
 
     @property
     def batch_size(self) -> int:
@@ -158,19 +167,8 @@ class Context:
 
     def answered(self) -> Context:
         """The context with a result for each open tool call, as pi makes them up where no result follows."""
-        if not (self.end and self.end.batch):
-            return self
-        results: set[str] = set()
-        end = self.end
-        for link in self.full.newest_first():
-            source = link.message.source
-            if not isinstance(source, e.ToolResultMessage):
-                for call_id in _calls(source):
-                    if call_id not in results:
-                        end = Link(end, ContextMessage(MissingResult(call_id), link.message.order))
-                break
-            results.add(source.tool_call_id)
-        return replace(self, end=end)
+        end = _answered(self.end)
+        return self if end is self.end else replace(self, end=end)
 
     def after_call(self) -> Context:
         """The context once a call was made with it: what comes next is new."""
@@ -191,7 +189,8 @@ class Context:
             source = with_content(target.source, edit.replacement.content)
             edited = ContextMessage(source, target.order, target.entry_id, opens_run=target.opens_run)
         others = (each for each in self.edits if each[0] != edit.target_id)
-        return replace(self, edits=(*others, (edit.target_id, edited)))._rebuilt()
+        edits = (*others, (edit.target_id, edited))
+        return replace(self, edits=edits)._rebuilt(self._kept(self.first_kept))
 
     def compacted(self, entry: e.Compaction, order: int, first_kept: int) -> Context:
         """The context after a compaction: its summary, then the messages from the first kept entry on."""
@@ -200,7 +199,10 @@ class Context:
             head += [ContextMessage(m, order) for m in entry.retained_tail if is_context(m)]
             first_kept = order
         prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
-        return replace(self, prompt=prompt, head=tuple(head), first_kept=first_kept)._rebuilt()
+        kept = self._kept(first_kept)
+        left_behind = (self.branch.depth if self.branch else 0) - len(kept)
+        after = replace(self, prompt=prompt, head=tuple(head), first_kept=first_kept, left_behind=left_behind)
+        return after._rebuilt(kept)
 
     def before(self, first_kept: int) -> Span:
         """The messages that a compaction replaces: those before the first kept entry."""
@@ -210,21 +212,27 @@ class Context:
                 end = link.previous
         return Span(None, end)
 
-    def _rebuilt(self) -> Context:
+    def _kept(self, first_kept: int) -> list[ContextMessage]:
+        """The messages of the branch from a place in the file on, oldest first."""
+        messages = (link.message for link in Span(None, self.branch).newest_first())
+        return list(takewhile(lambda message: message.order >= first_kept, messages))[::-1]
+
+    def _rebuilt(self, kept: Iterable[ContextMessage]) -> Context:
         """The context as pi makes it of the branch: what was kept, edited, then answered."""
         edits = dict(self.edits)
         seen = self.last_call_end.message.order if self.last_call_end else -1
-        kept = (m for m in Span(None, self.branch).messages() if m.order >= self.first_kept)
         edited = (edits.get(m.entry_id, m) if m.entry_id else m for m in kept)
-        made = Context()
-        last_call_end = None
+        end = last_call_end = None
         for message in (*self.head, *edited):
             if message is None:
                 continue
-            made = made.append(message)
+            if not _goes_between(message.source):
+                end = _answered(end)
+            if is_sent(message.source):
+                end = Link(end, message)
             if message.order <= seen:
-                last_call_end = made.end
-        return replace(self, end=made.end, last_call_end=last_call_end)
+                last_call_end = end
+        return replace(self, end=end, last_call_end=last_call_end)
 
 
 EMPTY = Context()
@@ -261,6 +269,21 @@ def is_sent(source: Source) -> bool:
             return any(b.type == "image" or b.text for b in blocks_of(source.content))
         case _:
             return True
+
+
+def _answered(end: Link | None) -> Link | None:
+    """The chain with a made-up result for each tool call of its last batch that has none."""
+    if not (end and end.batch):
+        return end
+    results: set[str] = set()
+    link: Link | None = end
+    while link and isinstance(link.message.source, e.ToolResultMessage):
+        results.add(link.message.source.tool_call_id)
+        link = link.previous
+    for call_id in _calls(link.message.source) if link else ():
+        if link and call_id not in results:
+            end = Link(end, ContextMessage(MissingResult(call_id), link.message.order))
+    return end
 
 
 def _goes_between(source: Source) -> bool:

@@ -192,7 +192,7 @@ class Replay:
 
     def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
         first_kept = self._first_kept(entry, order)
-        if not self.allowance.takes(at.context.size):  # what is left of the context is the summary
+        if not self.allowance.takes(at.context.size_from(first_kept)):  # what is left is the summary
             first_kept, at = order, replace(at, context=at.context.emptied())
         records: list[AnyRecord]
         if entry.usage is None:
