@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 
 from importer.errors import DeliveryError
+from importer.quoting import shown_host
 
 _ANSWER_BYTES = 64 * 1024
+
+
+class RefusedError(DeliveryError):
+    """PostHog refused a request for good: its HTTP status, and what it said as ` (it said: ...)`."""
+
+    def __init__(self, text: str, status: int, says: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.says = says
 
 
 def check_answer(response: requests.Response, answer: bytes, *, api_key: str) -> None:
@@ -21,7 +31,8 @@ def check_answer(response: requests.Response, answer: bytes, *, api_key: str) ->
         api_key: never repeated, even if the server does.
 
     Raises:
-        DeliveryError: PostHog refused the events, or dropped them, or it is not PostHog that answers.
+        RefusedError: PostHog refused the events.
+        DeliveryError: it dropped them, or it is not PostHog that answers.
     """
     status = response.status_code
     host = shown_host(response.url)
@@ -39,26 +50,22 @@ def check_answer(response: requests.Response, answer: bytes, *, api_key: str) ->
         return
     says = _server_message(answer, api_key)
     if status in (401, 403):
-        advice = "check POSTHOG_API_KEY (the project API key) and that POSTHOG_HOST is its region"
+        advice = (
+            "check POSTHOG_API_KEY (the project API key, phc_…) and that POSTHOG_HOST is its region: "
+            "a key of eu.i.posthog.com is not valid at us.i.posthog.com, nor the other way round"
+        )
     elif status == 404:
-        advice = "check POSTHOG_HOST, there is no PostHog /batch/ there"
+        path = "/i/v0/ai/batch/" if "/i/v0/ai/" in response.url else "/batch/"
+        advice = f"check POSTHOG_HOST, there is no PostHog {path} there"
+        if path != "/batch/":
+            advice += ", or set POSTHOG_ENDPOINT to auto or batch"
     elif 300 <= status < 400:
         target = urljoin(response.url, response.headers.get("Location", ""))
         advice = f"it redirects to {_one_line(shown_host(target), api_key)}, check POSTHOG_HOST"
         says = ""
     else:
         advice = "trying again would not help, check POSTHOG_HOST and the version of this program"
-    raise DeliveryError(f"{host} answered {status}: {advice}{says}.")
-
-
-def shown_host(url: str) -> str:
-    """Scheme, host and port of an address, without user, password, path and query."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(unreadable address)"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+    raise RefusedError(f"{host} answered {status}: {advice}{says}.", status, says)
 
 
 def read_answer(response: requests.Response) -> bytes:

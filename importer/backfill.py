@@ -97,8 +97,10 @@ class Backfill:
             LedgerError: the ledger could not be written; nothing was sent after that.
         """
         from importer.delivery import Delivery  # brings an HTTP library, which a preview has no use for
+        from importer.pace import Pace
 
         destination = ledger.destination_id(self._settings.host, api_key)
+        per_minute = self._settings.max_events_per_minute
 
         def delivered(envelopes: Sequence[Envelope]) -> None:
             ledger.record(destination, [e.uuid for e in envelopes], round(time.time() * 1000))
@@ -107,6 +109,9 @@ class Backfill:
         with Delivery(
             host=self._settings.host,
             api_key=api_key,
+            endpoint=self._settings.endpoint,
+            parallel=self._settings.parallel,
+            pace=Pace(per_minute) if per_minute else None,
             on_delivered=delivered,
             on_retry=self._retrying,
             on_trimmed=self._trimmed,
@@ -182,9 +187,11 @@ class Backfill:
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
+            if envelope.uuid in self.done:
+                continue  # told again after an interrupt
             self.done.add(envelope.uuid)
             self.outcome.delivered += 1
-            self.outcome.bytes += envelope.size
+            self.outcome.bytes += getattr(self._todo[envelope.uuid], self._settings.input_context)
             self.outcome.cost_usd += self._costs.get(envelope.uuid, 0.0)
         self.outcome.retry = ""
         self._watch(self.outcome)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from importer.endpoint import BATCH, Endpoint
 from importer.envelope import Envelope
 
 MAX_BATCH_EVENTS = 500
@@ -46,14 +48,46 @@ class BodyFormat:
         return b"".join((self._prefix(now_s=now_s, historical=historical), b",".join(events), _SUFFIX))
 
 
+@dataclass(slots=True)
+class Part:
+    """Events of a request to come.
+
+    Attributes:
+        envelopes: the events, in their order.
+        endpoint: where they go.
+        historical: whether they waited as old ones.
+        limit: bytes to which a single event had to be cut.
+        encoded: that event's bytes.
+    """
+
+    envelopes: list[Envelope]
+    endpoint: Endpoint
+    historical: bool
+    limit: int | None = None
+    encoded: bytes = b""
+
+    def split(self, at: int) -> tuple[Part, Part]:
+        """The first events, that many, and the others."""
+        first, second = self.envelopes[:at], self.envelopes[at:]
+        return Part(first, self.endpoint, self.historical), Part(second, self.endpoint, self.historical)
+
+
 class Batch:
     """Events that wait to be sent together, in the order they came and within both limits."""
 
-    __slots__ = ("_bytes", "_envelopes", "_overhead")
+    __slots__ = ("_bytes", "_endpoint", "_envelopes", "_most", "_overhead")
 
-    def __init__(self, overhead: int) -> None:
-        """Take the bytes that a body has besides its events and the commas between them."""
+    def __init__(self, overhead: int, endpoint: Endpoint = BATCH, most: int = MAX_BATCH_EVENTS) -> None:
+        """Take the bytes that a body has besides its events and the commas between them.
+
+        Args:
+            overhead: those bytes.
+            endpoint: where the events go.
+            most: events in one batch.
+        """
         self._overhead = overhead
+        self._endpoint = endpoint
+        self._most = most
         self._envelopes: list[Envelope] = []
         self._bytes = overhead
 
@@ -64,11 +98,13 @@ class Batch:
         """Whether the event still goes into this batch; an empty batch takes any event."""
         if not self._envelopes:
             return True
-        return len(self) < MAX_BATCH_EVENTS and self._bytes + 1 + envelope.size <= MAX_BODY_BYTES
+        if len(self) >= self._most:
+            return False
+        return self._bytes + 1 + self._endpoint.size_of(envelope) <= MAX_BODY_BYTES
 
     def append(self, envelope: Envelope) -> None:
         """Put the event at the end."""
-        self._bytes += envelope.size + bool(self._envelopes)
+        self._bytes += self._endpoint.size_of(envelope) + bool(self._envelopes)
         self._envelopes.append(envelope)
 
     def take(self) -> list[Envelope]:
@@ -77,17 +113,20 @@ class Batch:
         return envelopes
 
 
-def encode_fitting(envelopes: Sequence[Envelope], overhead: int) -> list[bytes]:
+def encode_fitting(envelopes: Sequence[Envelope], overhead: int, endpoint: Endpoint = BATCH) -> list[bytes]:
     """The JSON of as many leading events as one body holds, counted on the bytes themselves.
 
-    Empty when the first event alone is larger than a body may be.
+    One event may be as large as its endpoint takes, but is then alone. Empty when the first event is larger
+    than a body may be.
     """
     room = MAX_BODY_BYTES - overhead
     encoded: list[bytes] = []
     for envelope in envelopes[:MAX_BATCH_EVENTS]:
-        data = envelope.encode()
+        data = endpoint.encode(envelope)
         room -= len(data) + bool(encoded)
         if room < 0:
+            if not encoded and len(data) <= endpoint.event_limit:
+                encoded.append(data)
             break
         encoded.append(data)
     return encoded

@@ -65,6 +65,14 @@ InputContext = Annotated[
 DistinctId = Annotated[
     str | None, typer.Option(help="The person whose events these are.", rich_help_panel=_SETTINGS)
 ]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|batch|ai",
+        help="Which of PostHog's endpoints takes AI events.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -102,8 +110,9 @@ def preview(
     distinct_id: DistinctId = None,
 ) -> None:
     """Show what a backfill would send. Sends nothing, writes nothing, needs no API key."""
-    from importer.commands import Request, Screen
+    from importer.commands import Request
     from importer.commands import preview as run
+    from importer.screen import Screen
     from importer.settings import load_settings
 
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
@@ -127,21 +136,35 @@ def backfill(
             metavar="FILE", help="Write the events as JSON lines (.gz: gzipped) instead of sending them."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before sending.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask: send, and set a damaged ledger aside.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as preview.")] = False,
     host: Host = None,
     privacy_mode: Privacy = None,
     trace_grouping: TraceGrouping = None,
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
+    endpoint: Endpoint = None,
+    parallel: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Requests at once (4).", rich_help_panel=_SETTINGS),
+    ] = None,
+    max_events_per_minute: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Send no faster than that.", rich_help_panel=_SETTINGS),
+    ] = None,
 ) -> None:
     """Send what was not delivered yet. It may be stopped and run again: nothing is sent twice."""
-    from importer.commands import Request, Screen
+    from importer.commands import Request
     from importer.commands import backfill as run
     from importer.commands import preview as run_preview
+    from importer.screen import Screen
     from importer.settings import load_settings
 
-    settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
+    flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
+    flags |= {"endpoint": endpoint, "parallel": parallel, "max_events_per_minute": max_events_per_minute}
+    settings = load_settings(flags)
     request = Request(paths or (), origin, since, until, project, by, as_json, state)
     screen = Screen(as_json=as_json)
     code = (
@@ -172,16 +195,18 @@ def watch(
     trace_grouping: TraceGrouping = None,
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
+    endpoint: Endpoint = None,
 ) -> None:
     """Send what is new while pi runs: the last 24 hours that are not delivered, then live, until Ctrl-C."""
-    from importer.commands import Screen
+    from importer.screen import Screen
     from importer.settings import load_settings
     from importer.watch import WatchRequest
     from importer.watch import watch as run
 
     if history and new_only:
         raise UsageError("--backfill and --new-only exclude each other: leave one of them out")
-    settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
+    flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
+    settings = load_settings(flags | {"endpoint": endpoint})
     level = 0 if quiet else 2 if verbose else 1
     request = WatchRequest(paths or (), origin, state, history, new_only, settle, once, poll, level)
     raise typer.Exit(run(request, settings, Screen()))
@@ -196,12 +221,28 @@ def status(
     host: Host = None,
 ) -> None:
     """Show for each destination what is delivered, what waits, and whether a watcher runs."""
-    from importer.commands import Screen
+    from importer.screen import Screen
     from importer.settings import load_settings
     from importer.status import status as run
 
     settings = load_settings({"host": host})
     raise typer.Exit(run(paths or (), origin, state, settings, Screen(as_json=as_json)))
+
+
+@app.command()
+def doctor(
+    paths: Paths = None,
+    origin: From = None,
+    send: Annotated[bool, typer.Option("--send", help="Also send one test event.")] = False,
+    as_json: Json = False,
+    state: State = None,
+    host: Host = None,
+) -> None:
+    """Check settings, session files, the ledger and PostHog, and say what to do. Sends nothing by itself."""
+    from importer.doctor import doctor as run
+    from importer.screen import Screen
+
+    raise typer.Exit(run(paths or (), origin, state, {"host": host}, Screen(as_json=as_json), send=send))
 
 
 def main() -> None:

@@ -10,19 +10,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import platformdirs
-from rich.console import Console
 
 from importer.backfill import Backfill
+from importer.damage import LEDGER_NAME
 from importer.discovery import find_sessions
 from importer.errors import PiPosthogError, UsageError
-from importer.ledger import Ledger
+from importer.ledger import DamagedLedgerError, Ledger
 from importer.periods import check_period, parse_since, parse_until
+from importer.plain_http import plain_http_warning
 from importer.plan import Plan, Selection, make_plan
 from importer.progress import Display
 from importer.quoting import encodable, printable, quoted
+from importer.renewal import open_ledger
 from importer.report import GROUPINGS, report
+from importer.screen import Screen
 from importer.settings import Settings
 from importer.tables import show_groups, show_summary, size
 
@@ -65,31 +67,9 @@ class Request:
         return Selection(since_ms, until_ms, self.project)
 
 
-class Screen:
-    """Where results (stdout) and progress (stderr) go."""
-
-    def __init__(self, *, as_json: bool = False) -> None:
-        self.out = Console(highlight=False)
-        self.err = Console(stderr=True, highlight=False)
-        self.as_json = as_json
-        self.live = not as_json and self.out.is_terminal and self.err.is_terminal
-
-    def display(self) -> Display:
-        """A progress display; log lines where stdout is no terminal."""
-        return Display(self.err, live=self.live)
-
-    def warn(self, line: str) -> None:
-        """One line on stderr."""
-        self.err.print(printable(line), markup=False, soft_wrap=True)
-
-    def result(self, figures: dict[str, Any]) -> None:
-        """The figures as one JSON object on stdout."""
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
-
-
 def default_ledger() -> Path:
     """The ledger's file where the user names none: in the user's state folder."""
-    return Path(platformdirs.user_state_dir("pi-posthog", appauthor=False)) / "ledger.sqlite3"
+    return Path(platformdirs.user_state_dir("pi-posthog", appauthor=False)) / LEDGER_NAME
 
 
 def preview(request: Request, settings: Settings, screen: Screen) -> int:
@@ -116,7 +96,13 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
 
 
 def backfill(
-    request: Request, settings: Settings, screen: Screen, *, output: Path | None = None, yes: bool = False
+    request: Request,
+    settings: Settings,
+    screen: Screen,
+    *,
+    output: Path | None = None,
+    yes: bool = False,
+    may_renew: bool = True,
 ) -> int:
     """Send what was not delivered yet, or write everything to a file.
 
@@ -125,7 +111,8 @@ def backfill(
         settings: how to send it.
         screen: where to show it.
         output: a file to write the events to as JSON lines instead of sending them.
-        yes: do not ask before sending.
+        yes: do not ask before sending, nor before a damaged ledger is set aside.
+        may_renew: whether a damaged ledger may be set aside at all.
 
     Returns:
         The exit code: 0 if all is delivered, 1 if something is not.
@@ -146,8 +133,16 @@ def backfill(
         work = Backfill(plan, settings, frozenset())
         code = _deliver(work, screen, lambda: work.write(output))
     else:
-        with Ledger.open(request.state or default_ledger()) as ledger:
-            work = Backfill(plan, settings, _delivered(ledger, settings, plan))
+        ledger, known = open_ledger(
+            request.state or default_ledger(),
+            lambda ledger: _delivered(ledger, settings, plan),
+            lambda error: may_renew and _may_renew(error, screen, yes=yes),
+            screen.warn,
+        )
+        with ledger:
+            work = Backfill(plan, settings, known)
+            if warning := plain_http_warning(settings.host):
+                screen.warn(warning)
             if not _confirmed(work, settings, screen, yes=yes):
                 return 0
             code = _deliver(work, screen, lambda: work.send(key, ledger))
@@ -183,32 +178,49 @@ def _confirmed(work: Backfill, settings: Settings, screen: Screen, *, yes: bool)
         "PostHog cannot delete events selectively.",
         markup=False,
     )
-    try:
-        answer = screen.out.input("Send them? [y/N] ", markup=False)
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() in ("y", "yes"):
+    if _asked("Send them? [y/N] ", screen):
         return True
     screen.warn("Nothing was sent.")
     return False
+
+
+def _may_renew(error: DamagedLedgerError, screen: Screen, *, yes: bool) -> bool:
+    """Ask whether a damaged ledger may be set aside; where nobody can answer, only --yes is a yes."""
+    if yes or not (screen.live and sys.stdin.isatty()):
+        return yes
+    screen.out.print(
+        f"The ledger {printable(error.path)} is damaged. With a new one, everything is sent again; PostHog "
+        "keeps one copy of an event that is sent twice.",
+        markup=False,
+    )
+    return _asked("Set it aside and begin a new one? [y/N] ", screen)
+
+
+def _asked(question: str, screen: Screen) -> bool:
+    try:
+        answer = screen.out.input(question, markup=False)
+    except EOFError:
+        answer = ""
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _deliver(work: Backfill, screen: Screen, deliver: Callable[[], None]) -> int:
     """Run the delivery under a progress display; errors end it with one line and the exit code 1."""
     with screen.display() as display:
         work.watch(display.sending)
+        end = ""
         try:
             deliver()
         except KeyboardInterrupt:
-            screen.warn("Interrupted. What was delivered is remembered: run the same command again to go on.")
-            return 1
+            end = "Interrupted. What was delivered is remembered: run the same command again to go on."
         except PiPosthogError as error:
-            screen.warn(str(error))
-            return 1
+            end = str(error)
     for note in work.outcome.notes[:MAX_WARNINGS]:
         screen.warn(note)
     _say_more(len(work.outcome.notes), screen)
-    return 1 if work.outcome.left or work.outcome.failed else 0
+    if end:
+        screen.warn(end)
+    return 1 if end or work.outcome.left or work.outcome.failed else 0
 
 
 def _finish(
@@ -226,13 +238,17 @@ def _finish(
         "already_delivered": outcome.already_delivered,
         "failed": outcome.failed,
         "left": outcome.left,
-        "sent_bytes": outcome.bytes,
+        "trimmed": counters.trimmed + counters.shortened,
+        "sent_bytes": counters.event_bytes or outcome.bytes,
         "sent_gzip_bytes": counters.gzip_bytes,
         "requests": counters.requests,
         "retries": counters.retries,
     }
     if screen.as_json:
-        screen.result(report(plan, settings, request.by, selection, work.done) | figures | _skipped(plan))
+        notes = {"notes": [printable(note) for note in outcome.notes]}
+        screen.result(
+            report(plan, settings, request.by, selection, work.done) | figures | notes | _skipped(plan)
+        )
     else:
         show_summary(screen.out, figures | {"cost_usd": outcome.cost_usd}, seconds)
     _warn(plan, screen)

@@ -14,7 +14,9 @@ class Counters:
         retries: how many of them were further tries.
         delivered: events that PostHog took, trimmed ones included.
         trimmed: events that PostHog took only after they were cut.
-        failed: events that PostHog refused in every size.
+        shortened: events that were cut to the endpoint's known limit before they were sent.
+        failed: events that PostHog refused for good.
+        event_bytes: bytes of the JSON of the events that PostHog took.
         raw_bytes: bytes of the accepted bodies before compression.
         gzip_bytes: bytes of the accepted bodies as sent.
     """
@@ -23,6 +25,8 @@ class Counters:
     retries: int = 0
     delivered: int = 0
     trimmed: int = 0
+    shortened: int = 0
     failed: int = 0
+    event_bytes: int = 0
     raw_bytes: int = 0
     gzip_bytes: int = 0

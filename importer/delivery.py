@@ -1,43 +1,39 @@
-"""Sends events to PostHog: batches, gzip, retries, and what to do about a refusal.
+"""Sends events to PostHog: batches, several requests at once, and what to do about a refusal.
 
-The endpoint is `POST {host}/batch/` (PostHog capture docs, "Batch events":
-https://posthog.com/docs/api/capture).
+The wire format is that of `POST {host}/batch/` (PostHog capture docs, "Batch events":
+https://posthog.com/docs/api/capture); `importer.endpoint` says which events may go elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 
-import requests
-from isal import igzip
-
-from importer import __version__
-from importer.answers import check_answer, read_answer, shown_host
-from importer.batching import MAX_BODY_BYTES, Batch, BodyFormat, encode_fitting, is_historical
+from importer.answers import RefusedError
+from importer.batching import MAX_BATCH_EVENTS, Batch, BodyFormat, Part, encode_fitting, is_historical
 from importer.counters import Counters
+from importer.endpoint import BATCH, Choice, Endpoint, Routes
 from importer.envelope import Envelope
 from importer.errors import DeliveryError
-from importer.retry import RETRYABLE_STATUS, RetryPolicy, check_stop, parse_retry_after, wait
+from importer.pace import Pace
+from importer.parallel import Call, Inline, Say, Threads, Workers
+from importer.retry import RetryPolicy
+from importer.suspects import Suspect, Suspects
+from importer.transport import KEPT, Connection, Reply
 
-TRIM_LIMITS = tuple(kib * 1024 for kib in (512, 256, 128, 64, 32, 16))
-
-_TIMEOUT_S = (10.0, 60.0)  # connect, read
-_BAD_ADDRESS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-)
-_KEPT = "nothing delivered so far is lost: run the same command again to go on"
+GRACE_S = 2.0
 
 
 class Delivery:
-    """Takes events one by one and sends them in batches over one connection.
+    """Takes events one by one and sends them in batches.
 
     Use it as a context manager: leaving the block normally sends what still waits; leaving it with an
-    exception sends nothing more. After any error nothing more is sent.
+    exception sends nothing more, and hears what is under way for at most 2 seconds. After any error nothing
+    more is sent. All callbacks are called in the thread that uses the Delivery.
     """
 
     def __init__(
@@ -45,6 +41,10 @@ class Delivery:
         *,
         host: str,
         api_key: str,
+        endpoint: Choice = "batch",
+        parallel: int = 1,
+        pace: Pace | None = None,
+        set_aside: bool = False,
         retry: RetryPolicy | None = None,
         on_delivered: Callable[[Sequence[Envelope]], None] | None = None,
         on_retry: Callable[[str, float], None] | None = None,
@@ -60,13 +60,20 @@ class Delivery:
         Args:
             host: PostHog's address, such as `https://us.i.posthog.com`.
             api_key: the project API key; it appears in no message.
+            endpoint: whether AI events go to the endpoint for them: `auto` where the server has it.
+            parallel: requests that may be under way at once.
+            pace: how fast events may go; without it, as fast as the server takes them.
+            set_aside: whether an event that is refused alone with 400 is reported to `on_failed` and the
+                others go on; otherwise, and when everything is refused, a 400 ends the delivery.
             retry: how often and how long to try again; the default is `RetryPolicy()`.
-            on_delivered: called with the events of each accepted request before the next one is built;
-                what it raises goes through, and nothing more is sent.
+            on_delivered: called with the events of each accepted request before another one is built;
+                what it raises goes through, and nothing more is sent. After a KeyboardInterrupt it may be
+                called again with the same events.
             on_retry: called with the reason and the seconds that will be waited.
             on_trimmed: called with an event that was taken after being cut, and the limit in bytes.
-            on_failed: called with an event that was refused in every size, and the reason.
-            stop: when set, waiting and sending end with DeliveryStoppedError.
+            on_failed: called with an event that was refused for good, and the reason.
+            stop: when set, waiting and sending end with DeliveryStoppedError; with several requests at
+                once, an error sets it, too.
             clock: gives seconds since the epoch.
             sleep: waits that many seconds.
             with_sent_at: whether bodies carry `sent_at`. PostHog then moves every event's time by the
@@ -74,31 +81,27 @@ class Delivery:
                 `$ignore_sent_at: true` (PostHog's capture service, rust/capture/src/timestamp.rs).
         """
         self.counters = Counters()
-        self._url = host.rstrip("/") + "/batch/"
-        self._host = shown_host(host)
-        self._api_key = api_key
-        self._retry = retry or RetryPolicy()
-        self._on_delivered = on_delivered
-        self._on_retry = on_retry
-        self._on_trimmed = on_trimmed
-        self._on_failed = on_failed
-        self._stop = stop or threading.Event()
+        self._on_delivered = on_delivered or _ignore
+        self._on_retry = on_retry or _ignore
+        self._on_trimmed = on_trimmed or _ignore
+        self._on_failed = on_failed or _ignore
         self._clock = clock
-        self._sleep = sleep
         self._format = BodyFormat(api_key, with_sent_at=with_sent_at)
+        self._routes = Routes(endpoint)
+        self._suspects = Suspects() if set_aside else None
+        self._most_events = pace.most if pace else MAX_BATCH_EVENTS
         # Old and new events wait apart, for only old ones may go as a historical migration.
-        self._waiting = {kind: Batch(self._format.overhead) for kind in (True, False)}
+        self._waiting: dict[tuple[Endpoint, bool], Batch] = {}
+        self._parts: list[Part] = []  # the next one is the last
+        self._unconfirmed: Sequence[Envelope] = ()
         self._broken = False
-        self._session = requests.Session()
-        self._session.headers.update(
-            {
-                "Content-Type": "application/json",
-                "Content-Encoding": "gzip",
-                "User-Agent": f"pi-posthog/{__version__}",
-            }
-        )
-        if "@" not in host:
-            self._session.auth = _no_auth
+        stop = stop or threading.Event()
+        self._stop = stop
+        connections = [
+            Connection(host, api_key, retry or RetryPolicy(), stop, clock, sleep, pace)
+            for _ in range(max(1, parallel))
+        ]
+        self._workers: Workers = Threads(connections, stop) if parallel > 1 else Inline(connections[0])
 
     def __enter__(self) -> Delivery:
         return self
@@ -117,11 +120,17 @@ class Delivery:
             DeliveryError: PostHog did not take the events, and trying again now would not help.
         """
         self._check_usable()
-        historical = is_historical(envelope.end_ms, self._clock())
-        batch = self._waiting[historical]
+        lane = (self._routes.of(envelope), is_historical(envelope.end_ms, self._clock()))
+        batch = self._waiting.get(lane)
+        if batch is None:
+            batch = self._waiting[lane] = Batch(self._format.overhead, lane[0], self._most_events)
         if not batch.fits(envelope):
-            self._send_waiting(historical)
+            self._parts.append(Part(batch.take(), *lane))
         batch.append(envelope)
+        if envelope.event == "$identify":
+            self.flush()  # the person comes before the events, which may go by other requests
+        else:
+            self._send(under_way=self._workers.most)
 
     def flush(self) -> None:
         """Send everything that waits.
@@ -130,11 +139,14 @@ class Delivery:
             DeliveryError: as in `add`.
         """
         self._check_usable()
-        for historical in (True, False):
-            self._send_waiting(historical)
+        for lane in sorted(self._waiting, key=lambda lane: (lane[0].path, not lane[1])):
+            if batch := self._waiting.get(lane):
+                self._parts.append(Part(batch.take(), *lane))
+                self._send(under_way=self._workers.most)
+        self._send(under_way=0)
 
     def close(self) -> None:
-        """Send everything that waits, unless an error came before, and close the connection.
+        """Send everything that waits, unless an error came before, and close the connections.
 
         Raises:
             DeliveryError: as in `add`.
@@ -143,131 +155,139 @@ class Delivery:
             if not self._broken:
                 self.flush()
         finally:
-            self._session.close()
+            if self._broken:
+                self._finish()
+            self._workers.close()
 
     def _check_usable(self) -> None:
         if self._broken:
-            raise DeliveryError(f"Sending ended with an error before; {_KEPT}.")
+            raise DeliveryError(f"Sending ended with an error before; {KEPT}.")
 
-    def _send_waiting(self, historical: bool) -> None:
-        batch = self._waiting[historical]
-        if not batch:
-            return
+    def _finish(self) -> None:
+        """After an error: keep what is still being acknowledged, send nothing more."""
+        if self._workers.busy:
+            self._stop.set()
+        if self._unconfirmed:
+            with contextlib.suppress(Exception):
+                self._on_delivered(self._unconfirmed)
+        self._workers.finish(GRACE_S)
+
+    def _send(self, *, under_way: int) -> None:
+        """Send the parts in as many requests as it takes; returns when at most so many are under way."""
         self._broken = True  # stays so when anything below raises
-        self._send(batch.take(), historical)
+        self._workers.hear(wait=False)
+        while self._parts or self._workers.busy > under_way:
+            if self._parts and self._workers.busy < self._workers.most:
+                self._launch(self._parts.pop())
+            else:
+                self._workers.hear(wait=True)
+        if self._suspects and not self._workers.busy:
+            self._suspects.check()
         self._broken = False
 
-    def _send(self, envelopes: list[Envelope], historical: bool) -> None:
-        """Send the events in as many requests as it takes; each is in one accepted request or reported."""
-        parts = [envelopes]
-        while parts:
-            part = parts.pop()
-            encoded = encode_fitting(part, self._format.overhead)
-            taken = len(encoded)
-            if taken < len(part) and taken:
-                parts.append(part[taken:])
-                part = part[:taken]
-            if taken and self._accepted(part, encoded, historical):
-                self._confirm(part)
-            elif len(part) == 1:
-                self._send_trimmed(part[0], historical)
-            else:
-                # The first event alone is over the limit, or the server wants less: smaller parts.
-                middle = 1 if not taken else len(part) // 2
-                parts += (part[middle:], part[:middle])
-
-    def _send_trimmed(self, envelope: Envelope, historical: bool) -> None:
-        refused = envelope.size
-        for limit in TRIM_LIMITS:
-            if limit >= refused:
-                continue
-            data = envelope.trimmed(limit)
-            if len(data) >= refused:
-                continue  # could not be cut further
-            refused = len(data)
-            if self._accepted([envelope], [data], historical):
-                self.counters.trimmed += 1
-                if self._on_trimmed:
-                    self._on_trimmed(envelope, limit)
-                self._confirm([envelope])
-                return
-        self.counters.failed += 1
-        if self._on_failed:
-            self._on_failed(envelope, f"PostHog refused the event as too large, even cut to {refused} bytes")
-
-    def _confirm(self, envelopes: Sequence[Envelope]) -> None:
-        self.counters.delivered += len(envelopes)
-        if self._on_delivered:
-            self._on_delivered(envelopes)
-
-    def _accepted(self, envelopes: Sequence[Envelope], encoded: list[bytes], historical: bool) -> bool:
-        """Send one request; False when PostHog finds it too large. Takes the bytes out of `encoded`."""
+    def _launch(self, part: Part) -> None:
+        """Send one request with as many of the part's events as it holds."""
+        if self._routes.lacks(part.endpoint):
+            part = Part(part.envelopes, BATCH, part.historical)
+        if part.encoded:
+            encoded = [part.encoded]
+        else:
+            encoded = encode_fitting(part.envelopes, self._format.overhead, part.endpoint)
+        if len(encoded) < len(part.envelopes):
+            part, rest = part.split(len(encoded) or 1)
+            if rest.envelopes:
+                self._parts.append(rest)
+        if not encoded:
+            self._shrink(part)
+            return
         now_s = self._clock()
         # The clock may have been set back since the events were sorted.
-        historical = historical and all(is_historical(envelope.end_ms, now_s) for envelope in envelopes)
+        historical = part.historical and all(is_historical(e.end_ms, now_s) for e in part.envelopes)
         body = self._format.join(encoded, now_s=now_s, historical=historical)
-        encoded.clear()
-        if len(body) > MAX_BODY_BYTES:
+        event_bytes, raw_bytes = sum(map(len, encoded)), len(body)
+        bodies = [body]  # handed on, so that only the request's thread holds it
+        del body, encoded
+
+        def job(connection: Connection, say: Say) -> Call:
+            try:
+                reply = connection.post(
+                    part.endpoint.path,
+                    bodies.pop(),
+                    len(part.envelopes),
+                    lambda before: say(lambda: self._count_try(before)),
+                    lambda reason, wait_s: say(lambda: self._on_retry(reason, wait_s)),
+                )
+            except RefusedError as error:
+                return partial(self._on_refusal, part, error)
+            return lambda: self._on_reply(part, reply, event_bytes, raw_bytes)
+
+        self._workers.start(job)
+
+    def _on_reply(self, part: Part, reply: Reply, event_bytes: int, raw_bytes: int) -> None:
+        if reply.taken:
+            self.counters.event_bytes += event_bytes
+            self.counters.raw_bytes += raw_bytes
+            self.counters.gzip_bytes += reply.gzip_bytes
+            self._taken(part)
+        elif not self._halved(part):
+            self._shrink(part)
+
+    def _on_refusal(self, part: Part, error: RefusedError) -> None:
+        """Queue for other requests what another endpoint, or a smaller batch, may get through."""
+        if self._routes.gives_up(part.endpoint, error.status):
+            self._reroute(part)
+        elif error.status != 400 or self._suspects is None:
+            raise error
+        elif not self._halved(part):
+            self._report(self._suspects.refused(part.envelopes[0], error))
+
+    def _halved(self, part: Part) -> bool:
+        """Queue the halves of a part, unless it is a single event."""
+        if len(part.envelopes) == 1:
             return False
-        packed = igzip.compress(body, mtime=0)
-        raw_bytes = len(body)
-        del body
-        if not self._post(packed):
-            return False
-        self.counters.raw_bytes += raw_bytes
-        self.counters.gzip_bytes += len(packed)
+        self._parts += part.split(len(part.envelopes) // 2)[::-1]
         return True
 
-    def _post(self, packed: bytes) -> bool:
-        """Post until there is an answer that stands: True for a yes, False for too large."""
-        for failures in range(1, max(1, self._retry.attempts) + 1):
-            check_stop(self._stop)
-            self.counters.requests += 1
-            self.counters.retries += failures > 1
-            retry_after_s = None
-            try:
-                with self._session.post(
-                    self._url, data=packed, timeout=_TIMEOUT_S, allow_redirects=False, stream=True
-                ) as response:
-                    answer = read_answer(response)
-            except _BAD_ADDRESS as error:
-                raise DeliveryError(f"POSTHOG_HOST is not a usable address: {self._host}.") from error
-            except requests.RequestException as error:
-                # A wrong certificate will be as wrong on the next try.
-                if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                    raise DeliveryError(
-                        f"The TLS certificate of {self._host} could not be verified; check POSTHOG_HOST, "
-                        "the computer's clock and REQUESTS_CA_BUNDLE."
-                    ) from error
-                reason = f"connection to {self._host} failed ({_transport_reason(error)})"
-            else:
-                if response.status_code == 413:
-                    return False
-                if response.status_code not in RETRYABLE_STATUS:
-                    check_answer(response, answer, api_key=self._api_key)
-                    return True
-                reason = f"{self._host} answered {response.status_code}"
-                retry_after_s = parse_retry_after(response.headers.get("Retry-After"), self._clock())
-            if failures >= self._retry.attempts:
-                break
-            wait_s = self._retry.wait_s(failures, retry_after_s)
-            if self._on_retry:
-                self._on_retry(reason, wait_s)
-            wait(wait_s, stop=self._stop, sleep=self._sleep)
-        tries = "1 try" if failures == 1 else f"{failures} tries"
-        raise DeliveryError(f"Gave up after {tries}: {reason}; {_KEPT}.")
+    def _shrink(self, part: Part) -> None:
+        """Queue a single event in its next smaller size, or report it."""
+        (envelope,) = part.envelopes
+        refused = len(part.encoded) or part.endpoint.size_of(envelope)
+        for limit in part.endpoint.trim_limits:
+            if limit < refused and len(data := envelope.trimmed(limit)) < refused:
+                self._parts.append(Part([envelope], part.endpoint, part.historical, limit, data))
+                return
+        self.counters.failed += 1
+        self._on_failed(envelope, f"PostHog refused the event as too large, even cut to {refused} bytes")
+
+    def _reroute(self, part: Part) -> None:
+        """Queue a part for `/batch/`, and what waits for the endpoint that is not there; built anew there."""
+        for (endpoint, historical), batch in self._waiting.items():
+            if self._routes.lacks(endpoint) and batch:
+                self._parts.append(Part(batch.take(), BATCH, historical))
+        self._parts.append(Part(part.envelopes, BATCH, part.historical))
+
+    def _taken(self, part: Part) -> None:
+        if self._suspects:
+            self._report(self._suspects.accepted())
+        if part.limit is not None:
+            self.counters.trimmed += 1
+            self._on_trimmed(part.envelopes[0], part.limit)
+        else:
+            self.counters.shortened += sum(map(part.endpoint.cuts, part.envelopes))
+        self._unconfirmed = part.envelopes
+        self.counters.delivered += len(part.envelopes)
+        self._on_delivered(part.envelopes)
+        self._unconfirmed = ()
+
+    def _report(self, suspects: Sequence[Suspect]) -> None:
+        for envelope, error in suspects:
+            self.counters.failed += 1
+            self._on_failed(envelope, f"PostHog refused this event alone with {error.status}{error.says}")
+
+    def _count_try(self, before: int) -> None:
+        self.counters.requests += 1
+        self.counters.retries += before > 0
 
 
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave the request as it is, so that no entry of ~/.netrc adds a password to it."""
-    return request
-
-
-def _transport_reason(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS error"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "proxy error"
-    return "no answer" if isinstance(error, requests.ConnectionError) else "broken answer"
+def _ignore(*_: object) -> None:
+    """Nobody wants to know."""

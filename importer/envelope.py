@@ -35,5 +35,11 @@ class Envelope(Protocol):
     def encode(self) -> bytes:
         """The event as JSON, UTF-8."""
 
+    def size_within(self, limit: int) -> int:
+        """Bytes of the JSON that `trimmed` gives with that limit."""
+
     def trimmed(self, limit: int) -> bytes:
-        """The same event (uuid, timestamp, name) as JSON, with content cut to fit `limit` bytes."""
+        """The same event (uuid, timestamp, name) as JSON, with content cut to fit `limit` bytes.
+
+        Where all of it fits, nothing is cut: the limit may be larger than that of `encode`.
+        """

@@ -84,10 +84,11 @@ class Event:
 
     def size_with(self, context: str) -> int:
         """Bytes of the JSON with another input context (``full``, ``turn`` or ``new``)."""
-        size = len(self._head)
-        if self._inputs is not None:
-            size += len(',"$ai_input":') + self._inputs[context].size
-        return size if size <= EVENT_LIMIT else len(self._encode(context, EVENT_LIMIT))
+        return self._size_within(context, EVENT_LIMIT)
+
+    def size_within(self, limit: int) -> int:
+        """Bytes of the JSON that :meth:`trimmed` gives."""
+        return self._size_within(self.context, limit)
 
     def encode(self) -> bytes:
         """The event's JSON, at most 900 KiB."""
@@ -96,6 +97,12 @@ class Event:
     def trimmed(self, limit: int) -> bytes:
         """The event's JSON with content cut so that it has at most ``limit`` bytes."""
         return self._encode(self.context, limit)
+
+    def _size_within(self, context: str, limit: int) -> int:
+        size = len(self._head)
+        if self._inputs is not None:
+            size += len(',"$ai_input":') + self._inputs[context].size
+        return size if size <= limit else len(self._encode(context, limit))
 
     def _encode(self, context: str, limit: int) -> bytes:
         encoded = self._head

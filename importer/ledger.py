@@ -11,11 +11,13 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from importer.damage import DamagedLedgerError, check_mark, forget_mark
 from importer.ledger_file import (
     SCHEMA_VERSION,
     LedgerError,
@@ -26,7 +28,14 @@ from importer.ledger_file import (
 )
 from importer.locking import lock, unlock
 
-__all__ = ["SCHEMA_VERSION", "UNKNOWN_DESTINATION", "Destination", "Ledger", "LedgerError"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "UNKNOWN_DESTINATION",
+    "DamagedLedgerError",
+    "Destination",
+    "Ledger",
+    "LedgerError",
+]
 
 UNKNOWN_DESTINATION = 0  # what a read-only ledger answers for a destination it has never seen
 
@@ -48,11 +57,14 @@ class Destination(NamedTuple):
 class Ledger:
     """The delivered events of all destinations; use it as a context manager, from one thread."""
 
-    def __init__(self, path: Path, database: sqlite3.Connection | None, locked: int | None) -> None:
+    def __init__(
+        self, path: Path, database: sqlite3.Connection | None, locked: int | None, *, writer: bool = False
+    ) -> None:
         """Use `Ledger.open`; None for the database stands for a ledger that does not exist yet."""
         self.path = path
         self._database = database
         self._locked = locked
+        self._writer = writer
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False) -> Ledger:
@@ -63,8 +75,9 @@ class Ledger:
         an empty ledger.
 
         Raises:
-            UsageError: the file is no ledger, is damaged or was written by a newer version of this program,
-                or another process is writing to it.
+            DamagedLedgerError: the file is damaged.
+            UsageError: the file is no ledger or was written by a newer version of this program, or another
+                process is writing to it.
             LedgerError: the file or its folder cannot be read, created or written.
         """
         path = Path(path)
@@ -77,13 +90,15 @@ class Ledger:
                 check_no_folder(path)  # before a lock file is left beside it
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 locked = lock(path)
+                forget_mark(path)
+                check_mark(path)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
                 database = sqlite3.connect(path, isolation_level=None)
                 check_schema(database, path, create=True)
                 # FULL: a row that was committed is on the disk even if the power goes.
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = FULL")
-            return cls(path, database, locked)
+            return cls(path, database, locked, writer=True)
         except BaseException:
             if database is not None:
                 database.close()
@@ -101,7 +116,7 @@ class Ledger:
         with one_line_errors(path):
             database = sqlite3.connect(path, isolation_level=None)
             database.execute("PRAGMA query_only = ON")
-        return cls(path, database, None)
+        return cls(path, database, None, writer=True)
 
     def __enter__(self) -> Ledger:
         return self
@@ -139,7 +154,7 @@ class Ledger:
         if self._database is None:
             return UNKNOWN_DESTINATION
         values = (_normal_host(host), hashlib.sha256(api_key.encode()).hexdigest()[:16])
-        with one_line_errors(self.path):
+        with self._errors():
             if self._locked is not None:
                 self._database.execute(
                     "INSERT OR IGNORE INTO destinations (host, key_fingerprint) VALUES (?, ?)", values
@@ -154,7 +169,7 @@ class Ledger:
         if self._database is None:
             return []
         wanted = None if host is None else _normal_host(host)
-        with one_line_errors(self.path):
+        with self._errors():
             rows = self._database.execute(
                 "SELECT id FROM destinations WHERE ?1 IS NULL OR host = ?1 ORDER BY id", (wanted,)
             ).fetchall()
@@ -176,7 +191,7 @@ class Ledger:
         if self._database is None or self._locked is None:
             raise ValueError("this ledger is not open for writing")
         rows = [(destination, uuid.UUID(text).bytes, delivered_at_ms) for text in uuids]
-        with one_line_errors(self.path):
+        with self._errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._database.executemany("INSERT OR IGNORE INTO delivered VALUES (?, ?, ?)", rows)
@@ -195,7 +210,7 @@ class Ledger:
         """Remember why events could not be delivered, for `status`. Raises as `record`."""
         if self._database is None or self._locked is None:
             raise ValueError("this ledger is not open for writing")
-        with one_line_errors(self.path):
+        with self._errors():
             self._database.execute(
                 "UPDATE destinations SET last_error = ?, last_error_ms = ? WHERE id = ?",
                 (error, now_ms, destination),
@@ -205,7 +220,7 @@ class Ledger:
         """What is known of each destination. Raises as `delivered`."""
         if self._database is None:
             return []
-        with one_line_errors(self.path):
+        with self._errors():
             rows = self._database.execute(
                 "SELECT id, host, key_fingerprint, "
                 "(SELECT count(*) FROM delivered WHERE destination = destinations.id), "
@@ -237,7 +252,7 @@ class Ledger:
         asked = {uuid.UUID(text).bytes: text for text in uuids}
         keys = list(asked)
         for number in self.destinations(host) if destination is None else [destination]:
-            with one_line_errors(self.path):
+            with self._errors():
                 for chunk in _chunks(keys):
                     marks = ",".join("?" * len(chunk))
                     rows = self._database.execute(
@@ -251,11 +266,34 @@ class Ledger:
         """How many events a destination has, or all destinations together. Raises as `delivered`."""
         if self._database is None:
             return 0
-        with one_line_errors(self.path):
+        with self._errors():
             row = self._database.execute(
                 "SELECT count(*) FROM delivered WHERE ?1 IS NULL OR destination = ?1", (destination,)
             ).fetchone()
         return int(row[0])
+
+    def version(self) -> int:
+        """The version of the file's schema; SCHEMA_VERSION when there is no file yet."""
+        if self._database is None:
+            return SCHEMA_VERSION
+        with self._errors():
+            return int(self._database.execute("PRAGMA user_version").fetchone()[0])
+
+    def check(self) -> None:
+        """Read the whole file and check its structure (PRAGMA quick_check).
+
+        Raises:
+            DamagedLedgerError: something is wrong with it.
+            LedgerError: it cannot be read.
+        """
+        if self._database is None:
+            return
+        with self._errors():
+            if self._database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise DamagedLedgerError(self.path)
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return one_line_errors(self.path, mark=self._writer)
 
 
 def _normal_host(host: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _LIMIT = 60
+_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 
 def printable(text: object) -> str:
@@ -23,3 +26,18 @@ def quoted(value: object) -> str:
 def encodable(path: Path) -> str:
     """Return a path as text that UTF-8 can hold; bytes of its name that are no UTF-8 become U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")
+
+
+def shown_host(url: str) -> str:
+    """Scheme, host and port of an address, without user, password, path and query."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(unreadable address)"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+
+
+def without_controls(text: bytes) -> bytes:
+    """JSON with DEL and C1 control characters as escapes: a terminal may obey them as they are."""
+    return _CONTROLS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), text)

@@ -6,6 +6,7 @@ the session files, so memory stays flat however long PostHog is away.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter, deque
@@ -17,8 +18,8 @@ from importer.batching import MAX_BATCH_EVENTS
 from importer.delivery import Delivery
 from importer.envelope import Envelope
 from importer.errors import PiPosthogError
-from importer.ledger import UNKNOWN_DESTINATION, Ledger
-from importer.retry import DeliveryStoppedError, RetryPolicy
+from importer.ledger import UNKNOWN_DESTINATION, Ledger, LedgerError
+from importer.retry import DeliveryStoppedError, RetryPolicy, wait
 from importer.settings import Settings
 
 LINGER_S = 0.3
@@ -57,6 +58,7 @@ class Sender:
         ledger_path: the ledger; this process must be the only one that writes it.
         on_change: called from the thread whenever the state changed.
         retry: how often to try again; the default is to go on for ever.
+        say: takes a line about one event, from the thread: it was cut, or refused for good.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Sender:
         ledger_path: Path,
         on_change: Callable[[], None] = lambda: None,
         retry: RetryPolicy = ENDLESS,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
+        self._say = say
         self._retry = retry
         self._settings = settings
         self._api_key = api_key
@@ -171,17 +175,19 @@ class Sender:
                 self._opened.set()
 
                 def delivered(envelopes: Sequence[Envelope]) -> None:
-                    now_ms = round(time.time() * 1000)
-                    ledger.record(destination, [envelope.uuid for envelope in envelopes], now_ms)
+                    uuids, now_ms = [envelope.uuid for envelope in envelopes], round(time.time() * 1000)
+                    self._until_it_can(lambda: ledger.record(destination, uuids, now_ms))
                     self._delivered(envelopes, now_ms)
 
                 with Delivery(
                     host=self._settings.host,
                     api_key=self._api_key,
+                    endpoint=self._settings.endpoint,
+                    set_aside=True,
                     retry=self._retry,
                     on_delivered=delivered,
                     on_retry=self._retrying,
-                    on_trimmed=lambda envelope, limit: None,
+                    on_trimmed=self._trimmed,
                     on_failed=self._refused,
                     stop=self._stop,
                 ) as delivery:
@@ -228,18 +234,38 @@ class Sender:
             self.state.last_ms, self.state.error = now_ms, ""
         self._on_change()
 
+    def _until_it_can(self, record: Callable[[], None]) -> None:
+        """Write to the ledger; while it cannot be written (full disk), nothing more is sent."""
+        for failures in range(1, self._retry.attempts + 1):
+            try:
+                record()
+                return
+            except LedgerError as error:
+                if failures >= self._retry.attempts:
+                    raise
+                wait_s = self._retry.wait_s(failures)
+                self._retrying(f"delivery pauses: {error}", wait_s)
+                wait(wait_s, stop=self._stop, sleep=time.sleep)
+
     def _retrying(self, reason: str, wait_s: float) -> None:
-        self._note(reason)
+        with contextlib.suppress(LedgerError):  # it may be the ledger that is in trouble
+            self._note(reason)
         self.state.error = reason
         self.state.retry_at = time.monotonic() + wait_s
         self._on_change()
 
+    def _trimmed(self, envelope: Envelope, limit: int) -> None:
+        self._say(f"{envelope.source}: {envelope.event} {envelope.uuid} was cut to {limit} bytes")
+
     def _refused(self, envelope: Envelope, reason: str) -> None:
+        line = f"{envelope.event} {envelope.uuid} not delivered: {reason}"
+        with contextlib.suppress(LedgerError):
+            self._note(line)
+        self._say(f"{envelope.source}: {line}")
         with self._changed:
             self._release([envelope])
             self.state.refused += 1
-            self.state.error = f"{envelope.event} {envelope.uuid} not delivered: {reason}"
-            self.state.retry_at = 0.0
+            self.state.error = ""  # PostHog is there, and the line above stays
         self._on_change()
 
 

@@ -19,6 +19,8 @@ from importer.quoting import printable, quoted
 
 CONFIG_FILE_NAME = "posthog.json"
 DEFAULT_HOST = "https://us.i.posthog.com"
+_MAX_PARALLEL = 32
+_MAX_PER_MINUTE = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Settings:
 
     ``session_window_minutes`` is in minutes, ``max_attribute_length`` in characters. ``project_name`` and
     ``agent_name`` are None where they follow from the session; ``distinct_id`` None means the session's id.
+    ``parallel`` counts the requests at once; ``max_events_per_minute`` None means as fast as possible.
     ``sources`` says for each setting whether it came from a "flag", the "environment", a config file (its
     path) or is a "default". ``config_path`` is the file that was looked for.
     """
@@ -45,6 +48,9 @@ class Settings:
     max_attribute_length: int = 12_000
     distinct_id: str | None = None
     input_context: Literal["full", "turn", "new"] = "full"
+    endpoint: Literal["auto", "batch", "ai"] = "auto"
+    parallel: int = 4
+    max_events_per_minute: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     config_path: Path = field(default=Path("~/.pi/agent", CONFIG_FILE_NAME), repr=False)
 
@@ -100,6 +106,11 @@ _SETTINGS: dict[str, _Setting] = {
     "distinct_id": _Setting("POSTHOG_DISTINCT_ID", "distinctId", settings_values.distinct_id),
     "input_context": _Setting(
         "POSTHOG_INPUT_CONTEXT", "inputContext", settings_values.choice("full", "turn", "new")
+    ),
+    "endpoint": _Setting("POSTHOG_ENDPOINT", "endpoint", settings_values.choice("auto", "batch", "ai")),
+    "parallel": _Setting("POSTHOG_PARALLEL", "parallel", settings_values.count(_MAX_PARALLEL)),
+    "max_events_per_minute": _Setting(
+        "POSTHOG_MAX_EVENTS_PER_MINUTE", "maxEventsPerMinute", settings_values.count(_MAX_PER_MINUTE)
     ),
 }
 

@@ -86,16 +86,23 @@ def minutes(raw: object) -> float:
     return value
 
 
-def length(raw: object) -> int:
-    """Return a whole number of characters from 1 on."""
-    value = 0
-    if isinstance(raw, str) and _WHOLE_NUMBER.fullmatch(raw.strip()):
-        value = int(raw)
-    elif isinstance(raw, int) and not isinstance(raw, bool):
-        value = raw
-    if not 1 <= value <= _MAX_LENGTH:
-        raise BadValue(f"use a whole number from 1 to {_MAX_LENGTH}")
-    return value
+def count(most: int) -> Callable[[object], int]:
+    """Return a function that takes a whole number from 1 to ``most``."""
+
+    def counted(raw: object) -> int:
+        value = 0
+        if isinstance(raw, str) and _WHOLE_NUMBER.fullmatch(raw.strip()):
+            value = int(raw)
+        elif isinstance(raw, int) and not isinstance(raw, bool):
+            value = raw
+        if not 1 <= value <= most:
+            raise BadValue(f"use a whole number from 1 to {most}")
+        return value
+
+    return counted
+
+
+length = count(_MAX_LENGTH)  # of characters
 
 
 def name(raw: object) -> str:

@@ -11,13 +11,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from importer.commands import Screen, default_ledger
+from importer.commands import default_ledger
 from importer.discovery import find_sessions
 from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.locking import holder
 from importer.plan import make_plan
 from importer.quoting import printable
+from importer.screen import Screen
 from importer.settings import Settings
 from parsers.times import to_rfc3339
 

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from importer.quoting import printable
 
+_LONGEST = 400  # characters of a cell: a prompt of megabytes is not laid out
 _STATES = {"new": "cyan", "partly": "yellow", "delivered": "green", "empty": "dim"}
+_LONGEST_WORDS = 10_000  # characters of a prompt that its first line is looked for in
 WIDE = 120
 
 
@@ -60,7 +62,7 @@ def _cell(row: dict[str, Any], stack: Sequence[Column]) -> Text:
     lines = []
     for index, column in enumerate(stack):
         style = _STATES[row["state"]] if column.heading == "state" else "dim" if index else ""
-        lines.append(Text(printable(column.cell(row)), style))
+        lines.append(Text(printable(column.cell(row)[:_LONGEST]), style))
     return Text("\n").join(lines)
 
 
@@ -74,6 +76,7 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
     table.add_column(justify="right")
     rows = {
         "delivered": f"{figures['delivered']:,} events",
+        "cut to fit": f"{figures['trimmed']:,} of them" if figures.get("trimmed") else "",
         "already delivered": f"{figures['already_delivered']:,} events",
         "failed": f"{figures['failed']:,} events" if figures["failed"] else "",
         "left": f"{figures['left']:,} events" if figures["left"] else "",
@@ -146,10 +149,10 @@ def _stacked(by: str, *, private: bool) -> list[tuple[Column, ...]]:
 def _title(row: dict[str, Any], *, private: bool) -> str:
     if private:
         return str(row["session"])[:8]
-    prompt = (row["first_prompt"] or "").strip() or "(no prompt)"
+    prompt = (row["first_prompt"] or "")[:_LONGEST_WORDS].strip() or "(no prompt)"
     if row["subagent"]:
         return f"{row['subagent']}: {prompt.removeprefix('Task: ')}".splitlines()[0]
-    return str(row["name"] or prompt).splitlines()[0]
+    return (str(row["name"] or "")[:_LONGEST_WORDS].strip() or prompt).splitlines()[0]
 
 
 def _models(row: dict[str, Any]) -> str:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from importer.commands import Request, Screen, backfill, default_ledger
+from importer.commands import Request, backfill, default_ledger
 from importer.live import Log
 from importer.live import Screen as LiveScreen
+from importer.plain_http import plain_http_warning
 from importer.retry import RetryPolicy
+from importer.screen import Screen
 from importer.sender import ENDLESS, Sender
 from importer.settings import Settings
 from importer.sources import source_of, unread
@@ -70,10 +72,16 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
         screen.warn(f"{left_out[0]}: {left_out[1]}")
     ledger_path = request.state or default_ledger()
     started_ms = round(time.time() * 1000)
+    if not request.history and (warning := plain_http_warning(settings.host)):
+        screen.warn(warning)
     if request.history:
         with _on_signals(signal.default_int_handler):
             code = backfill(
-                Request(request.paths, request.origin, state=ledger_path), settings, screen, yes=True
+                Request(request.paths, request.origin, state=ledger_path),
+                settings,
+                screen,
+                yes=True,
+                may_renew=False,  # a service that starts by itself must not send all history again
             )
         if code:
             return code
@@ -81,14 +89,15 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
     options = WatchOptions(since_ms, round(request.settle_s * 1000), request.poll)
     live = LiveScreen(screen.err, private=settings.privacy_mode) if screen.live and not request.once else None
     log = Log(screen.warn, request.level)
+    say, detail = (live.say, _drop) if live else (log.say, log.detail)
     sender = Sender(
         settings,
         key,
         ledger_path,
         on_change=lambda: None if live else log.show(sender.state),
         retry=RetryPolicy() if request.once else ENDLESS,
+        say=say,
     )
-    say, detail = (live.say, _drop) if live else (log.say, log.detail)
     watcher = Watcher(source, settings, options, sender, say, detail)
     # watchdog tells its troubles to a logger, which would write them over the screen; sweeps make up for them
     logging.getLogger("watchdog").addHandler(logging.NullHandler())

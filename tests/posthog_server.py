@@ -1,4 +1,6 @@
-"""A PostHog on 127.0.0.1 for tests: takes `POST /batch/` as the real one does, and remembers what it saw.
+"""A PostHog on 127.0.0.1 for tests: takes `POST /batch/` and `/i/v0/ai/batch/` as the real one does.
+
+It remembers what it saw.
 
 What it checks comes from PostHog's capture docs (https://posthog.com/docs/api/capture) and from its capture
 service: status codes, the size limit of `$ai_*` events, one event kept per envelope.
@@ -10,6 +12,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -24,6 +27,8 @@ from typing import Any, Literal
 import msgspec
 
 MAX_AI_EVENT = 983_040
+MAX_AI_LANE_EVENT = 8 * 1024 * 1024
+AI_PATH = "/i/v0/ai/batch/"
 MAX_BODY = 20 * 1024 * 1024
 HISTORICAL_AGE_S = 48 * 3600
 
@@ -33,13 +38,14 @@ class Fault:
     """What the server does to one request instead of, or besides, answering it as usual.
 
     `status` answers with that instead of taking the events (200 with `body`: answers, takes nothing).
-    `reset` cuts the connection, before the events are taken or after. `delay_s` waits before answering.
+    `reset` cuts the connection: amid the body, before the events are taken, or after. `delay_s` waits before
+    answering.
     """
 
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    reset: Literal["before", "after"] | None = None
+    reset: Literal["amid", "before", "after"] | None = None
     delay_s: float = 0.0
 
 
@@ -75,6 +81,9 @@ class PostHogServer:
     accepted: the events it keeps, as dictionaries, in the order they came, each envelope once.
     requests: one `Request` per request. violations: what no client should do. dropped: events it ignored.
     duplicates: events that came again with the same envelope. faults: taken from the front, one a request.
+    max_ai_event, max_ai_lane_event: bytes of an AI event at `/batch/` and at the AI endpoint.
+    no_ai_lane: the status with which an older server answers at the AI endpoint, such as 404.
+    not_valid: uuids of events for which the whole request is refused with 400.
     """
 
     def __init__(
@@ -82,11 +91,15 @@ class PostHogServer:
         api_key: str = "phc_test",
         *,
         max_ai_event: int = MAX_AI_EVENT,
+        max_ai_lane_event: int = MAX_AI_LANE_EVENT,
         max_body: int = MAX_BODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.api_key = api_key
         self.max_ai_event = max_ai_event
+        self.max_ai_lane_event = max_ai_lane_event
+        self.no_ai_lane: int | None = None
+        self.not_valid: set[str] = set()
         self.max_body = max_body
         self.clock = clock
         self.accepted: list[dict[str, Any]] = []
@@ -101,11 +114,19 @@ class PostHogServer:
         self._envelopes: dict[str, tuple[Any, ...]] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.posthog = self
+        self._scheme = "http"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self._scheme = "https"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> PostHogServer:
         self._thread.start()
@@ -137,12 +158,19 @@ class PostHogServer:
             raise _Refused(401, "API key is not valid: not_known")
         if not batch:
             raise _Refused(400, "request holds no event")
+        in_ai_lane = request.path == AI_PATH
+        limit = self.max_ai_lane_event if in_ai_lane else self.max_ai_event
         for event, size in zip(batch, sizes, strict=True):
-            if str(event.get("event")).startswith("$ai_") and size > self.max_ai_event:
+            is_ai = str(event.get("event")).startswith("$ai_")
+            if in_ai_lane and not is_ai:
+                self.violations.append(f"{event.get('event')} at the endpoint for AI events")
+                raise _Refused(400, "event is not an AI event")
+            if is_ai and size > limit:
                 raise _Refused(
-                    413,
-                    f"maximum AI event size exceeded: {size} bytes, over the {self.max_ai_event}-byte limit",
+                    413, f"maximum AI event size exceeded: {size} bytes, over the {limit}-byte limit"
                 )
+            if event.get("uuid") in self.not_valid:
+                raise _Refused(400, "failed to parse request: invalid event")
         times = [self._event_time(event) for event in batch]
         if request.historical and max(times) > self.clock() - HISTORICAL_AGE_S:
             self.violations.append("historical_migration with an event younger than 48 hours")
@@ -221,11 +249,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         posthog = self.server.posthog
         length = int(self.headers.get("Content-Length") or 0)
+        with posthog.lock:
+            fault = posthog.faults.pop(0) if posthog.faults else Fault()
+        if fault.reset == "amid":
+            self.rfile.read(length // 2)
+            self._reset()
+            return
         packed = self.rfile.read(min(length, 4 * MAX_BODY))
         request = Request(self.path, dict(self.headers.items()), self.number, packed=packed)
         with posthog.lock:
             posthog.requests.append(request)
-            fault = posthog.faults.pop(0) if posthog.faults else Fault()
         if fault.delay_s:
             posthog.stopping.wait(fault.delay_s)
         if fault.reset == "before":
@@ -247,7 +280,9 @@ class _Handler(BaseHTTPRequestHandler):
             return fault.status, fault.body, fault.headers
         posthog = self.server.posthog
         try:
-            if request.path not in ("/batch/", "/batch"):
+            if request.path == AI_PATH and posthog.no_ai_lane:
+                raise _Refused(posthog.no_ai_lane, "")
+            if request.path not in ("/batch/", "/batch", AI_PATH):
                 raise _Refused(404, "not found")
             body = self._unpacked(request)
             with posthog.lock:

@@ -34,7 +34,7 @@ def planned(path, settings, selection=None):
 
 def deliver(path, server, ledger_path, *, plan=None, **chosen):
     """Send what the ledger does not know; returns what was done."""
-    settings = Settings(host=server.url, **chosen)
+    settings = Settings(host=server.url, **{"parallel": 1, "endpoint": "batch"} | chosen)
     plan = plan or planned(path, settings)
     with Ledger.open(ledger_path) as ledger:
         known = ledger.delivered(

@@ -37,6 +37,9 @@ class SmallEvent:
     def size(self) -> int:
         return len(self.encode())
 
+    def size_within(self, limit: int) -> int:
+        return self.size
+
     def trimmed(self, limit: int) -> bytes:
         return self.encode()
 
@@ -179,7 +182,7 @@ def test_an_answer_that_got_lost_is_asked_for_again_with_the_same_events(start, 
 
 
 def test_an_event_that_posthog_never_takes_does_not_hold_up_the_others(start, server):
-    server.max_ai_event = 2000
+    server.max_ai_lane_event = 2000
     sender = start()
     large, small = SmallEvent(least=5000), SmallEvent()
     for event in (large, small):

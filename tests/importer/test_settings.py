@@ -73,6 +73,9 @@ def test_every_variable_is_read(nowhere):
             "POSTHOG_MAX_ATTRIBUTE_LENGTH": "100",
             "POSTHOG_DISTINCT_ID": "ada@example.com",
             "POSTHOG_INPUT_CONTEXT": "new",
+            "POSTHOG_ENDPOINT": "AI",
+            "POSTHOG_PARALLEL": "8",
+            "POSTHOG_MAX_EVENTS_PER_MINUTE": "9000",
         },
         config_path=nowhere,
     )
@@ -91,6 +94,9 @@ def test_every_variable_is_read(nowhere):
         max_attribute_length=100,
         distinct_id="ada@example.com",
         input_context="new",
+        endpoint="ai",
+        parallel=8,
+        max_events_per_minute=9000,
         sources=settings.sources,
         config_path=nowhere,
     )
@@ -113,6 +119,9 @@ def test_every_key_of_the_config_file_is_read(config):
             "maxAttributeLength": 200,
             "distinctId": "ada",
             "inputContext": "turn",
+            "endpoint": "batch",
+            "parallel": 1,
+            "maxEventsPerMinute": 600,
             "aKeyOfALaterExtension": [1],
         }
     )
@@ -127,6 +136,7 @@ def test_every_key_of_the_config_file_is_read(config):
     assert settings.tags == {"team": "core"}
     assert (settings.max_attribute_length, settings.distinct_id) == (200, "ada")
     assert settings.input_context == "turn"
+    assert (settings.endpoint, settings.parallel, settings.max_events_per_minute) == ("batch", 1, 600)
     assert set(settings.sources.values()) == {str(path)}
 
 

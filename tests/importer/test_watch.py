@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from importer import watch as module
-from importer.commands import Screen
 from importer.errors import DeliveryError
 from importer.retry import RetryPolicy
+from importer.screen import Screen
 from importer.settings import Settings
 from importer.watch import WatchRequest, watch
 from tests.posthog_server import Fault, PostHogServer
@@ -55,7 +55,7 @@ def test_one_pass_gives_up_like_a_backfill_while_posthog_stays_away(run, server,
 
 
 def test_one_pass_says_when_posthog_refused_an_event_for_good(run, server, story):
-    server.max_ai_event = 4000
+    server.max_ai_lane_event = 4000
     story.user("go")
     story.assistant(text("x"), responseId="r" * 5000)
     assert run(once=True) == 1

@@ -56,7 +56,7 @@ def test_all_samples_arrive_once_and_add_up_to_what_preview_showed(command, serv
 def test_requests_are_packed_and_carry_the_key_once(command, server):
     command.send(server, SAMPLES)
     for request in server.requests:
-        assert (request.path, request.gzip, request.status) == ("/batch/", True, 200)
+        assert (request.path, request.gzip, request.status) == ("/i/v0/ai/batch/", True, 200)
         body = json.loads(zlib.decompress(request.packed, 31))
         assert body["api_key"] == server.api_key
         assert "phc_test" not in json.dumps(body["batch"])

@@ -47,6 +47,9 @@ WRONG_VALUES = {
     "POSTHOG_SESSION_WINDOW_MINUTES": ("-5", "above 0"),
     "POSTHOG_TAGS": ("team=core", "key1:val1,key2:val2"),
     "POSTHOG_MAX_ATTRIBUTE_LENGTH": ("lots", "whole number"),
+    "POSTHOG_ENDPOINT": ("capture", "auto, batch or ai"),
+    "POSTHOG_PARALLEL": ("0", "from 1 to 32"),
+    "POSTHOG_MAX_EVENTS_PER_MINUTE": ("-1", "whole number"),
     "POSTHOG_INPUT_CONTEXT": ("everything", "full, turn or new"),
 }
 
@@ -102,7 +105,7 @@ def test_a_damaged_ledger_is_one_line_that_names_it(command, tmp_path):
 def test_a_refusal_is_one_line_without_the_key_and_exit_code_1(command, server, status, words):
     body = b"API key is not valid: not_known" if status == 401 else b"no to phc_test"
     server.faults = [Fault(status=status, body=body)]
-    done = command.send(server, ONE)
+    done = command.send(server, ONE, POSTHOG_ENDPOINT="batch")
     assert done.code == 1
     (line,) = done.error_lines
     for word in words:
@@ -153,17 +156,17 @@ def test_too_large_for_the_server_is_split_then_trimmed_then_named(command, tmp_
     story = SessionWriter(tmp_path / "s.jsonl")
     for _ in range(6):
         story.turn("q" * 40_000, "a" * 40_000)
-    with PostHogServer(max_ai_event=100_000) as strict:
+    with PostHogServer(max_ai_lane_event=100_000) as strict:
         done = command.send(strict, story.path, "--json")
         assert (done.code, done.json["failed"], done.json["left"]) == (0, 0, 0)
         assert len(strict.accepted) == done.json["delivered"] == 12
         assert sum("was cut to" in line for line in done.error_lines) == len(done.error_lines) > 0
-    with PostHogServer(max_ai_event=3_000) as tiny:
+    with PostHogServer(max_ai_lane_event=3_000) as tiny:
         done = command.send(tiny, story.path, "--json", POSTHOG_MAX_ATTRIBUTE_LENGTH="100")
         assert (done.code, done.json["failed"]) == (1, 6)
         assert {event["event"] for event in tiny.accepted} == {"$ai_trace"}
         assert all("not delivered" in line for line in done.error_lines)
-        tiny.max_ai_event = 100_000
+        tiny.max_ai_lane_event = 100_000
         assert command.send(tiny, story.path, "--json").json["delivered"] == 6
 
 

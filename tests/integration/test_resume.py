@@ -15,7 +15,7 @@ from tests.session_writer import START, SessionWriter
 
 FILES, TURNS = 4, 300  # 2400 events: 5 requests
 EVENTS = FILES * TURNS * 2
-NEW = ("--input-context", "new")
+NEW = ("--input-context", "new", "--parallel", "1")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -80,7 +80,7 @@ def test_a_killed_backfill_goes_on_where_it_stopped(command, server, history, cl
     wait_until(reached, process)
     process.kill()
     process.communicate()
-    time.sleep(0.6 if slow in server.faults or moment.endswith("way") else 0.05)  # what is under way arrives
+    time.sleep(1.0 if slow in server.faults or moment.endswith("way") else 0.05)  # what is under way arrives
     server.faults.clear()
     taken = len(server.accepted)
     assert taken < EVENTS

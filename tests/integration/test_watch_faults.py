@@ -256,3 +256,41 @@ def test_the_log_is_as_loud_as_it_is_asked_to_be(command, server, sessions, flag
     assert len(finished.error_lines) == lines
     if lines:
         assert finished.error_lines[-1].endswith("delivered 1 event, 0 waiting")
+
+
+def test_one_event_that_is_not_valid_is_named_and_the_watcher_goes_on(command, server, sessions):
+    story = SessionWriter(sessions / "s.jsonl", start=recently())
+    for number in range(4):
+        story.turn(f"prompt {number}", "answer")
+    bad = list(imported(sessions))[2]
+    server.not_valid = {bad}
+    with Watch(command, server, sessions) as watch:
+        eventually(lambda: len(ids(server)) == 7, "all others")
+        story.turn("later", "answer")
+        eventually(lambda: len(ids(server)) >= 8, "what came later")
+        finished = watch.stop()
+    (line,) = [line for line in finished.error_lines if bad in line]
+    assert "s.jsonl" in line
+    assert "refused this event alone with 400" in line
+    server.not_valid = set()
+    assert once(command, server, sessions).code == 0
+    check(server, sessions)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_server_that_refuses_everything_ends_the_watcher_with_one_line(command, server, sessions, status):
+    SessionWriter(sessions / "s.jsonl", start=recently()).turn("one", "1")
+    server.faults = [Fault(status)] * 100
+    finished = finish(Watch(command, server, sessions).process)
+    assert finished.code == 1
+    (line,) = finished.error_lines
+    assert f"answered {status}" in line
+
+
+def test_an_event_that_had_to_be_cut_is_named(command, server, sessions):
+    SessionWriter(sessions / "s.jsonl", start=recently()).turn("x" * 300_000, "y")
+    server.max_ai_lane_event = 100_000
+    finished = once(command, server, sessions)
+    assert finished.code == 0
+    (line,) = [line for line in finished.error_lines if "was cut to" in line]
+    assert "s.jsonl" in line

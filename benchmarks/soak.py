@@ -1,0 +1,133 @@
+"""An hour of live traffic in minutes: whether the watcher loses, doubles or keeps anything.
+
+    python -m benchmarks.soak [--json] [--lines 100000] [--sessions 20] [--minutes 4]
+
+So many sessions are appended to at once while a `pi-posthog watch` of its own follows them. Afterwards the
+loopback PostHog must hold, byte for byte, what a backfill of the same files sends, each event once, and the
+watcher's memory must not have grown with what it read. The exit code says whether that is so. Needs Linux
+(it reads /proc).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.command import Command
+from tests.posthog_server import PostHogServer
+from tests.session_writer import SessionWriter, text, tool_call
+from tests.watching import Watch, imported, ready, recently, sent
+
+LINES_A_RUN = 6
+GROWTH_MB = (
+    40.0  # the median of the last quarter over that of the second: freed memory is not given back at once
+)
+SAMPLE_S = 0.5
+DRAIN_S = 300.0
+
+
+def write(folder: Path, number: int, lines: int, until_s: float) -> None:
+    """Append runs with two tools each to one session, spread over the time that is left."""
+    story = SessionWriter(folder / f"{number}.jsonl", f"session-{number}", start=recently(hours=6))
+    runs = lines // LINES_A_RUN
+    began_s = time.monotonic()
+    for run in range(runs):
+        story.user(f"prompt {run} of session {number}")
+        for step in range(2):
+            story.assistant(tool_call(f"c{run}-{step}", "read", {"path": "main.py"}), stop="toolUse")
+            story.result(f"c{run}-{step}", "read", text("line of code\n" * 20))
+        story.assistant(text(f"answer {run}"))
+        time.sleep(max(0.0, began_s + (until_s - began_s) * (run + 1) / runs - time.monotonic()))
+
+
+def rss_mb(pid: int) -> float:
+    """The memory that a process holds, in MB."""
+    fields = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()
+    return int(fields[0]) / 1024
+
+
+def soak(lines: int, sessions: int, minutes: float) -> dict[str, Any]:
+    """Write, watch, and compare; the figures."""
+    with tempfile.TemporaryDirectory() as name, PostHogServer() as server:
+        folder = Path(name) / "sessions"
+        command = Command(Path(name) / "home")
+        with Watch(command, server, folder, "--settle", 1, POSTHOG_INPUT_CONTEXT="new") as watch:
+            ready(server, folder)
+            started_s = time.monotonic()
+            until_s = started_s + minutes * 60
+            each = lines // sessions
+            writers = [
+                threading.Thread(target=write, args=(folder, number, each, until_s))
+                for number in range(sessions)
+            ]
+            for writer in writers:
+                writer.start()
+            samples = []
+            while any(writer.is_alive() for writer in writers):
+                samples.append(rss_mb(watch.process.pid))
+                time.sleep(SAMPLE_S)
+            wrote_s = time.monotonic() - started_s
+            expected = imported(folder, input_context="new")
+            _drain(server, len(expected))
+        there = sent(server)
+        quarter = len(samples) // 4
+        second, last = samples[quarter : 2 * quarter], samples[3 * quarter :]
+        figures: dict[str, Any] = {
+            "lines": sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl")),
+            "sessions": sessions,
+            "written_in_s": wrote_s,
+            "events": len(expected),
+            "delivered": len(there),
+            "lost": len(expected.keys() - there.keys()),
+            "not_expected": len(there.keys() - expected.keys()),
+            "other_bytes": sum(there[uuid] != expected[uuid] for uuid in there.keys() & expected.keys()),
+            "sent_twice": server.duplicates,
+            "violations": len(server.violations) + len(server.dropped),
+            "rss_mb_second_quarter": statistics.median(second),
+            "rss_mb_last_quarter": statistics.median(last),
+            "rss_mb_peak": max(samples),
+        }
+    wrong = ("lost", "not_expected", "other_bytes", "sent_twice", "violations")
+    grew = figures["rss_mb_last_quarter"] - figures["rss_mb_second_quarter"]
+    figures["ok"] = not any(figures[name] for name in wrong) and grew <= GROWTH_MB
+    return figures
+
+
+def _drain(server: PostHogServer, events: int) -> None:
+    """Wait until the server has so many events, or gets no more of them."""
+    deadline_s = time.monotonic() + DRAIN_S
+    while len(server.accepted) < events and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+
+
+def main() -> int:
+    """Run and show."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--lines", type=int, default=100_000)
+    parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    options = parser.parse_args()
+    figures = soak(options.lines, options.sessions, options.minutes)
+    if options.json:
+        print(json.dumps(figures, indent=2))  # noqa: T201
+    else:
+        table = Table("figure", "value")
+        for name, value in figures.items():
+            table.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
+        Console().print(table)
+    return 0 if figures["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
