@@ -1,8 +1,10 @@
 """An hour of live traffic in minutes: whether the watcher loses, doubles or keeps anything.
 
-    python -m benchmarks.soak [--json] [--lines 100000] [--sessions 20] [--minutes 4]
+    python -m benchmarks.soak [--json] [--lines 100000] [--sessions 20] [--session-lines 500] [--minutes 4]
 
-So many sessions are appended to at once while a `pi-posthog watch` of its own follows them. Afterwards the
+So many sessions are appended to at once while a `pi-posthog watch` of its own follows them; one that is long
+enough is followed by a new one, as people do. A session that is being written is in memory as a whole, so
+`--session-lines 5000` shows what long ones take. Afterwards the
 loopback PostHog must hold, byte for byte, what a backfill of the same files sends, each event once, and the
 watcher's memory must not have grown with what it read. The exit code says whether that is so. Needs Linux
 (it reads /proc).
@@ -36,12 +38,14 @@ SAMPLE_S = 0.5
 DRAIN_S = 300.0
 
 
-def write(folder: Path, number: int, lines: int, until_s: float) -> None:
-    """Append runs with two tools each to one session, spread over the time that is left."""
-    story = SessionWriter(folder / f"{number}.jsonl", f"session-{number}", start=recently(hours=6))
-    runs = lines // LINES_A_RUN
+def write(folder: Path, number: int, lines: int, session_lines: int, until_s: float) -> None:
+    """Append runs with two tools each to one session after the other, spread over the time that is left."""
+    runs, runs_a_session = lines // LINES_A_RUN, max(1, session_lines // LINES_A_RUN)
     began_s = time.monotonic()
     for run in range(runs):
+        if run % runs_a_session == 0:
+            name = f"{number}-{run // runs_a_session}"
+            story = SessionWriter(folder / f"{name}.jsonl", f"session-{name}", start=recently(hours=6))
         story.user(f"prompt {run} of session {number}")
         for step in range(2):
             story.assistant(tool_call(f"c{run}-{step}", "read", {"path": "main.py"}), stop="toolUse")
@@ -56,7 +60,7 @@ def rss_mb(pid: int) -> float:
     return int(fields[0]) / 1024
 
 
-def soak(lines: int, sessions: int, minutes: float) -> dict[str, Any]:
+def soak(lines: int, sessions: int, session_lines: int, minutes: float) -> dict[str, Any]:
     """Write, watch, and compare; the figures."""
     with tempfile.TemporaryDirectory() as name, PostHogServer() as server:
         folder = Path(name) / "sessions"
@@ -67,7 +71,7 @@ def soak(lines: int, sessions: int, minutes: float) -> dict[str, Any]:
             until_s = started_s + minutes * 60
             each = lines // sessions
             writers = [
-                threading.Thread(target=write, args=(folder, number, each, until_s))
+                threading.Thread(target=write, args=(folder, number, each, session_lines, until_s))
                 for number in range(sessions)
             ]
             for writer in writers:
@@ -84,7 +88,9 @@ def soak(lines: int, sessions: int, minutes: float) -> dict[str, Any]:
         second, last = samples[quarter : 2 * quarter], samples[3 * quarter :]
         figures: dict[str, Any] = {
             "lines": sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl")),
-            "sessions": sessions,
+            "sessions_at_once": sessions,
+            "sessions": len(list(folder.glob("*.jsonl"))),
+            "mb_written": sum(path.stat().st_size for path in folder.glob("*.jsonl")) / 1e6,
             "written_in_s": wrote_s,
             "events": len(expected),
             "delivered": len(there),
@@ -116,9 +122,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--sessions", type=int, default=20)
+    parser.add_argument("--session-lines", type=int, default=500)
     parser.add_argument("--minutes", type=float, default=4.0)
     options = parser.parse_args()
-    figures = soak(options.lines, options.sessions, options.minutes)
+    figures = soak(options.lines, options.sessions, options.session_lines, options.minutes)
     if options.json:
         print(json.dumps(figures, indent=2))  # noqa: T201
     else:
