@@ -155,7 +155,7 @@ class Delivery:
             if not self._broken:
                 self.flush()
         finally:
-            if self._broken:
+            if self._broken or self._workers.busy:
                 self._finish()
             self._workers.close()
 
@@ -267,17 +267,17 @@ class Delivery:
         self._parts.append(Part(part.envelopes, BATCH, part.historical))
 
     def _taken(self, part: Part) -> None:
-        if self._suspects:
-            self._report(self._suspects.accepted())
+        self._unconfirmed = part.envelopes  # before anything is told: what tells may fail
+        self.counters.delivered += len(part.envelopes)
+        self._on_delivered(part.envelopes)
+        self._unconfirmed = ()
         if part.limit is not None:
             self.counters.trimmed += 1
             self._on_trimmed(part.envelopes[0], part.limit)
         else:
             self.counters.shortened += sum(map(part.endpoint.cuts, part.envelopes))
-        self._unconfirmed = part.envelopes
-        self.counters.delivered += len(part.envelopes)
-        self._on_delivered(part.envelopes)
-        self._unconfirmed = ()
+        if self._suspects:
+            self._report(self._suspects.accepted())
 
     def _report(self, suspects: Sequence[Suspect]) -> None:
         for envelope, error in suspects:

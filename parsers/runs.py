@@ -147,9 +147,9 @@ class Window:
         """Note a call's end."""
         self._last_ms = max(self._last_ms or 0, end_ms)
 
-    def advance(self, start_ms: int) -> None:
-        """Go on to the next window if a call that starts now is past this one."""
-        if self.is_over(start_ms):
+    def advance(self, edge_ms: int) -> None:
+        """Go on to the next window if a call of that moment is past this one."""
+        if self.is_over(edge_ms):
             self.number += 1
 
 
@@ -198,23 +198,25 @@ class Traces:
             The call's run (a new one, where no run was going on), and the traces that are now complete.
         """
         window = self._windows[call.copied]
-        begin = call.start_ms if call.start_ms is not None else call.end_ms
+        edge_ms = call.end_ms if call.start_ms is None else call.start_ms
+        if self.grouping == "session":  # when the file shows the call, the trace may have been sent
+            edge_ms = call.end_ms
         complete: list[AnyRecord] = []
         if self.grouping == "session":
             run = run or Run(None)
             run.trace = self.open[-1] if self.open else None
-            if run.trace is None or run.trace.copied != call.copied or window.is_over(begin):
+            if run.trace is None or run.trace.copied != call.copied or window.is_over(edge_ms):
                 complete = self.close_all(copied=call.copied)
                 run.trace = self._begin(run.prompt, call, session_name)
         else:
-            run = self._going_on(run, begin, call)
+            run = self._going_on(run, call)
             if run is None:
                 complete = self.close_all(copied=call.copied)
                 run = self._latest = Run(None, self._begin(None, call, session_name))
         trace = run.trace
         assert trace is not None  # noqa: S101  both branches above set it
         if not trace.calls:
-            window.advance(begin)
+            window.advance(edge_ms)
             trace.window = window.number
         window.note(call.end_ms)
         call.trace_id, call.window = trace.id, trace.window
@@ -225,13 +227,21 @@ class Traces:
         trace.add(call)
         return run, complete
 
-    def _going_on(self, run: Run | None, begin_ms: int, call: Generation) -> Run | None:
-        """The run that a call without a prompt of its own belongs to, if one is going on."""
+    def _going_on(self, run: Run | None, call: Generation) -> Run | None:
+        """The run that a call without a prompt of its own belongs to, if one is going on.
+
+        The file shows a call when it has ended: by then the run's trace may have been sent.
+        """
         if run is None or run.trace is None or run.trace.closed:
             run = self._latest  # a branch summary hangs off an earlier run, but is made after the latest
             if run is None or not run.is_idle or call.name == "chat":
                 return None
-        if run.trace is None or run.trace.closed or run.trace.copied != call.copied or run.is_over(begin_ms):
+        if (
+            run.trace is None
+            or run.trace.closed
+            or run.trace.copied != call.copied
+            or run.is_over(call.end_ms)
+        ):
             return None
         return run
 

@@ -80,6 +80,7 @@ class Session:
         self._seen: set[object] = set()
         self._has_records = False
         self._is_first_copied = False
+        self._copied_subagent: Subagent | None = None
         self._traces = Traces(grouping, window_ms)
         self._replay = Replay(self._traces, self._positions, self._orders)
 
@@ -190,6 +191,8 @@ class Session:
             if not record.copied:
                 self._has_records = True
                 record.agent = self.subagent.name if self.subagent else None
+            else:
+                record.agent = self._copied_subagent.name if self._copied_subagent else None
         return records
 
     def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
@@ -221,7 +224,9 @@ class Session:
         """Keep what a person recognizes the session by; forks share the prompts that they copied."""
         if isinstance(entry, e.SessionInfo):
             self.name = session_name(entry)
-            if not self._has_records:  # a name that came later would be known to some of the records only
+            if copied:
+                self._copied_subagent = self._copied_subagent or subagent_of(self.name)
+            elif not self._has_records:  # a name that came later would be known to some of the records only
                 self.subagent = self.subagent or subagent_of(self.name)
         elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.SystemMessage):
             if entry.message.agent and not self._has_records:

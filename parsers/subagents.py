@@ -49,7 +49,7 @@ def usage_of_result(result: e.ToolResultMessage) -> Usage | None:
     if result.usage is None:
         return None
     usage = usage_of(result.usage)
-    recorded = [r for r in _results(result.details) if isinstance(r.get("sessionFile"), str)]
+    recorded = [r for r in _results(result.details) if str(r.get("sessionFile")).endswith(".jsonl")]
     if not recorded:
         return usage
     if len(recorded) == len(_results(result.details)):

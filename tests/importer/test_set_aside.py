@@ -93,3 +93,24 @@ def test_where_nothing_may_be_set_aside_the_first_400_ends_it(server):
     with pytest.raises(DeliveryError, match="answered 400"):
         send(server, *sent)
     assert len(server.requests) == 1
+
+
+def test_what_was_taken_is_remembered_though_telling_of_another_event_fails():
+    acknowledged: list[str] = []
+    good, bad = [envelope() for _ in range(2)], envelope()
+
+    def told(*_: object) -> None:
+        raise BrokenPipeError
+
+    with PostHogServer() as server:
+        server.not_valid = {bad.uuid}
+        with pytest.raises(BrokenPipeError):
+            send(
+                server,
+                bad,
+                *good,
+                set_aside=True,
+                on_failed=told,
+                on_delivered=lambda taken: acknowledged.extend(uuids(taken)),
+            )
+        assert sorted(acknowledged) == sorted(accepted(server)) != []

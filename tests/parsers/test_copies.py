@@ -148,3 +148,15 @@ def test_a_fork_is_known_by_its_own_first_prompt() -> None:
     fork.user("two")
     fork.user("three")
     assert fork.read().session.first_prompt == "two"
+
+
+def test_a_fork_of_a_subagents_session_is_a_persons() -> None:
+    talk = Transcript()
+    talk.entry("session_info", name="subagent-scout-0a1b2c3d-1")
+    talk.user("Task: look")
+    answer = talk.assistant("seen")
+    fork = forked(talk, answer)
+    fork.user("and now me")
+    fork.assistant("gladly")
+    made = [r for r in fork.read().finished.records if isinstance(r, Generation)]
+    assert [(r.copied, r.agent) for r in made] == [(True, "scout"), (False, None)]

@@ -292,3 +292,32 @@ def test_finish_can_be_asked_again_and_changes_nothing() -> None:
 
 def test_an_empty_session_finishes_with_nothing() -> None:
     assert Session().finish(10**14) == []
+
+
+@pytest.mark.parametrize(("takes", "same"), [(100 * SECOND, True), (119 * SECOND, False)])
+def test_a_retry_that_the_file_shows_too_late_is_a_trace_of_its_own(takes: int, same: bool) -> None:
+    """pi retries four seconds after an error; a live tail sends the trace two minutes after it."""
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant("", stopReason="error")
+    failed_ms = talk.now_ms
+    talk.wait(4 * SECOND)
+    live = {record.id: record for record in talk.read().session.finish(failed_ms + 2 * MINUTE)}
+    talk.assistant("fine", takes=takes)
+    imported = {record.id: record for record in talk.read().finished.traces}
+    assert (len(imported) == 1) is same
+    if not same:
+        assert live.items() <= imported.items(), "what was sent live must not change"
+
+
+def test_an_answer_long_after_a_compaction_that_made_room_changes_no_trace() -> None:
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant("", stopReason="error", errorMessage="prompt is too long")
+    talk.wait(2 * MINUTE)
+    talk.compaction("so far", usage=usage())
+    live = {r.id: r for r in talk.read().session.finish(talk.now_ms + 30 * SECOND) if isinstance(r, Trace)}
+    talk.assistant("at last", takes=40 * SECOND)
+    imported = {record.id: record for record in talk.read().finished.traces}
+    assert live
+    assert live.items() <= imported.items()

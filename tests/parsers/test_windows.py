@@ -42,13 +42,15 @@ def test_a_long_pause_begins_another_window() -> None:
     assert read.traces[0].end_ms == ended_ms
 
 
-def test_the_pause_is_measured_to_the_start_of_the_next_call() -> None:
+def test_a_call_that_the_file_shows_after_the_pause_is_in_the_next_window() -> None:
+    """A live tail has sent the window's trace by then; a run is one trace, whenever its calls end."""
     talk = Transcript()
     chat(talk, "one")
     talk.user("two")
     talk.assistant("took long", takes=2 * HOUR)
     chat(talk, "three", after=50 * MINUTE)
-    assert windows(grouped(talk)) == [1, 1, 1]
+    assert windows(grouped(talk)) == [1, 2, 2]
+    assert windows(talk.read(grouping="message")) == [1, 1, 1]
 
 
 def test_the_pause_can_be_chosen() -> None:
