@@ -22,26 +22,6 @@ from tests.delivering import (
     send,
     uuids,
 )
-from tests.posthog_server import PostHogServer
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with PostHogServer(KEY) as server:
-        yield server
-        assert server.violations == []
-        assert server.dropped == []
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
 
 # Batches
 

@@ -11,32 +11,12 @@ from tests.delivering import (
     HOUR_MS,
     KEY,
     PROMPT,
-    Clock,
     accepted,
     envelope,
     send,
     uuids,
 )
 from tests.posthog_server import Fault, PostHogServer
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with PostHogServer(KEY) as server:
-        yield server
-        assert server.violations == []
-        assert server.dropped == []
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
 
 # Refusals
 

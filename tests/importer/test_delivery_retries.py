@@ -15,32 +15,12 @@ from importer.errors import DeliveryError
 from importer.retry import DeliveryStoppedError, RetryPolicy, parse_retry_after
 from tests.delivering import (
     KEY,
-    Clock,
     accepted,
     envelope,
     send,
     uuids,
 )
-from tests.posthog_server import Fault, PostHogServer
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with PostHogServer(KEY) as server:
-        yield server
-        assert server.violations == []
-        assert server.dropped == []
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
+from tests.posthog_server import Fault
 
 # Trying again
 

@@ -16,19 +16,6 @@ from tests.posthog_server import AI_PATH, Fault, PostHogServer
 from tests.session_writer import SessionWriter
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with PostHogServer(KEY) as server:
-        yield server
-        assert server.violations == []
-        assert server.dropped == []
-
-
 @pytest.mark.parametrize("choice", ["auto", "ai"])
 def test_ai_events_go_to_their_endpoint_and_all_others_to_batch(server, choice):
     sent = [envelope(), envelope(event="$identify"), envelope(event="$ai_trace"), envelope(event="other")]

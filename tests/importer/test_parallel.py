@@ -8,22 +8,9 @@ import time
 import pytest
 
 from importer.errors import DeliveryError
-from tests.delivering import KEY, Clock, accepted, delivery, envelope, send, uuids
-from tests.posthog_server import Fault, PostHogServer
+from tests.delivering import Clock, accepted, delivery, envelope, send, uuids
+from tests.posthog_server import Fault
 from tests.watching import eventually
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with PostHogServer(KEY) as server:
-        yield server
-        assert server.violations == []
-        assert server.dropped == []
 
 
 def test_everything_arrives_once_and_is_remembered_in_one_thread(server):

@@ -6,21 +6,8 @@ import pytest
 
 from importer.errors import DeliveryError
 from importer.suspects import MOST_IN_A_ROW
-from tests.delivering import KEY, accepted, delivery, envelope, send, uuids
+from tests.delivering import accepted, delivery, envelope, send, uuids
 from tests.posthog_server import Fault, PostHogServer
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with PostHogServer(KEY) as server:
-        yield server
-        assert server.violations == []
-        assert server.dropped == []
 
 
 @pytest.mark.parametrize("place", [0, 7, 63])

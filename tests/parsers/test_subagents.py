@@ -121,6 +121,7 @@ def test_of_a_mixed_batch_only_what_has_no_file_is_counted() -> None:
         {"results": "none"},
         {"results": ["a", None, 3]},
         {"results": [{"sessionFile": 3}]},
+        {"results": [{"sessionFile": ""}]},
         {"results": [{"sessionFile": "/s/a.jsonl", "usage": "much"}, {}]},
         {"results": [{"sessionFile": "/s/a.jsonl", "usage": {"input": "1", "cost": None}}, {}]},
         {"results": [{"sessionFile": "/s/a.jsonl", "usage": {"cost": 10**200, "input": 10**200}}, {}]},
