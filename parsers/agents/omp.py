@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from parsers import entries as e
 from parsers.agents.agent import Agent, Place, id_of_parent
 from parsers.decoding import Decoded, decode_object
-from parsers.runs import Grouping
 from parsers.session import Session
 
 Fields = dict[str, Any]
@@ -102,10 +102,6 @@ def parent_id(parent: str) -> str | None:
     return id_of_parent(parent) if "/" in parent or "\\" in parent else parent or None
 
 
-def _parser(grouping: Grouping, window_ms: int) -> Session:
-    return Session(grouping, window_ms, in_pi_terms)
-
-
 OMP = Agent(
     name="omp",
     title="oh-my-pi",
@@ -120,6 +116,6 @@ OMP = Agent(
         Place("~/.omp/agent", "sessions"),
     ),
     marks=re.compile(r"/\.omp/"),
-    parser=_parser,
+    parser=partial(Session, in_pi_terms=in_pi_terms),
     parent_id=parent_id,
 )

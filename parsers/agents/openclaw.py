@@ -9,12 +9,12 @@ that it has imported to a folder beside the sessions' (``doctor-session-sqlite``
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import PurePath
 
 from parsers import entries as e
 from parsers.agents.agent import Agent, Place
 from parsers.decoding import Decoded
-from parsers.runs import Grouping
 from parsers.session import Session
 
 _SESSIONS = "agents/*/session*"  # ``sessions``, and ``session-sqlite-import-archive`` beside it
@@ -67,10 +67,6 @@ def in_pi_terms(decoded: Decoded) -> Decoded:
     return decoded
 
 
-def _parser(grouping: Grouping, window_ms: int) -> Session:
-    return Session(grouping, window_ms, in_pi_terms)
-
-
 OPENCLAW = Agent(
     name="openclaw",
     title="OpenClaw",
@@ -88,7 +84,7 @@ OPENCLAW = Agent(
     ),
     marks=re.compile(r"/(?:\.openclaw(?:-[^/]+)?|\.clawdbot|\.moldbot|\.moltbot)/"),
     shape=re.compile(r"/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"),
-    parser=_parser,
+    parser=partial(Session, in_pi_terms=in_pi_terms),
     takes=takes,
     agent_name=agent_name,
     parent_id=parent_id,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from datetime import timedelta
 
 import pytest
 
 from importer.ledger import Ledger
 from tests.command import Command, finish
+from tests.histories import started, wait_until, write_history
 from tests.posthog_server import AI_PATH, Fault, PostHogServer
-from tests.session_writer import START, SessionWriter
+from tests.session_writer import SessionWriter
 
 FILES, TURNS = 4, 450  # 3600 events: 8 requests
 EVENTS = FILES * TURNS * 2
@@ -23,13 +23,7 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signal
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("history")
-    for number in range(FILES):
-        start = START + timedelta(days=number)
-        story = SessionWriter(folder / f"{number}.jsonl", f"session-{number}", start=start)
-        for turn in range(TURNS):
-            story.turn(f"prompt {turn}", f"answer {turn}")
-    return folder
+    return write_history(tmp_path_factory.mktemp("history"), FILES, TURNS)
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +46,6 @@ def remembered(command):
         return ledger.count()
 
 
-def started(command, server, history):
-    return command.start("backfill", history, *NEW, **command.destination(server))
-
-
-def wait_until(condition, process, timeout_s=30.0):
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert process.poll() is None, "the backfill ended too early"
-        assert time.monotonic() < end_s
-        time.sleep(0.001)
-
-
 def test_several_requests_leave_what_one_after_the_other_does(command, server, history, one_by_one):
     server.faults = [Fault(delay_s=0.3), Fault(), Fault(status=503), Fault(reset="after"), Fault(delay_s=0.2)]
     done = command.send(server, history, *NEW, "--json")
@@ -77,7 +59,7 @@ def test_several_requests_leave_what_one_after_the_other_does(command, server, h
 @pytest.mark.parametrize("requests", [1, 3, 6])
 def test_a_killed_backfill_goes_on_where_it_stopped(command, server, history, one_by_one, requests):
     server.faults = [Fault(delay_s=0.1 * (number % 3)) for number in range(8)]
-    process = started(command, server, history)
+    process = started(command, server, history, *NEW)
     wait_until(lambda: len(server.requests) >= requests, process)
     process.kill()
     process.communicate()
@@ -95,7 +77,7 @@ def test_a_killed_backfill_goes_on_where_it_stopped(command, server, history, on
 def test_ctrl_c_waits_moments_for_answers_and_remembers_them(command, server, history, one_by_one):
     server.faults = [Fault(), Fault(delay_s=1.5), Fault(delay_s=30), Fault(503, {"Retry-After": "100"})]
     server.faults += [Fault(delay_s=30)] * 8
-    process = started(command, server, history)
+    process = started(command, server, history, *NEW)
     wait_until(lambda: len(server.requests) == 5, process)
     time.sleep(0.3)
     asked_s = time.monotonic()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from datetime import timedelta
 
 import pytest
 
 from tests.command import finish
+from tests.histories import started, wait_until, write_history
 from tests.posthog_server import Fault, PostHogServer
-from tests.session_writer import START, SessionWriter
+from tests.session_writer import SessionWriter
 
 FILES, TURNS = 4, 300  # 2400 events: 5 requests
 EVENTS = FILES * TURNS * 2
@@ -22,13 +22,7 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signal
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("history")
-    for number in range(FILES):
-        start = START + timedelta(days=number)
-        story = SessionWriter(folder / f"{number}.jsonl", f"session-{number}", start=start)
-        for turn in range(TURNS):
-            story.turn(f"prompt {turn}", f"answer {turn}")
-    return folder
+    return write_history(tmp_path_factory.mktemp("history"), FILES, TURNS)
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +41,6 @@ def envelopes(server):
     return found
 
 
-def wait_until(condition, process, timeout_s=30.0):
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert process.poll() is None, "the backfill ended too early"
-        assert time.monotonic() < end_s
-        time.sleep(0.001)
-
-
-def started(command, server, history):
-    return command.start("backfill", history, *NEW, **command.destination(server))
-
-
 @needs_signals
 @pytest.mark.parametrize(
     "moment",
@@ -70,7 +52,7 @@ def test_a_killed_backfill_goes_on_where_it_stopped(command, server, history, cl
         server.faults = [Fault(), Fault(reset="after")]
     else:
         server.faults = [slow, slow, Fault(delay_s=0.5)]
-    process = started(command, server, history)
+    process = started(command, server, history, *NEW)
     reached = {
         "first request under way": lambda: len(server.requests) == 1,
         "just taken": lambda: len(server.accepted) >= 500,
@@ -104,7 +86,7 @@ def test_ctrl_c_ends_at_once_keeps_what_was_delivered_and_says_how_to_go_on(
         server.faults = [Fault(), Fault(), Fault(delay_s=20)]
     else:
         server.faults = [Fault(), Fault(), Fault(status=503, headers={"Retry-After": "100"})]
-    process = started(command, server, history)
+    process = started(command, server, history, *NEW)
     wait_until(lambda: len(server.requests) == 3, process)
     time.sleep(0.2)
     asked_s = time.monotonic()
@@ -152,7 +134,7 @@ def test_a_server_that_goes_away_leaves_the_rest_for_the_next_time(command, serv
 
 def test_two_at_once_do_not_send_the_same(command, server, history):
     server.faults = [Fault(delay_s=1.5)]
-    process = started(command, server, history)
+    process = started(command, server, history, *NEW)
     wait_until(lambda: len(server.requests) == 1, process)
     second = command.send(server, history, *NEW)
     assert second.code == 2
