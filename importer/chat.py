@@ -12,8 +12,8 @@ import msgspec
 
 from importer.redaction import Redactor
 from importer.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
-from parsers.context import ContextMessage, Link
-from parsers.context import Span as ContextSpan
+from parsers.chain import ContextMessage, Link
+from parsers.chain import Span as ContextSpan
 from parsers.entries import Content
 from parsers.messages import ChatMessage, chat_message, output_choice
 from parsers.prompt import SystemPrompt

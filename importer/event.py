@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from importer.chat import ChatEncoder
 from importer.trimming import EVENT_LIMIT, cut_strings, marker
-from parsers.context import Span as ContextSpan
+from parsers.chain import Span as ContextSpan
 
 CONTEXTS = ("full", "turn", "new")
 _PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less than this part of the event

@@ -19,6 +19,7 @@ from importer.settings import Settings
 from importer.totals import TraceTotals
 from parsers.http_status import http_status
 from parsers.identity import derive
+from parsers.model_input import ModelInput
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.times import to_rfc3339
 
@@ -111,7 +112,7 @@ class EventBuilder:
         if call.user_prompt is not None:
             properties["$ai_user_prompt"] = self._words(call.user_prompt)
         inputs = None
-        if call.input is None or self._private:
+        if not isinstance(call.input, ModelInput) or self._private:
             properties["$ai_input"] = None
         else:
             prompt = self._chat.prompt(call.input.prompt)

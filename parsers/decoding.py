@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import types
 from collections.abc import Iterable, Iterator
@@ -15,6 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from parsers import entries as e
+from parsers.lazy import LAZY, LazyMessageEntry, is_plain
+from parsers.untyped import BadLineError, untyped, valid_utf8
 
 T = TypeVar("T")
 AnyLine = e.Line | e.UnknownEntry | e.ContextReset
@@ -22,21 +22,12 @@ AnyLine = e.Line | e.UnknownEntry | e.ContextReset
 _ROLES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Message)}
 _TYPES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Line)}
 
-# Half of a surrogate pair: JavaScript writes one when a text was cut inside an emoji; it is no UTF-8.
-_LONE_SURROGATE = re.compile(
-    rb"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
-
 _ENTRY_START = re.compile(rb'\{"type": ?"(?:' + "|".join(_TYPES).encode() + rb')"')
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,30}")
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOST_TRIES = 50
 _MOST_TRIED = 64 * 1024 * 1024  # bytes: a long line is not read fifty times
 _MOST_DROPPED = 100  # wrong values of a line that are told apart; a list with more of them ends there
-_LONGEST_INT = 300  # digits; Python refuses to read some thousands of them, and a double ends at 309
-
-
-class BadLineError(ValueError):
-    """The line holds no JSON object that could be an entry."""
 
 
 class Decoded(NamedTuple):
@@ -52,18 +43,22 @@ class _KnownMessageEntry(e.MessageEntry, tag="message"):
     message: e.Message | None = None
 
 
-_fast = msgspec.json.Decoder(
-    Union[  # noqa: UP007  a union built from a tuple has no `|` form
-        tuple(_KnownMessageEntry if c is e.MessageEntry else c for c in get_args(e.Line))
-    ]
-)
+def _decoder(message_entry: type[Struct]) -> msgspec.json.Decoder[Any]:
+    kinds = tuple(message_entry if c is e.MessageEntry else c for c in get_args(e.Line))
+    return msgspec.json.Decoder(Union[kinds])  # noqa: UP007
 
 
-def decode_line(line: bytes) -> Decoded:
+_decode = _decoder(_KnownMessageEntry).decode
+_lazy = _decoder(LazyMessageEntry)
+_decode_lazily, _decode_lines = _lazy.decode, _lazy.decode_lines
+
+
+def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
     """Decode one line of a session file.
 
     Args:
         line: the bytes of the line; white space, CR and NUL around it are passed over.
+        lazy: leave the long texts of messages as they are in the file (see :mod:`parsers.lazy`).
 
     Returns:
         The entry, and which of its known fields were left out for their wrong type.
@@ -71,13 +66,47 @@ def decode_line(line: bytes) -> Decoded:
     Raises:
         BadLineError: the line is no JSON object with a ``type``.
     """
+    if lazy:
+        try:
+            entry = _decode_lazily(line)
+        except _ERRORS:
+            return _decode_bad(line)
+        if type(entry) is LazyMessageEntry:
+            message = entry.message
+            if isinstance(message, LAZY) and not is_plain(message.content):
+                return _decode_bad(line)
+        return Decoded(entry, ())
+    try:
+        return Decoded(_decode(line), ())
+    except _ERRORS:
+        return _decode_bad(line)
+
+
+def decode_lines(lines: bytes) -> list[AnyLine] | None:
+    """Decode some lines at once, leaving long texts as they are; None where one wants a closer look."""
+    try:
+        entries: list[AnyLine] = _decode_lines(lines)
+    except _ERRORS:
+        return None
+    if len(entries) != lines.count(b"\n") + (not lines.endswith(b"\n")):
+        return None  # blank lines count, too
+    for entry in entries:
+        if type(entry) is LazyMessageEntry:
+            message = entry.message
+            if isinstance(message, LAZY) and not is_plain(message.content):
+                return None
+    return entries
+
+
+def _decode_bad(line: bytes) -> Decoded:
+    """The same for a line that is not as pi documents it."""
     line = line.strip(b" \t\r\n\0")
     if not line.isascii():
-        line = _valid_utf8(line)
+        line = valid_utf8(line)
     try:
-        return Decoded(_fast.decode(line), ())
-    except (msgspec.DecodeError, RecursionError):
-        return decode_object(_untyped(line))
+        return Decoded(_decode(line), ())
+    except _ERRORS:
+        return decode_object(untyped(line))
 
 
 def decode_after_torn(line: bytes) -> Decoded | None:
@@ -95,42 +124,6 @@ def decode_after_torn(line: bytes) -> Decoded | None:
         except BadLineError:
             continue
     return None
-
-
-def _valid_utf8(line: bytes) -> bytes:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return line.decode(errors="replace").encode()  # pi reads such bytes as U+FFFD, too
-    return line
-
-
-def _whole_pair(match: re.Match[bytes]) -> bytes:
-    escaped, pair = match.group(1), match.group(2)
-    return bytes(escaped + (pair or rb"\ufffd"))
-
-
-def _untyped(line: bytes) -> Any:
-    try:
-        return msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    if b"\\u" in line:
-        line = _LONE_SURROGATE.sub(_whole_pair, line)
-    try:
-        # takes NaN and numbers past a double's range, which other writers leave; JavaScript makes them null
-        return json.loads(line, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
-    except (ValueError, RecursionError):
-        raise BadLineError("not JSON") from None
-
-
-def _finite(digits: str) -> float | None:
-    number = float(digits)
-    return number if math.isfinite(number) else None
-
-
-def _whole(digits: str) -> int | float | None:
-    return int(digits) if len(digits) < _LONGEST_INT else _finite(digits)
 
 
 def decode_object(value: Any) -> Decoded:

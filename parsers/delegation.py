@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from parsers import entries as e
+from parsers.lazy import value_of
 from parsers.subagents import Subagent
 
 _TOOL = re.compile(r"agent|task|delegate", re.IGNORECASE)
@@ -20,8 +22,7 @@ _FIRST_RUN_MS = 60_000  # a subagent gets its prompt as it begins; what comes la
 _SHORTEST_TASK = 4  # characters; shorter texts stand in any prompt
 
 
-@dataclass(slots=True, eq=False)
-class Delegation:
+class Delegation(Struct, eq=False):
     """A call of a tool that may start subagents.
 
     Attributes:
@@ -46,7 +47,8 @@ class Delegation:
         """Note that it ended, and which subagents its result names."""
         if self.ended_ms is None:
             self.ended_ms = ms
-            details = result.details if result and isinstance(result.details, dict) else {}
+            found = value_of(result.details) if result else None
+            details = found if isinstance(found, dict) else {}
             ids = (details.get(name) for name in ("runId", "asyncId", "agentId"))
             self.run_ids = tuple(each for each in ids if isinstance(each, str) and each)
             self.is_background = "asyncId" in details or details.get("status") == "background"
@@ -108,7 +110,7 @@ def _asks_for(arguments: Any, prompt: str) -> bool:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    pending = [value]
+    pending = [value_of(value)]
     while pending:
         current = pending.pop()
         if isinstance(current, str):

@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from parsers import entries as e
 from parsers.identity import derive, digest
 from parsers.messages import blocks_of
-from parsers.records import Generation, ModelInput, Span
+from parsers.model_input import InputSizes, ModelInput
+from parsers.records import Generation, Span
 from parsers.times import measured, to_ms
 from parsers.usage import Usage, usage_of
 
 
-class When(NamedTuple):
+class When(Struct, frozen=True):
     """The time of an entry (ms), and whether the entry was copied from the session's parent."""
 
     ms: int
     copied: bool
 
 
+def generation_id(message: e.AssistantMessage, start_ms: int | None, end_ms: int, usage: Usage) -> str:
+    """The id of an assistant message's generation."""
+    return derive(
+        "generation",
+        message.provider,
+        message.model,
+        message.response_id,
+        start_ms,
+        end_ms,
+        *usage[:4],
+        message.stop_reason,
+        message.error_message,
+        *[block.id for block in blocks_of(message.content) if block.type == "toolCall"],
+    )
+
+
 def chat_generation(
-    message: e.AssistantMessage, when: When, given: ModelInput, thinking_level: str | None
+    message: e.AssistantMessage, when: When, given: ModelInput | InputSizes, thinking_level: str | None
 ) -> Generation:
     """An assistant message: one model call, from the message's own time to that of its entry."""
     start_ms = to_ms(message.timestamp)
     usage = usage_of(message.usage)
-    tools = [block.id for block in blocks_of(message.content) if block.type == "toolCall"]
-    return _generation(
-        "chat",
-        derive(
-            "generation",
-            message.provider,
-            message.model,
-            message.response_id,
-            start_ms,
-            when.ms,
-            *_tokens(usage),
-            message.stop_reason,
-            message.error_message,
-            *tools,
-        ),
-        when,
-        usage,
+    return Generation(
+        id=generation_id(message, start_ms, when.ms, usage),
+        trace_id="",
+        parent_id="",
+        window=1,
+        end_ms=when.ms,
+        copied=when.copied,
+        name="chat",
+        usage=usage,
         start_ms=start_ms,
         provider=message.provider,
         model=message.model,
@@ -59,14 +70,18 @@ def chat_generation(
 
 
 def compaction_generation(
-    entry: e.Compaction, when: When, given: ModelInput, provider: str | None, model: str | None
+    entry: e.Compaction, when: When, given: ModelInput | InputSizes, provider: str | None, model: str | None
 ) -> Generation:
     """A compaction whose usage pi recorded. pi summarizes with the session's own model."""
     return _summary("compaction", entry, (entry.tokens_before,), when, given, provider, model)
 
 
 def branch_summary_generation(
-    entry: e.BranchSummary, when: When, given: ModelInput, provider: str | None, model: str | None
+    entry: e.BranchSummary,
+    when: When,
+    given: ModelInput | InputSizes,
+    provider: str | None,
+    model: str | None,
 ) -> Generation:
     """A branch summary whose usage pi recorded."""
     return _summary("branch_summary", entry, (), when, given, provider, model)
@@ -89,8 +104,8 @@ def nested_generation(
     result: e.ToolResultMessage, usage: Usage, span_id: str, own_ms: int, when: When
 ) -> Generation:
     """The model work that a tool did itself; pi records its usage, not its model."""
-    generation_id = derive("nested", span_id, own_ms, *_tokens(usage))
-    generation = _generation(result.tool_name or "tool", generation_id, when, usage)
+    call_id = derive("nested", span_id, own_ms, *_tokens(usage))
+    generation = _generation(result.tool_name or "tool", call_id, when, usage)
     generation.parent_id = span_id
     return generation
 
@@ -127,20 +142,19 @@ def _summary(
     entry: e.Compaction | e.BranchSummary,
     recorded: tuple[float, ...],
     when: When,
-    given: ModelInput,
+    given: ModelInput | InputSizes,
     provider: str | None,
     model: str | None,
 ) -> Generation:
     usage = usage_of(entry.usage)
-    generation_id = derive(name, when.ms, *_tokens(usage), *recorded, digest(entry.summary))
+    call_id = derive(name, when.ms, *_tokens(usage), *recorded, digest(entry.summary))
     fields = {"provider": provider, "model": model, "input": given, "output": entry.summary}
-    return _generation(name, generation_id, when, usage, **fields)
+    return _generation(name, call_id, when, usage, **fields)
 
 
-def _generation(name: str, generation_id: str, when: When, usage: Usage, **fields: Any) -> Generation:
-    fields = {"start_ms": None, "provider": None, "model": None, **fields}
+def _generation(name: str, call_id: str, when: When, usage: Usage, **fields: Any) -> Generation:
     return Generation(
-        id=generation_id,
+        id=call_id,
         trace_id="",
         parent_id="",
         window=1,

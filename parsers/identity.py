@@ -14,13 +14,17 @@ import msgspec
 _NAMESPACE = UUID(
     "8c0a3c5e-8f4e-5d0b-9d3c-6b1d5c1a7e42"
 ).bytes  # drawn once for this project; never change it
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_encode = msgspec.json.Encoder().encode
 
 
 def derive(kind: str, *recorded: str | int | float | None) -> str:
     """A UUIDv5 (RFC 9562) as text, over the kind of a record and what pi recorded of it."""
-    name = msgspec.json.encode((kind, *recorded))
-    digest = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).digest()
-    return str(UUID(bytes=digest[:16], version=5))
+    name = _encode((kind, *recorded))
+    digits = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).hexdigest()
+    return (
+        f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
+    )
 
 
 def digest(text: str) -> str:

@@ -5,10 +5,10 @@ Source: pi's docs ``message-types.md``, and the requests that the real agent sen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from parsers import entries as e
 
@@ -25,16 +25,14 @@ MEDIA = "[base64 image redacted]"
 ChatMessage = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """A compaction's or a left branch's summary, which the model sees as the user's words."""
 
     text: str
     frame: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MissingResult:
+class MissingResult(Struct, frozen=True):
     """The answer that pi makes up for a tool call that was never answered."""
 
     tool_call_id: str

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from parsers.allowance import Allowance
-from parsers.context import EMPTY, Context, ContextMessage
+from parsers.chain import ContextMessage
+from parsers.context import EMPTY
 from parsers.runs import Run
 from parsers.toolcalls import Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """All that an entry leaves behind for the entries that hang off it.
 
     Attributes:
@@ -24,7 +27,7 @@ class Position:
         session_name: the name that the user gave the session.
     """
 
-    context: Context = EMPTY
+    context: Any = EMPTY  # a Context; Sizes where a session is only counted
     run: Run | None = None
     active_ms: int | None = None
     turn: Turn | None = None

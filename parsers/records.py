@@ -6,27 +6,16 @@ recorded (see :mod:`parsers.identity`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from parsers import entries as e
-from parsers.context import Span as ContextSpan
-from parsers.prompt import SystemPrompt
+from parsers.model_input import InputSizes, ModelInput
 from parsers.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInput:
-    """What a call was given, in three sizes; None in a generation whose input pi did not record."""
-
-    prompt: SystemPrompt
-    full: ContextSpan
-    turn: ContextSpan
-    new: ContextSpan
-
-
-@dataclass(slots=True, kw_only=True)
-class Record:
+class Record(Struct, kw_only=True):
     """What all records share.
 
     Attributes:
@@ -43,7 +32,7 @@ class Record:
     id: str
     trace_id: str
     window: int
-    start_ms: int | None
+    start_ms: int | None = None
     end_ms: int
     copied: bool
     measured_ms: float | None = None
@@ -57,8 +46,7 @@ class Record:
         return None if self.start_ms is None else max(0, self.end_ms - self.start_ms) / 1000
 
 
-@dataclass(slots=True, kw_only=True)
-class Generation(Record):
+class Generation(Record, kw_only=True):
     """A model call, or model work that pi recorded the usage of.
 
     Attributes:
@@ -67,15 +55,16 @@ class Generation(Record):
         provider, model: which model was asked; None where pi did not record it (a tool's own calls).
         previous_model: provider and model of the answer before on this branch, where they were others.
         raw_stop_reason: the provider's own word for it.
+        input: what the call was given, or only its sizes; None where pi did not record it.
         output: the answer, or the summary.
         user_prompt: the prompt, in the first call of a run that a prompt opened.
     """
 
     name: str
     parent_id: str
-    provider: str | None
-    model: str | None
     usage: Usage
+    provider: str | None = None
+    model: str | None = None
     response_model: str | None = None
     response_id: str | None = None
     thinking_level: str | None = None
@@ -84,13 +73,12 @@ class Generation(Record):
     stop_reason: str | None = None
     raw_stop_reason: str | None = None
     error: str | None = None
-    input: ModelInput | None = None
+    input: ModelInput | InputSizes | None = None
     output: e.Content = None
     user_prompt: str | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Span(Record):
+class Span(Record, kw_only=True):
     """A tool call, a command that the user ran, or a compaction whose usage pi did not record.
 
     Attributes:
@@ -111,8 +99,7 @@ class Span(Record):
     error_is_output: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class Trace(Record):
+class Trace(Record, kw_only=True):
     """A run that has ended, or a session window.
 
     Its totals are not here: they are the sums over the generations with its ``trace_id``.

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from parsers import entries as e
 from parsers import generations as g
 from parsers.allowance import Allowance
-from parsers.context import FAILED, NOTHING, Context, ContextMessage, since_fork
-from parsers.context import Span as ContextSpan
+from parsers.chain import FAILED, ContextMessage, context_message
 from parsers.delegation import Delegation, may_start_subagents
 from parsers.generations import When
 from parsers.identity import derive, digest
-from parsers.messages import BRANCH_FRAME, Summary, text_of
+from parsers.messages import BRANCH_FRAME, Source, Summary, text_of
 from parsers.position import Position, append, is_queued
-from parsers.records import AnyRecord, Generation, ModelInput, Span
+from parsers.records import AnyRecord, Generation, Span
 from parsers.runs import Traces
 from parsers.subagents import subagent_of, usage_of_result
 from parsers.times import to_ms
 from parsers.toolcalls import ToolCall, Turn, calls_of, nested_spans, result_state
 
 Step = tuple[Position, list[AnyRecord]]
+_Acts = dict[type, str]
+
+# Names, not methods: a session that refers to itself would wait for the garbage collector.
+_ACTS: _Acts = {
+    e.MessageEntry: "_message_entry",
+    e.ModelChange: "_model_change",
+    e.ThinkingLevelChange: "_thinking_level_change",
+    e.CustomMessageEntry: "_custom_message_entry",
+    e.ContextEdit: "_context_edit",
+    e.ContextReset: "_context_reset",
+    e.Compaction: "_compaction",
+    e.BranchSummary: "_branch_summary",
+    e.SessionInfo: "_session_info",
+    e.UsageEntry: "_usage",
+}
+_MESSAGE_ACTS: _Acts = {
+    e.UserMessage: "_user",
+    e.AssistantMessage: "_assistant",
+    e.ToolResultMessage: "_tool_result",
+    e.BashExecutionMessage: "_user_bash",
+    e.CustomMessage: "_custom_message",
+    e.HookMessage: "_custom_message",
+    e.SystemMessage: "_system",
+}
 
 
 class Replay:
@@ -33,7 +57,12 @@ class Replay:
         orders: the places of earlier entries in the file, by entry id.
     """
 
-    def __init__(self, traces: Traces, positions: Mapping[str, Position], orders: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        traces: Traces,
+        positions: Mapping[str, Position],
+        orders: Mapping[str, int],
+    ) -> None:
         self._traces = traces
         self._positions = positions
         self._orders = orders
@@ -50,55 +79,65 @@ class Replay:
             order: its place in the file.
             when: its time, and whether it was copied.
         """
-        match entry:
-            case e.MessageEntry(message=message) if message is not None:
-                return self._message(at, entry, message, order, when)
-            case e.ModelChange():
-                return replace(at, provider=entry.provider, model=entry.model_id), []
-            case e.ThinkingLevelChange():
-                return replace(at, thinking_level=entry.thinking_level), []
-            case e.CustomMessageEntry():
-                return append(at, ContextMessage(entry, order, entry.id), self.allowance), []
-            case e.ContextEdit():
-                edited = at.context.edited(entry) if self.allowance.takes(at.context.size) else at.context
-                return replace(at, context=edited), []
-            case e.ContextReset():
-                return replace(at, context=at.context.emptied(), turn=None), []
-            case e.Compaction():
-                return self._compaction(at, entry, order, when)
-            case e.BranchSummary():
-                return self._branch_summary(at, entry, order, when)
-            case e.SessionInfo():
-                name = session_name(entry)
-                subagent = subagent_of(name)
-                name = subagent.name if subagent else name
-                self._traces.rename(at.run, name, when.ms, copied=when.copied)
-                return replace(at, session_name=name), []
-            case e.UsageEntry() if entry.usage is not None:
-                return self._call(at, g.usage_generation(entry, when))
-            case _:
-                return at, []
+        act = _act(_ACTS, type(entry))
+        return getattr(self, act)(at, entry, order, when) if act else (at, [])
 
-    def _message(
-        self, at: Position, entry: e.Entry, message: e.Message | e.UnknownMessage, order: int, when: When
+    def _message_entry(self, at: Position, entry: e.MessageEntry, order: int, when: When) -> Step:
+        message = entry.message
+        act = _act(_MESSAGE_ACTS, type(message))
+        return getattr(self, act)(at, message, order, entry.id, when) if act else (at, [])
+
+    def _model_change(self, at: Position, entry: e.ModelChange, order: int, when: When) -> Step:
+        return replace(at, provider=entry.provider, model=entry.model_id), []
+
+    def _thinking_level_change(
+        self, at: Position, entry: e.ThinkingLevelChange, order: int, when: When
     ) -> Step:
-        match message:
-            case e.UserMessage():
-                return self._user(at, message, order, entry.id, when)
-            case e.AssistantMessage():
-                return self._assistant(at, message, order, entry.id, when)
-            case e.ToolResultMessage():
-                return self._tool_result(at, message, order, entry.id, when)
-            case e.BashExecutionMessage():
-                after = append(at, ContextMessage(message, order, entry.id), self.allowance)
-                return after, [self._attached(at, g.user_bash_span(message, when))]
-            case e.CustomMessage():
-                return append(at, ContextMessage(message, order, entry.id), self.allowance), []
-            case e.SystemMessage():
-                may = self.allowance.takes(at.context.prompt.size)
-                return (replace(at, context=at.context.patched(message)) if may else at), []
-            case _:
-                return at, []
+        return replace(at, thinking_level=entry.thinking_level), []
+
+    def _custom_message_entry(
+        self, at: Position, entry: e.CustomMessageEntry, order: int, when: When
+    ) -> Step:
+        return self._custom_message(at, entry, order, entry.id, when)
+
+    def _context_edit(self, at: Position, entry: e.ContextEdit, order: int, when: When) -> Step:
+        edited = at.context.edited(entry) if self.allowance.takes(at.context.size) else at.context
+        return replace(at, context=edited), []
+
+    def _context_reset(self, at: Position, entry: e.ContextReset, order: int, when: When) -> Step:
+        return replace(at, context=at.context.emptied(), turn=None), []
+
+    def _session_info(self, at: Position, entry: e.SessionInfo, order: int, when: When) -> Step:
+        name = session_name(entry)
+        subagent = subagent_of(name)
+        name = subagent.name if subagent else name
+        self._traces.rename(at.run, name, when.ms, copied=when.copied)
+        return replace(at, session_name=name), []
+
+    def _usage(self, at: Position, entry: e.UsageEntry, order: int, when: When) -> Step:
+        return self._call(at, g.usage_generation(entry, when)) if entry.usage is not None else (at, [])
+
+    def _user_bash(
+        self, at: Position, message: e.BashExecutionMessage, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        after = append(at, self._seen(message, order, entry_id), self.allowance)
+        return after, [self._attached(at, g.user_bash_span(message, when))]
+
+    def _custom_message(
+        self,
+        at: Position,
+        message: e.CustomMessage | e.CustomMessageEntry,
+        order: int,
+        entry_id: str | None,
+        when: When,
+    ) -> Step:
+        return append(at, self._seen(message, order, entry_id), self.allowance), []
+
+    def _system(
+        self, at: Position, message: e.SystemMessage, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        may = self.allowance.takes(at.context.prompt.size)
+        return (replace(at, context=at.context.patched(message)) if may else at), []
 
     def _user(
         self, at: Position, message: e.UserMessage, order: int, entry_id: str | None, when: When
@@ -118,35 +157,39 @@ class Replay:
             records += [*self._abandoned(when), *complete]
         if run.trace:
             run.trace.touch(when.ms)
-        at = append(at, ContextMessage(message, order, entry_id, opens_run=not queued), self.allowance)
+        at = append(at, self._seen(message, order, entry_id, opens_run=not queued), self.allowance)
         return replace(at, run=run, active_ms=when.ms), records
 
     def _assistant(
         self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
         at, records = self._without_results(at, when)
-        if self.allowance.takes(at.context.batch_size):
-            at = replace(at, context=at.context.answered())
-        call = g.chat_generation(message, when, _given(at.context), at.thinking_level)
+        context = at.context
+        is_answered = self.allowance.takes(context.batch_size)
+        if is_answered:
+            context = context.answered()
+        call = g.chat_generation(message, when, context.given(), at.thinking_level)
         answered_by = f"{message.provider}/{message.model}"
-        if at.answered_by not in (None, answered_by):
+        if at.answered_by != answered_by and at.answered_by is not None:
             call.previous_model = at.answered_by
-        asked = at.asked
-        at, placed = self._call(at, call)
-        if at.run is not asked and at.run and at.run.prompt is not None:
-            call.user_prompt = at.run.prompt
-        context = at.context.append(ContextMessage(message, order, entry_id)).after_call()
-        turn = self._turn(call, order, calls_of(message.content, call.id))
+        run, complete = self._traces.place(at.run, call, at.session_name)
+        call.parent_id = call.trace_id
+        if run is not at.asked and run.prompt is not None:
+            call.user_prompt = run.prompt
+        said = self._seen(message, order, entry_id)
+        context = context.linked(said) if is_answered else context.append(said)
         after = replace(
             at,
-            context=context,
-            turn=turn,
+            context=context.after_call(),
+            run=run,
+            active_ms=call.end_ms,
+            turn=self._turn(call, order, calls_of(message.content, call.id)),
             provider=message.provider,
             model=message.model,
             answered_by=answered_by,
-            asked=at.run,
+            asked=run,
         )
-        return after, records + placed
+        return after, [*records, *complete, call]
 
     def _turn(self, call: Generation, order: int, calls: dict[str, ToolCall]) -> Turn | None:
         if not calls:
@@ -187,7 +230,7 @@ class Replay:
             records += nested
         if at.run and at.run.trace:
             at.run.trace.touch(when.ms)
-        context = at.context.append(ContextMessage(message, order, entry_id))
+        context = at.context.linked(self._seen(message, order, entry_id))
         return replace(at, context=context, active_ms=when.ms), records
 
     def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
@@ -198,8 +241,7 @@ class Replay:
         if entry.usage is None:
             records = [self._attached(at, g.compaction_span(entry, when))]
         else:
-            replaced = at.context.before(first_kept)
-            given = ModelInput(at.context.prompt, replaced, replaced, replaced)
+            given = at.context.given_to_compaction(first_kept)
             at, records = self._call(at, g.compaction_generation(entry, when, given, at.provider, at.model))
         return replace(at, context=at.context.compacted(entry, order, first_kept), active_ms=when.ms), records
 
@@ -213,18 +255,21 @@ class Replay:
         records: list[AnyRecord] = []
         if entry.usage is not None:
             left = self._positions.get(entry.from_id or "")
-            seen = self._left(left.context, at.context) if left else NOTHING
-            given = ModelInput(at.context.prompt, seen, seen, seen)
+            if left and not self.allowance.takes(left.context.size + at.context.size):
+                left = None
+            given = at.context.given_to_summary(left.context if left else None)
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
             at, records = self._call(at, call)
         if entry.summary:
-            message = ContextMessage(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
+            message = self._seen(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
             at = append(at, message, self.allowance)
         return replace(at, active_ms=when.ms), records
 
-    def _left(self, left: Context, at: Context) -> ContextSpan:
-        """The messages of a branch that was left, up to where it began."""
-        return since_fork(left.end, at.end) if self.allowance.takes(left.size + at.size) else NOTHING
+    def _seen(
+        self, source: Source, order: int, entry_id: str | None, *, opens_run: bool = False
+    ) -> ContextMessage:
+        """The message of what pi recorded."""
+        return context_message(source, order, entry_id, opens_run=opens_run)
 
     def _call(self, at: Position, call: Generation) -> Step:
         """Put a call into its trace."""
@@ -263,10 +308,13 @@ class Replay:
         return list(spans) if when.copied or not turn.copied else []
 
 
+def _act(acts: _Acts, kind: type) -> str:
+    """What is to be done for a kind of entry or message: that of the class it is derived from."""
+    if kind not in acts:
+        acts[kind] = next((acts[base] for base in kind.__mro__ if base in acts), "")
+    return acts[kind]
+
+
 def session_name(entry: e.SessionInfo) -> str | None:
     """The name that an entry gives the session; None where it takes the name away."""
     return (entry.name or "").strip() or None
-
-
-def _given(context: Context) -> ModelInput:
-    return ModelInput(context.prompt, context.full, context.turn, context.new)

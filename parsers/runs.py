@@ -12,9 +12,11 @@ that was cut off, pi may be trying again, which shows in the file only once it i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
+from parsers import entries as e
 from parsers.identity import derive
 from parsers.messages import text_of
 from parsers.records import AnyRecord, Generation, Trace
@@ -28,8 +30,7 @@ RETRY_FACTOR = 6
 ABANDONED_MS = 24 * 3_600_000
 
 
-@dataclass(slots=True, eq=False)
-class OpenTrace:
+class OpenTrace(Struct, eq=False):
     """A trace that is still being collected."""
 
     id: str
@@ -45,7 +46,7 @@ class OpenTrace:
     calls: int = 0
     closed: bool = False
     waiting: bool = False
-    output: str | None = None
+    output: e.Content = None
     error: str | None = None
     last_stop: str | None = None
 
@@ -61,7 +62,7 @@ class OpenTrace:
             self.last_stop = call.stop_reason
             self.error = (call.error or "unknown error") if call.stop_reason == "error" else None
         if call.output is not None and (call.name == "chat" or self.last_stop is None):
-            self.output = text_of(call.output)
+            self.output = call.output
 
     @property
     def is_quiet(self) -> bool:
@@ -87,14 +88,13 @@ class OpenTrace:
             session_name=self.session_name,
             from_prompt=self.from_prompt,
             input=self.input,
-            output=self.output,
+            output=None if self.output is None else text_of(self.output),
             is_error=self.error is not None,
             error=self.error,
         )
 
 
-@dataclass(slots=True, eq=False)
-class Run:
+class Run(Struct, eq=False):
     """One prompt to an idle agent and what follows, or model work at an idle agent.
 
     Attributes:

@@ -6,17 +6,18 @@ and a half-copied file agree on it. Only :meth:`Session.finish` looks at a clock
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from parsers import entries as e
 from parsers.context import EMPTY
-from parsers.decoding import BadLineError, Decoded, decode_after_torn, decode_line
+from parsers.decoding import Decoded, decode_after_torn, decode_line
 from parsers.delegation import Delegation
 from parsers.generations import When
-from parsers.identity import digest
 from parsers.messages import text_of
 from parsers.position import Position
 from parsers.records import AnyRecord
@@ -24,12 +25,12 @@ from parsers.replay import Replay, session_name
 from parsers.runs import ABANDONED_MS, SETTLE_MS, Grouping, Traces
 from parsers.subagents import Subagent, subagent_of
 from parsers.times import to_ms
+from parsers.untyped import BadLineError
 
 _MOST_ISSUES = 100  # kinds of damage that are told apart in one file
 
 
-@dataclass(slots=True)
-class Issue:
+class Issue(Struct):
     """What was wrong with a file: what, at which line first, and how often."""
 
     what: str
@@ -74,7 +75,7 @@ class Session:
         self._order = -1
         self._time_ms = 0
         self._header_ms = 0
-        self._start = self._last = Position()
+        self._empty: Any = EMPTY
         self._positions: dict[str, Position] = {}
         self._orders: dict[str, int] = {}
         self._seen: set[object] = set()
@@ -82,7 +83,9 @@ class Session:
         self._is_first_copied = False
         self._copied_subagent: Subagent | None = None
         self._traces = Traces(grouping, window_ms)
+        self._is_fork = False
         self._replay = Replay(self._traces, self._positions, self._orders)
+        self._start = self._last = Position()
 
     def feed(self, line: bytes, *, torn: bool = False) -> list[AnyRecord]:
         """Read the next line.
@@ -95,23 +98,30 @@ class Session:
             The records that this line completes, in the order in which they ended.
         """
         self._lines += 1
-        if not line.strip():
-            return []
         try:
-            decoded = decode_line(line)
+            decoded = self._decode(line)
         except BadLineError as error:
+            if not line.strip():
+                return []
             behind = decode_after_torn(line)
             if behind is None:
                 self._note("torn last line, left for later" if torn else f"{error}, line skipped")
                 return []
             self._note("torn line skipped, the entry behind it was read")
             decoded = behind
+        return self._take(decoded, line)
+
+    def _decode(self, line: bytes) -> Decoded:
+        return decode_line(line)
+
+    def _take(self, decoded: Decoded, line: bytes) -> list[AnyRecord]:
         entry, dropped = self._in_pi_terms(decoded) if self._in_pi_terms else decoded
         if isinstance(entry, e.TitleLine):
             self.name = (entry.title or "").strip() or None
             return []
-        for field in dropped:
-            self._note(f"wrong type in {field}, field left out")
+        if dropped:
+            for field in dropped:
+                self._note(f"wrong type in {field}, field left out")
         if isinstance(entry, e.SessionHeader):
             self._begin(entry)
             return []
@@ -121,8 +131,8 @@ class Session:
         if self._is_repeated(entry, line):
             return []
         self._order += 1
-        self._replay.allowance.add_line()
-        return self._owned(self._add(entry))
+        records = self._add(entry)
+        return self._owned(records) if records else records
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
         """The records that no further line is needed for: traces of runs that have ended by now.
@@ -165,24 +175,33 @@ class Session:
         self.name = self.name or (header.title or "").strip() or None
         self._order = 0
         self._header_ms = self._time_ms = to_ms(header.timestamp) or 0
+        self._is_fork = (header.parent_session or header.branched_from) is not None
         self._start = self._last = Position(
-            provider=header.provider, model=header.model_id, thinking_level=header.thinking_level
+            context=self._empty,
+            provider=header.provider,
+            model=header.model_id,
+            thinking_level=header.thinking_level,
         )
 
     def _add(self, entry: e.Entry | e.UnknownEntry) -> list[AnyRecord]:
-        at = self._parent(entry)
+        parent_id, entry_id, order = entry.parent_id, entry.id, self._order
+        at = self._positions.get(parent_id) if parent_id is not None else None  # type: ignore[arg-type]
+        if at is None or entry_id is None:
+            at = self._parent(entry)
+        allowance = self._replay.allowance
+        allowance.add_line()
         records: list[AnyRecord] = []
         if isinstance(entry, e.Entry):
             when = self._when(entry)
             self._describe(entry, copied=when.copied)
-            at, records = self._replay.step(at, entry, self._order, when)
-            if self._replay.allowance.refused:
-                self._replay.allowance.refused = False
+            at, records = self._replay.step(at, entry, order, when)
+            if allowance.refused:
+                allowance.refused = False
                 self._note("context rewritten too often, the input of calls is incomplete from here on")
         self._last = at
-        if entry.id is not None:
-            self._positions[entry.id] = at
-            self._orders[entry.id] = self._order
+        if entry_id is not None:
+            self._positions[entry_id] = at
+            self._orders[entry_id] = order
         return records
 
     def _owned(self, records: list[AnyRecord]) -> list[AnyRecord]:
@@ -204,7 +223,7 @@ class Session:
         found = self._positions.get(entry.parent_id)
         if found is None:
             self._note("parent entry missing, the model's input begins anew")
-            return replace(self._last, context=EMPTY)  # pi sends nothing of what stands before
+            return replace(self._last, context=self._empty)  # pi sends nothing of what stands before
         return found
 
     def _when(self, entry: e.Entry) -> When:
@@ -214,38 +233,37 @@ class Session:
         if ms is None:
             ms = self._time_ms
         self._time_ms = ms
-        header = self.header
-        forked = header is not None and (header.parent_session or header.branched_from) is not None
-        copied = forked and ms < self._header_ms
+        copied = self._is_fork and ms < self._header_ms
         self.has_copies = self.has_copies or copied
         return When(ms, copied)
 
     def _describe(self, entry: e.Entry, *, copied: bool) -> None:
         """Keep what a person recognizes the session by; forks share the prompts that they copied."""
-        if isinstance(entry, e.SessionInfo):
+        message = entry.message if isinstance(entry, e.MessageEntry) else None
+        if isinstance(message, e.UserMessage):
+            self.prompts += 1
+            self.last_prompt = text_of(message.content)
+            if self.first_prompt is None or (self._is_first_copied and not copied):
+                self.first_prompt, self._is_first_copied = self.last_prompt, copied
+        elif isinstance(message, e.SystemMessage):
+            if message.agent and not self._has_records:
+                self.subagent = Subagent(message.agent, "")
+        elif isinstance(entry, e.SessionInfo):
             self.name = session_name(entry)
             if copied:
                 self._copied_subagent = self._copied_subagent or subagent_of(self.name)
             elif not self._has_records:  # a name that came later would be known to some of the records only
                 self.subagent = self.subagent or subagent_of(self.name)
-        elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.SystemMessage):
-            if entry.message.agent and not self._has_records:
-                self.subagent = Subagent(entry.message.agent, "")
-        elif isinstance(entry, e.MessageEntry) and isinstance(entry.message, e.UserMessage):
-            self.prompts += 1
-            self.last_prompt = text_of(entry.message.content)
-            if self.first_prompt is None or (self._is_first_copied and not copied):
-                self.first_prompt, self._is_first_copied = self.last_prompt, copied
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
         """Whether the same entry stands in the file already, as after a file was appended to itself."""
+        seen = self._seen
+        count = len(seen)
         if entry.id is not None:
-            key: object = (entry.id, type(entry), entry.timestamp)
+            seen.add((entry.id, type(entry), entry.timestamp))
         else:
-            key = digest(line.strip().decode(errors="replace"))
-        repeated = key in self._seen
-        self._seen.add(key)
-        return repeated
+            seen.add(hashlib.sha1(line.strip(), usedforsecurity=False).digest())
+        return len(seen) == count
 
     def _note(self, what: str) -> None:
         if what not in self.issues and len(self.issues) >= _MOST_ISSUES:

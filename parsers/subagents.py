@@ -10,6 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from parsers import entries as e
+from parsers.lazy import value_of
 from parsers.usage import MOST_TOKENS, Usage, usage_of
 
 _ROUNDING_USD = 1e-9
@@ -59,6 +60,7 @@ def usage_of_result(result: e.ToolResultMessage) -> Usage | None:
 
 
 def _results(details: Any) -> list[dict[str, Any]]:
+    details = value_of(details)
     results = details.get("results") if isinstance(details, dict) else None
     return [r for r in results if isinstance(r, dict)] if isinstance(results, list) else []
 

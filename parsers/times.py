@@ -16,6 +16,8 @@ def to_ms(timestamp: Timestamp) -> int | None:
     Returns None for a text that is no date, a number that is no moment from 1970 to the end of 9999, or no
     value.
     """
+    if type(timestamp) is int and 0 < timestamp <= _LATEST_MS:
+        return timestamp
     if isinstance(timestamp, str):
         try:
             moment = datetime.fromisoformat(timestamp)

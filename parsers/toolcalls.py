@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 
 from parsers import entries as e
 from parsers.identity import derive
+from parsers.lazy import LazyToolResult
 from parsers.messages import MEDIA, blocks_of
 from parsers.records import Span
 from parsers.times import measured
@@ -17,8 +17,7 @@ NO_RESULT = "no result: the run was aborted or crashed"
 NOT_FINISHED = "not finished when the tool that called it ended"
 
 
-@dataclass(slots=True, eq=False)
-class ToolCall:
+class ToolCall(Struct, eq=False):
     """One tool call of an assistant message, waiting for its result."""
 
     id: str
@@ -27,8 +26,7 @@ class ToolCall:
     span_id: str
 
 
-@dataclass(slots=True, eq=False)
-class Turn:
+class Turn(Struct, eq=False):
     """An assistant message that asked for tools.
 
     Attributes:
@@ -141,8 +139,13 @@ def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
     return list(spans.values())
 
 
-def result_state(result: e.ToolResultMessage) -> dict[str, Any]:
-    """A result as JSON values: its content blocks and its details, without media."""
+def result_state(result: e.ToolResultMessage) -> Any:
+    """A result as JSON values: its content blocks and its details, without media.
+
+    One that was only counted stays as it is.
+    """
+    if isinstance(result, LazyToolResult):
+        return result
     content: list[dict[str, Any]] = []
     for block in blocks_of(result.content):
         if block.type == "text":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from math import inf, isclose
 from typing import NamedTuple
 
 from parsers.entries import UsageBlock
 
 MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
+
+_MOST = float(MOST_TOKENS)
 
 
 class Usage(NamedTuple):
@@ -39,30 +41,31 @@ def usage_of(block: UsageBlock | None) -> Usage:
     """
     if block is None:
         return NO_USAGE
-    usage = Usage(
-        _whole(block.input), _whole(block.output), _whole(block.cache_read), _whole(block.cache_write)
+    given, answered, read, written = block.input, block.output, block.cache_read, block.cache_write
+    tokens = (
+        int(given) if -_MOST < given < _MOST else 0,
+        int(answered) if -_MOST < answered < _MOST else 0,
+        int(read) if -_MOST < read < _MOST else 0,
+        int(written) if -_MOST < written < _MOST else 0,
     )
-    usage = usage._replace(
-        total_tokens=sum(usage[:4]) if block.total_tokens is None else _whole(block.total_tokens),
-        reasoning_tokens=None if block.reasoning is None else _whole(block.reasoning),
-    )
+    total_tokens = sum(tokens) if block.total_tokens is None else _whole(block.total_tokens)
+    reasoning_tokens = None if block.reasoning is None else _whole(block.reasoning)
     cost = block.cost
     if cost is None:
-        return usage
+        return Usage(*tokens, total_tokens, reasoning_tokens)
     output_cost = _finite(cost.output)
     prompt_cost = _finite(cost.input) + _finite(cost.cache_read) + _finite(cost.cache_write)
     total_cost = prompt_cost + output_cost if cost.total is None else _finite(cost.total)
-    if not math.isclose(prompt_cost + output_cost, total_cost, rel_tol=1e-9, abs_tol=1e-12):
+    if not isclose(prompt_cost + output_cost, total_cost, rel_tol=1e-9, abs_tol=1e-12):
+        # the total is what pi reports; the parts must not contradict it
         output_cost = min(output_cost, total_cost)
-        prompt_cost = (
-            total_cost - output_cost
-        )  # the total is what pi reports; the parts must not contradict it
-    return usage._replace(cost_usd=total_cost, input_cost_usd=prompt_cost, output_cost_usd=output_cost)
+        prompt_cost = total_cost - output_cost
+    return Usage(*tokens, total_tokens, reasoning_tokens, total_cost, prompt_cost, output_cost)
 
 
 def _finite(number: float) -> float:
-    return number if math.isfinite(number) else 0.0
+    return number if -inf < number < inf else 0.0
 
 
 def _whole(number: float) -> int:
-    return int(number) if abs(number) < MOST_TOKENS else 0
+    return int(number) if -_MOST < number < _MOST else 0

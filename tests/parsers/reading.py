@@ -1,12 +1,12 @@
 """Parses a file's bytes as the importer does, and makes records comparable across two readings."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from parsers.context import Span as ContextSpan
+from parsers.chain import Span as ContextSpan
 from parsers.messages import ChatMessage, chat_message
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.session import Session
@@ -77,7 +77,7 @@ def _line(message: ChatMessage) -> str:
 def plain(record: AnyRecord) -> bytes:
     """Everything that a record says, input included, as bytes that compare."""
     values: dict[str, Any] = {"is": type(record).__name__}
-    values |= {field.name: getattr(record, field.name) for field in fields(record)}
+    values |= {name: getattr(record, name) for name in record.__struct_fields__}
     given = values.get("input")
     if isinstance(record, Generation) and given is not None:
         sizes = {size: seen(getattr(given, size)) for size in ("full", "turn", "new")}

@@ -1,0 +1,217 @@
+"""A session read for its numbers: the records of :class:`parsers.session.Session`, without what was said.
+
+Reading gigabytes for a table must cost little more than decoding them, so the lines that sessions consist of
+take a straight way here, and messages are measured instead of kept. All else goes the way of any session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
+
+from parsers import entries as e
+from parsers.chain import FAILED, context_message, says_something
+from parsers.decoding import AnyLine, Decoded, decode_line, decode_lines
+from parsers.generations import When, generation_id
+from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult
+from parsers.messages import Source
+from parsers.position import Position
+from parsers.records import AnyRecord, Generation
+from parsers.replay import Replay, Step
+from parsers.runs import Grouping, Traces
+from parsers.session import Session
+from parsers.sizes import MessageSize, Sizes
+from parsers.times import to_ms
+from parsers.toolcalls import calls_of
+from parsers.usage import usage_of
+
+Measure = Callable[[Source], int]
+"""Gives about how many bytes of JSON a message takes in a model's input."""
+
+
+class CountingSession(Session):
+    """One session file, read for its numbers.
+
+    Args:
+        grouping, window_ms, in_pi_terms: as :class:`parsers.session.Session`.
+        measure: measures messages.
+    """
+
+    def __init__(
+        self,
+        grouping: Grouping = "message",
+        window_ms: int = 3_600_000,
+        measure: Measure = lambda source: 0,
+        in_pi_terms: Callable[[Decoded], Decoded] | None = None,
+    ) -> None:
+        super().__init__(grouping, window_ms, in_pi_terms)
+        before: list[int] = []
+        self._empty = Sizes(before)
+        self._start = self._last = Position(context=self._empty)
+        self._counting = CountingReplay(self._traces, self._positions, self._orders, measure, before)
+        self._replay = self._counting
+
+    def feed_lines(self, lines: bytes) -> list[AnyRecord]:
+        """Read some lines at once: gives the same as :meth:`feed` of each.
+
+        Args:
+            lines: their bytes; the last one may lack its newline, but must be whole.
+        """
+        records: list[AnyRecord] = []
+        entries = decode_lines(lines)
+        if entries is None:
+            split = lines.split(b"\n")
+            for line in split if split[-1] else split[:-1]:
+                records += self.feed(line)
+            return records
+        split = [] if all(map(_has_id, entries)) else lines.split(b"\n")
+        for index, entry in enumerate(entries):
+            self._lines += 1
+            if type(entry) is LazyMessageEntry and not self._in_pi_terms:
+                found = self._count(entry)
+                if found is not None:
+                    records += found
+                    continue
+            records += self._take(Decoded(entry, ()), split[index] if split else b"")
+        return records
+
+    def _decode(self, line: bytes) -> Decoded:
+        return decode_line(line, lazy=True)
+
+    def _count(self, entry: LazyMessageEntry) -> list[AnyRecord] | None:
+        """The records of an answer or a result on a branch that goes on; None for any other line."""
+        entry_id, message = entry.id, entry.message
+        at = self._positions.get(entry.parent_id)  # type: ignore[arg-type]
+        if at is None or entry_id is None or not isinstance(message, LAZY):
+            return None
+        ms = to_ms(entry.timestamp)
+        if ms is None or (self._is_fork and ms < self._header_ms):
+            return None
+        seen, key = self._seen, (entry_id, LazyMessageEntry, entry.timestamp)
+        if key in seen:
+            return []
+        seen.add(key)
+        self._time_ms = ms
+        order = self._order = self._order + 1
+        if isinstance(message, LazyAssistantMessage):
+            at, records = self._counting.count_answer(at, message, order, When(ms, False))
+        else:
+            at, records = self._counting.count_result(at, message, order, entry_id, When(ms, False))
+        self._last = self._positions[entry_id] = at
+        self._orders[entry_id] = order
+        return self._owned(records)
+
+
+def _has_id(entry: AnyLine) -> bool:
+    return getattr(entry, "id", "") is not None
+
+
+class CountingReplay(Replay):
+    """Replays a session for its numbers.
+
+    Args:
+        traces, positions, orders: as :class:`parsers.replay.Replay`.
+        measure: measures messages.
+        before: where the contexts' sizes are noted; it is that of the session's :class:`parsers.sizes.Sizes`.
+    """
+
+    def __init__(
+        self,
+        traces: Traces,
+        positions: Mapping[str, Position],
+        orders: Mapping[str, int],
+        measure: Measure,
+        before: list[int],
+    ) -> None:
+        super().__init__(traces, positions, orders)
+        self._measure = measure
+        self._before = before
+
+    def step(self, at: Position, entry: e.Entry, order: int, when: When) -> Step:
+        """As :meth:`parsers.replay.Replay.step`."""
+        self._note_size(at, order)
+        return super().step(at, entry, order, when)
+
+    def count_answer(self, at: Position, message: e.AssistantMessage, order: int, when: When) -> Step:
+        """The same for an answer; of its generation, only the numbers are there."""
+        self._note_size(at, order)
+        records: list[AnyRecord] = []
+        if at.turn is not None:
+            at, records = self._without_results(at, when)
+        usage, sizes, content = usage_of(message.usage), at.context, message.content
+        start_ms, end_ms, stop = to_ms(message.timestamp), when.ms, message.stop_reason
+        call = Generation(
+            id=generation_id(message, start_ms, end_ms, usage),
+            trace_id="",
+            parent_id="",
+            window=1,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            copied=when.copied,
+            name="chat",
+            usage=usage,
+            model=message.model,
+            stop_reason=stop,
+            error=message.error_message,
+            input=sizes.given(),
+            output=content,
+        )
+        run, complete = self._traces.place(at.run, call, at.session_name)
+        if run is not at.asked and run.prompt is not None:
+            call.user_prompt = run.prompt
+        calls = calls_of(content, call.id)
+        size = self._measure(message)
+        is_sent = stop not in FAILED and (calls or says_something(content))
+        full = sizes.full + size if is_sent else sizes.full
+        after = replace(
+            at,
+            context=replace(sizes, full=full, branch=sizes.branch + size, before_call=full),
+            run=run,
+            active_ms=end_ms,
+            turn=self._turn(call, order, calls) if calls else None,
+            provider=message.provider,
+            model=message.model,
+            asked=run,
+        )
+        return after, [*records, *complete, call] if records or complete else [call]
+
+    def count_result(
+        self, at: Position, message: LazyToolResult, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        """The same for a tool's result."""
+        turn = at.turn
+        call = turn.calls.get(message.tool_call_id) if turn else None
+        if (
+            turn is None
+            or call is None
+            or call.id not in turn.open
+            or message.usage
+            or message.nested_calls
+            or call.span_id in self.delegations
+        ):
+            return self._tool_result(at, message, order, entry_id, when)
+        self._note_size(at, order)
+        ms = when.ms
+        span = turn.answer(call, message, to_ms(message.timestamp) or ms, ms)
+        if at.run and at.run.trace:
+            at.run.trace.touch(ms)
+        size, sizes = self._measure(message), at.context
+        context = replace(sizes, full=sizes.full + size, branch=sizes.branch + size)
+        return replace(at, context=context, active_ms=ms), [span]
+
+    def _assistant(
+        self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
+    ) -> Step:
+        return self.count_answer(at, message, order, when)
+
+    def _note_size(self, at: Position, order: int) -> None:
+        before = self._before
+        if len(before) <= order:
+            before.extend([at.context.branch] * (order + 1 - len(before)))
+
+    def _seen(  # type: ignore[override]
+        self, source: Source, order: int, entry_id: str | None, *, opens_run: bool = False
+    ) -> MessageSize:
+        is_sent = context_message(source, order).is_sent
+        return MessageSize(self._measure(source), is_sent, opens_run)
