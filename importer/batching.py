@@ -131,19 +131,21 @@ class Batch:
         return envelopes
 
 
-def encode_fitting(envelopes: Sequence[Envelope], overhead: int, endpoint: Endpoint = BATCH) -> list[Encoded]:
-    """The JSON of as many leading events as one body holds, counted on the bytes themselves.
+def encode_fitting(part: Part, overhead: int) -> list[Encoded]:
+    """The JSON of as many leading events of a part as one body holds, counted on the bytes themselves.
 
     One event may be as large as its endpoint takes, but is then alone. Empty when the first event is larger
     than a body may be.
     """
+    if part.encoded:
+        return [Encoded.of([part.encoded])]
     room = MAX_BODY_BYTES - overhead
     encoded: list[Encoded] = []
-    for envelope in envelopes[:MAX_BATCH_EVENTS]:
-        event = Encoded.of(endpoint.pieces(envelope))
+    for envelope in part.envelopes[:MAX_BATCH_EVENTS]:
+        event = Encoded.of(part.endpoint.pieces(envelope))
         room -= event.size + bool(encoded)
         if room < 0:
-            if not encoded and event.size <= endpoint.event_limit:
+            if not encoded and event.size <= part.endpoint.event_limit:
                 encoded.append(event)
             break
         encoded.append(event)

@@ -14,15 +14,7 @@ from functools import partial
 from types import TracebackType
 
 from importer.answers import RefusedError
-from importer.batching import (
-    MAX_BATCH_EVENTS,
-    Batch,
-    BodyFormat,
-    Encoded,
-    Part,
-    encode_fitting,
-    is_historical,
-)
+from importer.batching import MAX_BATCH_EVENTS, Batch, BodyFormat, Part, encode_fitting, is_historical
 from importer.counters import Counters
 from importer.endpoint import BATCH, Choice, Endpoint, Routes
 from importer.envelope import Envelope
@@ -197,10 +189,7 @@ class Delivery:
         """Send one request with as many of the part's events as it holds."""
         if self._routes.lacks(part.endpoint):
             part = Part(part.envelopes, BATCH, part.historical)
-        if part.encoded:
-            encoded = [Encoded.of([part.encoded])]
-        else:
-            encoded = encode_fitting(part.envelopes, self._format.overhead, part.endpoint)
+        encoded = encode_fitting(part, self._format.overhead)
         if len(encoded) < len(part.envelopes):
             part, rest = part.split(len(encoded) or 1)
             if rest.envelopes:
