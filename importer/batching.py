@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from importer.endpoint import BATCH, Endpoint
 from importer.envelope import Envelope
@@ -43,9 +44,26 @@ class BodyFormat:
         parts.append(b',"batch":[')
         return b"".join(parts)
 
-    def join(self, events: Sequence[bytes], *, now_s: float, historical: bool) -> bytes:
-        """The body of a request that holds `events` (JSON each), at `now_s` seconds since the epoch."""
-        return b"".join((self._prefix(now_s=now_s, historical=historical), b",".join(events), _SUFFIX))
+    def wrap(self, events: Sequence[Encoded], *, now_s: float, historical: bool) -> list[bytes]:
+        """The body of a request that holds `events`, in pieces, at `now_s` seconds since the epoch."""
+        pieces = [self._prefix(now_s=now_s, historical=historical)]
+        for event in events:
+            if len(pieces) > 1:
+                pieces.append(b",")
+            pieces += event.pieces
+        return [*pieces, _SUFFIX]
+
+
+class Encoded(NamedTuple):
+    """One event's JSON, not yet joined, and how many bytes it has."""
+
+    pieces: list[bytes]
+    size: int
+
+    @classmethod
+    def of(cls, pieces: list[bytes]) -> Encoded:
+        """The event that these pieces are."""
+        return cls(pieces, sum(map(len, pieces)))
 
 
 @dataclass(slots=True)
@@ -113,22 +131,24 @@ class Batch:
         return envelopes
 
 
-def encode_fitting(envelopes: Sequence[Envelope], overhead: int, endpoint: Endpoint = BATCH) -> list[bytes]:
-    """The JSON of as many leading events as one body holds, counted on the bytes themselves.
+def encode_fitting(part: Part, overhead: int) -> list[Encoded]:
+    """The JSON of as many leading events of a part as one body holds, counted on the bytes themselves.
 
     One event may be as large as its endpoint takes, but is then alone. Empty when the first event is larger
     than a body may be.
     """
+    if part.encoded:
+        return [Encoded.of([part.encoded])]
     room = MAX_BODY_BYTES - overhead
-    encoded: list[bytes] = []
-    for envelope in envelopes[:MAX_BATCH_EVENTS]:
-        data = endpoint.encode(envelope)
-        room -= len(data) + bool(encoded)
+    encoded: list[Encoded] = []
+    for envelope in part.envelopes[:MAX_BATCH_EVENTS]:
+        event = Encoded.of(part.endpoint.pieces(envelope))
+        room -= event.size + bool(encoded)
         if room < 0:
-            if not encoded and len(data) <= endpoint.event_limit:
-                encoded.append(data)
+            if not encoded and event.size <= part.endpoint.event_limit:
+                encoded.append(event)
             break
-        encoded.append(data)
+        encoded.append(event)
     return encoded
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from importer.joining import Stretches
 from importer.redaction import Redactor
 from importer.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
 from parsers.chain import ContextMessage, Link
@@ -23,6 +24,7 @@ class ChatEncoder:
     """Encodes what models saw and said, redacted; one for a session file, so that its cache goes with it."""
 
     def __init__(self, redactor: Redactor) -> None:
+        self.stretches = Stretches()
         self._redactor = redactor
         self._messages: dict[ContextMessage, bytes] = {}
         self._sizes: dict[Link, int] = {}
@@ -43,7 +45,7 @@ class ChatEncoder:
 
     def size(self, span: ContextSpan) -> int:
         """Bytes of the messages of a span, each with the comma behind it."""
-        return self._size_up_to(span.end) - self._size_up_to(span.start)
+        return self.size_up_to(span.end) - self.size_up_to(span.start)
 
     def prompt(self, prompt: SystemPrompt) -> bytes:
         """The system message as JSON; empty where pi recorded no system prompt."""
@@ -75,11 +77,14 @@ class ChatEncoder:
         """A model's answer as ``$ai_output_choices``."""
         return [self._redact(output_choice(content))]
 
-    def _size_up_to(self, link: Link | None) -> int:
+    def size_up_to(self, link: Link | None) -> int:
+        """Bytes of all messages of a chain up to a link, each with the comma behind it."""
         if link is None:
             return 0
-        pending = []
         known = self._sizes.get(link)
+        if known is not None:
+            return known
+        pending = []
         current: Link | None = link
         while known is None and current is not None:
             pending.append(current)

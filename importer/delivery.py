@@ -189,10 +189,7 @@ class Delivery:
         """Send one request with as many of the part's events as it holds."""
         if self._routes.lacks(part.endpoint):
             part = Part(part.envelopes, BATCH, part.historical)
-        if part.encoded:
-            encoded = [part.encoded]
-        else:
-            encoded = encode_fitting(part.envelopes, self._format.overhead, part.endpoint)
+        encoded = encode_fitting(part, self._format.overhead)
         if len(encoded) < len(part.envelopes):
             part, rest = part.split(len(encoded) or 1)
             if rest.envelopes:
@@ -203,16 +200,15 @@ class Delivery:
         now_s = self._clock()
         # The clock may have been set back since the events were sorted.
         historical = part.historical and all(is_historical(e.end_ms, now_s) for e in part.envelopes)
-        body = self._format.join(encoded, now_s=now_s, historical=historical)
-        event_bytes, raw_bytes = sum(map(len, encoded)), len(body)
-        bodies = [body]  # handed on, so that only the request's thread holds it
-        del body, encoded
+        body = self._format.wrap(encoded, now_s=now_s, historical=historical)
+        event_bytes, raw_bytes = sum(event.size for event in encoded), sum(map(len, body))
+        del encoded
 
         def job(connection: Connection, say: Say) -> Call:
             try:
                 reply = connection.post(
                     part.endpoint.path,
-                    bodies.pop(),
+                    body,
                     len(part.envelopes),
                     lambda before: say(lambda: self._count_try(before)),
                     lambda reason, wait_s: say(lambda: self._on_retry(reason, wait_s)),

@@ -33,12 +33,12 @@ class Endpoint(NamedTuple):
     event_limit: int
     trim_limits: tuple[int, ...]
 
-    def encode(self, envelope: Envelope) -> bytes:
-        """The event's JSON as it is sent here."""
-        return envelope.trimmed(self.event_limit) if self.event_limit > EVENT_LIMIT else envelope.encode()
+    def pieces(self, envelope: Envelope) -> list[bytes]:
+        """The event's JSON as it is sent here, not yet joined."""
+        return envelope.pieces(self.event_limit)
 
     def size_of(self, envelope: Envelope) -> int:
-        """Bytes of what `encode` gives."""
+        """Bytes of what `pieces` gives."""
         if self.event_limit > EVENT_LIMIT:
             return envelope.size_within(self.event_limit)
         return envelope.size

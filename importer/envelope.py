@@ -43,3 +43,6 @@ class Envelope(Protocol):
 
         Where all of it fits, nothing is cut: the limit may be larger than that of `encode`.
         """
+
+    def pieces(self, limit: int) -> list[bytes]:
+        """What `trimmed` gives, not yet joined: a request joins the pieces of all its events at once."""

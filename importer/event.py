@@ -9,6 +9,7 @@ from importer.trimming import EVENT_LIMIT, cut_strings, marker
 from parsers.chain import Span as ContextSpan
 
 CONTEXTS = ("full", "turn", "new")
+_INPUT = b',"$ai_input":'
 _PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less than this part of the event
 
 
@@ -26,35 +27,34 @@ class ModelInputJson:
         messages = self.chat.size(self.span)
         return 2 + messages + (len(self.prompt) if self.prompt else -1 if messages else 0)
 
-    def join(self, limit: int) -> bytes:
-        """The array as JSON; if it is over ``limit`` bytes, without its oldest messages.
+    def pieces(self, limit: int) -> list[bytes]:
+        """The array as JSON, in pieces; if it is over ``limit`` bytes, without its oldest messages.
 
         The newest message stays, however large it is.
         """
         if self.size <= limit:
-            messages = [self.chat.message(message) for message in self.span.messages()]
-            return b"[" + b",".join([self.prompt, *messages] if self.prompt else messages) + b"]"
-        prompt = self.prompt if len(self.prompt) * _PROMPT_SHARE < limit else b""
-        left = limit - len(prompt) - len(marker(10**9)) - 4
-        kept: list[bytes] = []
-        left_out = 0 if prompt or not self.prompt else 1
-        for link in self.span.newest_first():
-            encoded = self.chat.message(link.message)
-            left -= len(encoded) + 1
-            if left < 0 and kept:
-                left_out += link.depth - (self.span.start.depth if self.span.start else 0)
-                break
-            kept.append(encoded)
-        parts = [prompt] if prompt else []
-        if left_out:
-            parts.append(marker(left_out))
-        return b"[" + b",".join(parts + kept[::-1]) + b"]"
+            prompt = self.prompt
+            parts = self.chat.stretches.newest(self.chat, self.span).pieces
+        else:
+            prompt = self.prompt if len(self.prompt) * _PROMPT_SHARE < limit else b""
+            left = limit - len(prompt) - len(marker(10**9)) - 4
+            parts, left_out = self.chat.stretches.newest(self.chat, self.span, left)
+            left_out += bool(self.prompt and not prompt)
+            if left_out:
+                parts.insert(0, marker(left_out))
+        if prompt:
+            parts.insert(0, prompt)
+        pieces = [b"["]
+        for part in parts:
+            pieces += (part, b",")
+        pieces[max(1, len(pieces) - 1) :] = [b"]"]  # in the place of the last comma
+        return pieces
 
 
 class Event:
     """One PostHog event, ready to be sent (see :class:`importer.envelope.Envelope`)."""
 
-    __slots__ = ("_head", "_inputs", "_size", "context", "end_ms", "event", "source", "uuid")
+    __slots__ = ("_head", "_inputs", "_measured", "context", "end_ms", "event", "source", "uuid")
 
     def __init__(
         self,
@@ -73,14 +73,12 @@ class Event:
         self.context = context
         self._head = head
         self._inputs = inputs
-        self._size: int | None = None
+        self._measured = (-1, 0)  # the limit that was asked for last, and the size within it
 
     @property
     def size(self) -> int:
         """Bytes of the JSON that :meth:`encode` gives."""
-        if self._size is None:
-            self._size = self.size_with(self.context)
-        return self._size
+        return self.size_within(EVENT_LIMIT)
 
     def size_with(self, context: str) -> int:
         """Bytes of the JSON with another input context (``full``, ``turn`` or ``new``)."""
@@ -88,26 +86,32 @@ class Event:
 
     def size_within(self, limit: int) -> int:
         """Bytes of the JSON that :meth:`trimmed` gives."""
-        return self._size_within(self.context, limit)
+        if self._measured[0] != limit:
+            self._measured = (limit, self._size_within(self.context, limit))
+        return self._measured[1]
 
     def encode(self) -> bytes:
         """The event's JSON, at most 900 KiB."""
-        return self._encode(self.context, EVENT_LIMIT)
+        return b"".join(self.pieces(EVENT_LIMIT))
 
     def trimmed(self, limit: int) -> bytes:
         """The event's JSON with content cut so that it has at most ``limit`` bytes."""
-        return self._encode(self.context, limit)
+        return b"".join(self.pieces(limit))
+
+    def pieces(self, limit: int) -> list[bytes]:
+        """What :meth:`trimmed` gives, not yet joined: the events of a session share most of it."""
+        return self._pieces(self.context, limit)
 
     def _size_within(self, context: str, limit: int) -> int:
         size = len(self._head)
         if self._inputs is not None:
-            size += len(',"$ai_input":') + self._inputs[context].size
-        return size if size <= limit else len(self._encode(context, limit))
+            size += len(_INPUT) + self._inputs[context].size
+        return size if size <= limit else sum(map(len, self._pieces(context, limit)))
 
-    def _encode(self, context: str, limit: int) -> bytes:
-        encoded = self._head
+    def _pieces(self, context: str, limit: int) -> list[bytes]:
+        pieces = [self._head]
         if self._inputs is not None:
-            left = max(0, limit - len(self._head) - len(',"$ai_input":'))
-            spliced = self._inputs[context].join(left)
-            encoded = b"".join((self._head[:-2], b',"$ai_input":', spliced, b"}}"))
-        return encoded if len(encoded) <= limit else cut_strings(encoded, limit)
+            left = max(0, limit - len(self._head) - len(_INPUT))
+            pieces = [self._head[:-2], _INPUT, *self._inputs[context].pieces(left), b"}}"]
+        fits = sum(map(len, pieces)) <= limit
+        return pieces if fits else [cut_strings(b"".join(pieces), limit)]

@@ -13,6 +13,7 @@ from typing import Any
 
 from importer.counters import Counters
 from importer.delivery import Delivery
+from importer.trimming import EVENT_LIMIT
 from tests.posthog_server import PostHogServer, Request
 
 KEY = "phc_test"
@@ -47,6 +48,10 @@ class SimpleEnvelope:
     def trimmed(self, limit: int) -> bytes:
         room = max(limit, self.least) - len(self._json(0))
         return self._json(max(0, min(self.padding, room)))
+
+    def pieces(self, limit: int) -> list[bytes]:
+        whole = self.encode() if limit == EVENT_LIMIT else self.trimmed(limit)
+        return [whole[:100], whole[100:]]
 
 
 def envelope(

@@ -40,9 +40,9 @@ def test_as_many_requests_as_asked_for_are_under_way_and_no_more_events_are_buil
         def __getattr__(self, name):
             return getattr(self._event, name)
 
-        def encode(self):
+        def pieces(self, limit):
             built.append(self.uuid)
-            return self._event.encode()
+            return self._event.pieces(limit)
 
     seen = []
 

@@ -43,6 +43,9 @@ class SmallEvent:
     def trimmed(self, limit: int) -> bytes:
         return self.encode()
 
+    def pieces(self, limit: int) -> list[bytes]:
+        return [self.encode()]
+
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch):
