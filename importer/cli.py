@@ -131,9 +131,10 @@ def backfill(
     as_json: Json = False,
     state: State = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Write the events as JSON lines (.gz: gzipped) instead of sending them."
+            metavar="FILE|FOLDER/",
+            help="Write the events as JSON lines instead of sending them: .gz gzipped, FOLDER/ by day.",
         ),
     ] = None,
     yes: Annotated[
