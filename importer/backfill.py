@@ -131,10 +131,16 @@ class Backfill:
         """
         if isinstance(output, Path):
             output = output_of(output)
-        with output.opened() as write:
-            for envelope in self._envelopes():
-                write(envelope)
-                self._count([envelope])
+        try:
+            with output.opened() as write:
+                for envelope in self._envelopes():
+                    write(envelope)
+                    self._count([envelope])
+        except BaseException:
+            self.done.clear()
+            self.outcome.delivered = self.outcome.bytes = 0
+            self.outcome.cost_usd = 0.0
+            raise
 
     def _envelopes(self) -> Iterator[Envelope]:
         """The events to deliver, read again from their files."""

@@ -25,9 +25,10 @@ _INTERRUPTED = 130  # what typer makes of Ctrl-C
 _SETTINGS = "Settings (they win over environment and posthog.json)"
 
 Paths = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
-        metavar="PATH", help="Session files or folders. Default: the agent's own session folders."
+        metavar="PATH",
+        help="Session files or folders; s3://… and the like, too. Default: the agent's own session folders.",
     ),
 ]
 From = Annotated[

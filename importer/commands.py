@@ -47,7 +47,7 @@ class Request:
         state: the ledger's file; None means the default.
     """
 
-    paths: Sequence[Path] = ()
+    paths: Sequence[str | Path] = ()
     origin: str | None = None
     since: str | None = None
     until: str | None = None

@@ -15,6 +15,7 @@ from importer.envelope import Envelope
 from importer.errors import PiPosthogError, UsageError
 from importer.partitions import Partitions, create_private
 from importer.quoting import printable
+from importer.storage import RemotePath, resolve
 
 Write = Callable[[Envelope], None]
 
@@ -38,11 +39,16 @@ def output_of(named: str | Path) -> Output:
     """The output that the user named.
 
     An existing folder, or a name that ends in a separator, is a folder for parts; anything else is one file.
+    At the address of a remote storage, only a name that ends in ``.jsonl`` or ``.gz`` is a file.
 
     Raises:
         UsageError: the folder holds something: two exports in one would be imported as one.
     """
-    path = Path(named)
+    path = resolve(named)
+    if isinstance(path, RemotePath):
+        from importer.remote_output import RemoteOutput
+
+        return RemoteOutput(path)
     if path.is_dir() or str(named).endswith(tuple(filter(None, (os.sep, os.altsep)))):
         return FolderOutput(path)
     return FileOutput(path)
