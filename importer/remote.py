@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ HEAD_BYTES = 8192
 _BLOCK_BYTES = 4 * 1024 * 1024
 _HEADS_AT_ONCE = 256
 _MTIMES = ("LastModified", "mtime", "modified", "last_modified", "updated", "created", "modify")
+_USER = re.compile(r"//[^/@\s]+@")
 _PROTOCOLS_OF_EXTRA = ("s3", "s3a")
 
 
@@ -45,13 +47,13 @@ def filesystem(path: RemotePath) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-        fs, inside = url_to_fs(path.url)
+        # The names of files may hold "::", which to fsspec means another storage behind this one.
+        fs, _ = url_to_fs(path.place)
+        inside = fs._strip_protocol(path.url.replace("::", "\0")).replace("\0", "::")
     except ImportError as error:
-        more = "" if protocol in _PROTOCOLS_OF_EXTRA or error.name == "fsspec" else f" ({error})"
-        advice = f"pip install 'pi-posthog[remote]'{more}"
-        raise UsageError(
-            f"{protocol}:// needs a package that is not installed: {printable(advice)}"
-        ) from None
+        is_in_extra = protocol in _PROTOCOLS_OF_EXTRA or (error.name or "").startswith("fsspec")
+        advice = "pip install 'pi-posthog[remote]'" + ("" if is_in_extra else f" ({error})")
+        raise UsageError(f"{protocol}:// needs a package that is missing: {printable(advice)}") from None
     except Exception as error:
         raise UsageError(f"{printable(path)} cannot be used: {_reason(error, path)}") from None
     return fs, inside
@@ -246,4 +248,4 @@ def _reason(error: Exception, path: RemotePath) -> str:
     said = said.replace(path.url, str(path))
     for secret in (user, user.partition(":")[2], query):
         said = said.replace(secret, "***") if secret and secret not in str(path) else said
-    return printable(said[:200] or kind)
+    return printable(_USER.sub("//***@", said)[:200] or kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class RemoteOutput:
             return
         try:
             self._fs.invalidate_cache()
-            held = self._fs.ls(self._inside, detail=False)
+            listed = self._fs.ls(self._inside, detail=False)
+            held = [name for name in listed if name.strip("/") != self._inside.strip("/")]
         except FileNotFoundError:
             held = []
         except Exception as error:
@@ -57,12 +59,14 @@ class RemoteOutput:
             try:
                 if not self._fs.async_impl:  # buckets have no folders, and s3fs would make a bucket
                     self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-                self._fs.put_file(str(path), target)
+                thread.submit(self._fs.put_file, str(path), target).result()
             except Exception as error:
                 raise os_error(error, self._place) from None
             path.unlink()
 
-        with tempfile.TemporaryDirectory(prefix="pi-posthog-") as folder:
+        # In a thread, because Ctrl-C does not stop an upload: what it leaves can only be deleted after it.
+        thread = ThreadPoolExecutor(1)
+        with tempfile.TemporaryDirectory(prefix="pi-posthog-") as folder, thread:
             try:
                 if self._is_file:
                     whole = Path(folder) / self._place.name
@@ -73,6 +77,7 @@ class RemoteOutput:
                     with partitions(Path(folder), upload) as write:
                         yield write
             except BaseException as error:
+                thread.shutdown(wait=True)
                 for target in uploaded:
                     with suppress(Exception):
                         self._fs.rm_file(target)

@@ -60,6 +60,12 @@ class RemotePath:
         return self.url.partition("://")[2].rpartition("/")[2]
 
     @property
+    def place(self) -> str:
+        """The address of the storage: a bucket or a machine."""
+        scheme, _, path = self.url.partition("://")
+        return f"{scheme}://{path.partition('/')[0]}"
+
+    @property
     def parent(self) -> RemotePath:
         """The folder it is in; a bucket is its own."""
         scheme, _, path = self.url.partition("://")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 
 import fsspec
 import pytest
@@ -168,6 +172,53 @@ def test_a_run_is_open_while_its_file_may_have_been_written_within_a_day(memory,
     _, records = read_records(file, Settings(), NOW_MS)
     assert any(isinstance(record, Trace) for record in records) == (told != "never")
     assert (told == "as text") == (file.mtime_ns == 1_767_323_045_500_000_000)
+
+
+@pytest.mark.parametrize(
+    "named", ["x::file:.jsonl", "::memory:.jsonl", "*.jsonl", "a?b.jsonl", "%2e%2e.jsonl", "..\\..\\x.jsonl"]
+)
+def test_no_name_in_a_file_leads_elsewhere_or_ends_the_import(memory, tmp_path, monkeypatch, named):
+    story = SessionWriter(tmp_path / "s.jsonl", parentSession=f"/x/{named}")
+    story.turn("x", "y")
+    memory.pipe_file("/b/s/s.jsonl", story.path.read_bytes())
+    memory.pipe_file("/b/other.jsonl", story.path.read_bytes())
+    looked = set()
+    real = type(memory).info
+    monkeypatch.setattr(type(memory), "info", lambda self, path: (looked.add(path), real(self, path))[1])
+    plan = make_plan(find_sessions(["memory://b/s"]), Settings(), now_ms=NOW_MS)
+    assert len(plan.events) == 2
+    assert looked <= {"/b/s", "/b/s/s.jsonl", f"/b/s/{named.split(chr(92))[-1]}"}
+
+
+def test_a_name_may_hold_what_fsspec_chains_with(memory, tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("x", "y")
+    memory.pipe_file("/b/s/odd::file.jsonl", story.path.read_bytes())
+    (file,) = find_sessions(["memory://b/s"]).sessions
+    assert read_records(file, Settings(), NOW_MS)[1]
+
+
+def test_ctrl_c_waits_for_the_upload_and_deletes_what_it_left(memory, monkeypatch):
+    real = type(memory).put_file
+    began = threading.Event()
+
+    def slow(self, path, target, **more):
+        began.set()
+        time.sleep(0.3)
+        return real(self, path, target, **more)
+
+    def interrupt():
+        began.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(type(memory), "put_file", slow)
+    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS)
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    with pytest.raises(KeyboardInterrupt):
+        Backfill(plan, Settings(), frozenset()).write(output_of("memory://bucket/out"))
+    killer.join()
+    assert memory.find("/") == []
 
 
 @pytest.mark.parametrize(
