@@ -26,6 +26,8 @@ _HEADS_AT_ONCE = 256
 _MTIMES = ("LastModified", "mtime", "modified", "last_modified", "updated", "created", "modify")
 _USER = re.compile(r"//[^/@\s]+@")
 _PROTOCOLS_OF_EXTRA = ("s3", "s3a")
+# s3fs tries five times by itself; times botocore's five, a server that hangs takes many minutes to give up.
+_S3_OPTIONS = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
 
 
 class Entry(NamedTuple):
@@ -48,7 +50,7 @@ def filesystem(path: RemotePath) -> tuple[Any, str]:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
         # The names of files may hold "::", which to fsspec means another storage behind this one.
-        fs, _ = url_to_fs(path.place)
+        fs, _ = url_to_fs(path.place, **(_S3_OPTIONS if protocol in _PROTOCOLS_OF_EXTRA else {}))
         inside = fs._strip_protocol(path.url.replace("::", "\0")).replace("\0", "::")
     except ImportError as error:
         is_in_extra = protocol in _PROTOCOLS_OF_EXTRA or (error.name or "").startswith("fsspec")
