@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isal import igzip
-
 from importer.counters import Counters
 from importer.envelope import Envelope
-from importer.errors import DeliveryError, PiPosthogError
+from importer.errors import DeliveryError
 from importer.events import EventBuilder, identify_event
 from importer.ledger import Ledger
+from importer.output import Output, output_of
 from importer.plan import Plan, PlannedFile, read_records
 from importer.settings import Settings
 
@@ -126,23 +123,24 @@ class Backfill:
                 ledger.note_error(destination, str(error), round(time.time() * 1000))
                 raise
 
-    def write(self, path: Path) -> None:
-        """Write the events as JSON lines, gzipped if the name ends in ``.gz``; the file appears when whole.
+    def write(self, output: Output | Path) -> None:
+        """Write the events as JSON lines to a file or a folder of parts (see :mod:`importer.output`).
 
         Raises:
-            PiPosthogError: the file cannot be written.
+            PiPosthogError: they cannot be written; nothing of them appears.
         """
-        part = path.with_name(path.name + ".part")
+        if isinstance(output, Path):
+            output = output_of(output)
         try:
-            with _open_output(part, compress=path.suffix == ".gz") as write:
+            with output.opened() as write:
                 for envelope in self._envelopes():
-                    write(envelope.encode() + b"\n")
+                    write(envelope)
                     self._count([envelope])
-            os.replace(part, path)
-        except OSError as error:
-            raise PiPosthogError(f"cannot write {path}: {error.strerror or error}") from error
-        finally:
-            part.unlink(missing_ok=True)
+        except BaseException:
+            self.done.clear()
+            self.outcome.delivered = self.outcome.bytes = 0
+            self.outcome.cost_usd = 0.0
+            raise
 
     def _envelopes(self) -> Iterator[Envelope]:
         """The events to deliver, read again from their files."""
@@ -210,14 +208,3 @@ class Backfill:
         self.outcome.notes.append(
             f"{envelope.source}: {envelope.event} {envelope.uuid} not delivered: {reason}"
         )
-
-
-@contextmanager
-def _open_output(path: Path, *, compress: bool) -> Iterator[Callable[[bytes], object]]:
-    """Open a file that only its owner may read, for it holds prompts; gives what writes to it."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        if not compress:
-            yield file.write
-            return
-        with igzip.IGzipFile(fileobj=file, mode="wb", mtime=0) as packed:  # type: ignore[no-untyped-call]
-            yield packed.write

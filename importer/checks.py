@@ -21,6 +21,7 @@ from importer.locking import holder
 from importer.quoting import encodable
 from importer.session_file import SessionFile, Skipped
 from importer.settings import Settings
+from importer.storage import common_folder
 from importer.tables import size
 from parsers.agents import AGENTS
 
@@ -116,7 +117,7 @@ def _camel(name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
-def session_checks(paths: Sequence[Path], origin: str | None) -> Iterator[Check]:
+def session_checks(paths: Sequence[str | Path], origin: str | None) -> Iterator[Check]:
     """The session files that can and cannot be read, and the versions of their format.
 
     Raises:
@@ -141,7 +142,7 @@ def session_checks(paths: Sequence[Path], origin: str | None) -> Iterator[Check]
 def _readable(sessions: Sequence[SessionFile]) -> Check:
     total = sum(file.size for file in sessions)
     newest_s = max(file.mtime_ns for file in sessions) / 1e9
-    folder = os.path.commonpath([os.path.abspath(file.path.parent) for file in sessions])
+    folder = common_folder([file.path.parent for file in sessions])
     found = f"{_files(len(sessions))}, {size(total)}, in {folder}; the newest of {_day(newest_s)}"
     return Check("sessions", "files", "ok", found, data={"files": len(sessions), "bytes": total})
 

@@ -25,9 +25,10 @@ _INTERRUPTED = 130  # what typer makes of Ctrl-C
 _SETTINGS = "Settings (they win over environment and posthog.json)"
 
 Paths = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
-        metavar="PATH", help="Session files or folders. Default: the agent's own session folders."
+        metavar="PATH",
+        help="Session files or folders; s3://… and the like, too. Default: the agent's own session folders.",
     ),
 ]
 From = Annotated[
@@ -131,9 +132,10 @@ def backfill(
     as_json: Json = False,
     state: State = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Write the events as JSON lines (.gz: gzipped) instead of sending them."
+            metavar="FILE|FOLDER/",
+            help="Write the events as JSON lines instead of sending them: .gz gzipped, FOLDER/ by day.",
         ),
     ] = None,
     yes: Annotated[

@@ -17,6 +17,7 @@ from importer.damage import LEDGER_NAME
 from importer.discovery import find_sessions
 from importer.errors import PiPosthogError, UsageError
 from importer.ledger import DamagedLedgerError, Ledger
+from importer.output import output_of
 from importer.periods import check_period, parse_since, parse_until
 from importer.plain_http import plain_http_warning
 from importer.plan import Plan, Selection, make_plan
@@ -29,6 +30,7 @@ from importer.settings import Settings
 from importer.tables import show_groups, show_summary, size
 
 MAX_WARNINGS = 20
+_INTERRUPTED = "Interrupted. What was delivered is remembered: run the same command again to go on."
 MAX_HARMLESS = 3  # extensions leave many other files among the sessions
 
 
@@ -45,7 +47,7 @@ class Request:
         state: the ledger's file; None means the default.
     """
 
-    paths: Sequence[Path] = ()
+    paths: Sequence[str | Path] = ()
     origin: str | None = None
     since: str | None = None
     until: str | None = None
@@ -100,7 +102,7 @@ def backfill(
     settings: Settings,
     screen: Screen,
     *,
-    output: Path | None = None,
+    output: str | Path | None = None,
     yes: bool = False,
     may_renew: bool = True,
 ) -> int:
@@ -110,7 +112,7 @@ def backfill(
         request: what to send.
         settings: how to send it.
         screen: where to show it.
-        output: a file to write the events to as JSON lines instead of sending them.
+        output: a file or folder to write the events to as JSON lines instead of sending them.
         yes: do not ask before sending, nor before a damaged ledger is set aside.
         may_renew: whether a damaged ledger may be set aside at all.
 
@@ -118,20 +120,21 @@ def backfill(
         The exit code: 0 if all is delivered, 1 if something is not.
 
     Raises:
-        UsageError: no API key, or a path, date or grouping is wrong.
+        UsageError: no API key, or a path, date or grouping is wrong, or the folder to write to is not empty.
     """
     if not settings.enabled:
         screen.warn("PostHog is switched off (POSTHOG_ENABLED is false): nothing was sent.")
         if screen.as_json:
             screen.result({"enabled": False, "delivered": 0, "already_delivered": 0, "failed": 0})
         return 0
-    key = "" if output else settings.require_api_key()
+    target = output_of(output) if output else None
+    key = "" if target else settings.require_api_key()
     started_s = time.monotonic()
     with screen.display() as display:
         plan, selection = _plan(request, settings, display)
-    if output:
+    if target:
         work = Backfill(plan, settings, frozenset())
-        code = _deliver(work, screen, lambda: work.write(output))
+        code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
     else:
         ledger, known = open_ledger(
             request.state or default_ledger(),
@@ -204,7 +207,9 @@ def _asked(question: str, screen: Screen) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _deliver(work: Backfill, screen: Screen, deliver: Callable[[], None]) -> int:
+def _deliver(
+    work: Backfill, screen: Screen, deliver: Callable[[], None], interrupted: str = _INTERRUPTED
+) -> int:
     """Run the delivery under a progress display; errors end it with one line and the exit code 1."""
     with screen.display() as display:
         work.watch(display.sending)
@@ -212,7 +217,7 @@ def _deliver(work: Backfill, screen: Screen, deliver: Callable[[], None]) -> int
         try:
             deliver()
         except KeyboardInterrupt:
-            end = "Interrupted. What was delivered is remembered: run the same command again to go on."
+            end = interrupted
         except PiPosthogError as error:
             end = str(error)
     for note in work.outcome.notes[:MAX_WARNINGS]:

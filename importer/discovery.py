@@ -12,8 +12,9 @@ from importer.errors import UsageError
 from importer.forks import parents_first
 from importer.locations import agent_dir, default_session_dir
 from importer.quoting import printable
-from importer.session_file import SessionFile, Skipped, read_session_file
+from importer.session_file import SessionFile, Skipped, described, first_entry, read_session_file
 from importer.sources import Source, existing_roots, source_of, unread
+from importer.storage import RemotePath, SessionPath
 from parsers.agents import Agent
 
 __all__ = [
@@ -37,22 +38,30 @@ class Discovery:
 
 
 def find_sessions(
-    paths: Sequence[Path] = (), origin: str | None = None, *, environ: Mapping[str, str] = os.environ
+    paths: Sequence[str | SessionPath] = (),
+    origin: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
 ) -> Discovery:
     """Return the sessions among ``paths``, or in an agent's own session folders if there are none.
 
     A file is taken whatever its name; a folder is searched recursively for the files that its agent names
     like sessions (``*.jsonl``), in the order of the names. ``origin`` is what ``--from`` says. Links to
     folders are not followed, links to files only if they stay inside the folder; a link that is itself one of
-    ``paths`` is followed. A file that is reached twice, by whatever name, counts once.
+    ``paths`` is followed. A file that is reached twice, by whatever name, counts once. An address of a remote
+    storage (``s3://…``) stands for a file or folder there.
 
     Raises:
-        UsageError: a path, or the agent's session folder, does not exist, or as :func:`source_of`.
+        UsageError: a path, or the agent's session folder, does not exist, a storage cannot be reached, or as
+            :func:`source_of`.
     """
     source = source_of(origin, paths, environ=environ)
     found = Discovery()
     seen: set[tuple[int, int] | str] = set()
     for path in existing_roots(source):
+        if isinstance(path, RemotePath):
+            _add_remote(path, source, found, seen)
+            continue
         for item, agent in _candidates(path, source):
             _add(item, agent, found, seen)
     if left_out := unread(source):
@@ -83,6 +92,35 @@ def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[i
         found.sessions.append(result)
     else:
         found.skipped.append(result)
+
+
+def _add_remote(path: RemotePath, source: Source, found: Discovery, seen: set[tuple[int, int] | str]) -> None:
+    """Add the files in a storage that an address stands for."""
+    from importer.remote import files_below, heads, lookup, open_remote
+
+    root = lookup(path)
+    if root is None:
+        raise UsageError(f"{printable(path)} does not exist: pass a session file or a folder")
+    entries = files_below(path) if root.is_folder else [root]
+    agents = {folder: source.agent_in(folder) for folder in {entry.path.parent for entry in entries}}
+    if root.is_folder:
+        entries = [entry for entry in entries if agents[entry.path.parent].takes(entry.path.name)]
+    fresh = [entry for entry in entries if entry.path.url not in seen]
+    seen.update(entry.path.url for entry in fresh)
+    for entry, head in heads(fresh):
+        result: SessionFile | Skipped
+        try:
+            if isinstance(head, OSError):
+                raise head
+            with open_remote(entry.path, head) as file:
+                first = first_entry(file)
+            result = described(entry.path, entry.size, entry.mtime_ns, first, agents[entry.path.parent])
+        except OSError as error:
+            result = Skipped.unreadable(entry.path, error)
+        if isinstance(result, SessionFile):
+            found.sessions.append(result)
+        else:
+            found.skipped.append(result)
 
 
 Found = tuple[Path | Skipped, Agent]

@@ -32,7 +32,7 @@ _MAX_WIDTH = 100
 
 
 def doctor(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     origin: str | None,
     state: Path | None,
     flags: Mapping[str, object],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from importer.lineage import parent_id
 from importer.session_file import SessionFile
 from importer.settings import Settings
+from importer.storage import SessionPath
 from parsers.agents import PI, Agent
 
 
@@ -44,7 +45,7 @@ def session_facts(
     session_id: str,
     cwd: str | None,
     parent_session: str | None,
-    path: Path,
+    path: SessionPath,
     *,
     agent: Agent = PI,
 ) -> SessionFacts:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from importer.session_file import SessionFile, read_session_file
+from importer.storage import SessionPath
 from parsers.agents import Agent, SessionParser
 from parsers.delegation import Delegation, starter_of
 from parsers.records import AnyRecord, Trace
@@ -24,7 +24,7 @@ _FOLDER = re.compile(r"\d{4}-\d\d-\d\dT.*Z_.+|session")
 _SEPARATORS = re.compile(r"[/\\]")
 
 
-def enclosing_session(path: Path) -> Path | None:
+def enclosing_session(path: SessionPath) -> SessionPath | None:
     """The session file that a subagent's file lies below, whether or not it exists; None outside of one."""
     for folder in path.parents[:_LEVELS]:
         if _FOLDER.fullmatch(folder.name):
@@ -32,7 +32,7 @@ def enclosing_session(path: Path) -> Path | None:
     return None
 
 
-def parent_id(path: Path, named: str | None, agent: Agent) -> str | None:
+def parent_id(path: SessionPath, named: str | None, agent: Agent) -> str | None:
     """The id of the session that a session comes from.
 
     Args:
@@ -62,7 +62,7 @@ class Delegations:
     """The tool calls of parents' sessions that may have started subagents; a file is read when it changed."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, _Known] = {}
+        self._known: dict[SessionPath, _Known] = {}
         self._copied: tuple[SessionParser, int, Sequence[Delegation]] | None = None
 
     def note(self, file: SessionFile, session: SessionParser) -> None:
@@ -71,7 +71,7 @@ class Delegations:
             self._known[file.path] = _Known(file.size, file.mtime_ns, _in_order(session.delegations))
 
     def started_by(
-        self, path: Path, named: str | None, agent: Agent, session: SessionParser, record: AnyRecord
+        self, path: SessionPath, named: str | None, agent: Agent, session: SessionParser, record: AnyRecord
     ) -> str | None:
         """The span of the tool call that started a run of a subagent; None for any other record.
 
@@ -102,7 +102,7 @@ class Delegations:
             self._copied = session, count, copied
         return self._copied[2]
 
-    def _of(self, parent: Path, agent: Agent) -> Sequence[Delegation]:
+    def _of(self, parent: SessionPath, agent: Agent) -> Sequence[Delegation]:
         """Those of a file, read again if it is not as it was."""
         found = read_session_file(parent, agent)
         if not isinstance(found, SessionFile):
@@ -134,7 +134,7 @@ def _read(file: SessionFile) -> Collection[Delegation]:
     return session.delegations
 
 
-def _candidates(path: Path, named: str | None, enclosing: Path | None) -> list[Path]:
+def _candidates(path: SessionPath, named: str | None, enclosing: SessionPath | None) -> list[SessionPath]:
     """The files that may be the parent's."""
     found = [enclosing] if enclosing else []
     name = _SEPARATORS.split(named)[-1] if named else ""

@@ -154,7 +154,7 @@ class Observation:
         return True
 
     def _real_roots(self) -> list[Path]:
-        return [path.resolve() for path in self._source.roots()]
+        return [path.resolve() for path in self._source.roots() if isinstance(path, Path)]
 
     def _is_alive(self) -> bool:
         # An emitter ends when its folder is deleted; a new folder may have the same inode.

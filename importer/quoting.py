@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 _LIMIT = 60
@@ -23,9 +22,10 @@ def quoted(value: object) -> str:
     return printable(text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…")
 
 
-def encodable(path: Path) -> str:
+def encodable(path: object) -> str:
     """Return a path as text that UTF-8 can hold; bytes of its name that are no UTF-8 become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    text = path if isinstance(path, os.PathLike) else str(path)
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def shown_host(url: str) -> str:

@@ -1,19 +1,18 @@
-"""A session file on disk: what its first lines and its stat say, read without the rest of it."""
+"""A session file: what its first lines and its size and times say, read without the rest of it."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from importer.storage import RemotePath, SessionPath
 from parsers.agents import PI, Agent
 from parsers.times import to_ms
 
@@ -24,18 +23,26 @@ _BLANKS = b" \t\r\n\0"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class Readable(Protocol):
+    """A file that is open for reading."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """At most so many bytes; none at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFile:
     """A file that pi, or another ``agent``, wrote a session to.
 
     ``size`` is in bytes and ``mtime_ns`` in nanoseconds since the epoch, both as of the moment of reading.
+    Where a storage does not tell ``mtime_ns``, it is that moment: a session that may go on is not closed.
     The rest comes from the header (pi's ``session-format.md``); a field that is missing or of the wrong
     type is None. ``version`` is 1 where the header names none. ``timestamp_ms`` is in milliseconds since the
     epoch. ``parent_session`` is what the header says: the path of the parent's file on the machine that
     wrote it, or an id (version 1 calls the field ``branchedFrom``).
     """
 
-    path: Path
+    path: SessionPath
     size: int
     mtime_ns: int
     session_id: str
@@ -54,17 +61,17 @@ class Skipped:
     otherwise there was nothing in it for us (empty, not a session, a link out of the folder).
     """
 
-    path: Path
+    path: SessionPath
     reason: str
     serious: bool
 
     @classmethod
-    def unreadable(cls, path: Path, error: OSError) -> Skipped:
+    def unreadable(cls, path: SessionPath, error: OSError) -> Skipped:
         """Return a serious one that says what the system said."""
         return cls(path, f"cannot be read: {error.strerror or error}", serious=True)
 
 
-def read_session_file(path: Path, agent: Agent = PI, *, follow: bool = False) -> SessionFile | Skipped:
+def read_session_file(path: SessionPath, agent: Agent = PI, *, follow: bool = False) -> SessionFile | Skipped:
     """Return what the head of a regular file says, or why it is not a session. Never raises for bad content.
 
     A symbolic link is only read where ``follow`` says that somebody has looked where it leads.
@@ -73,6 +80,8 @@ def read_session_file(path: Path, agent: Agent = PI, *, follow: bool = False) ->
     it are passed over, as pi's readSessionHeader does (pi 0.87.1, ``dist/core/session-manager.js``), within
     the first MiB. Some forks of pi write a ``{"type":"title"}`` line first.
     """
+    if isinstance(path, RemotePath):
+        return _read_remote(path, agent)
     try:
         if not follow and path.is_symlink():
             return Skipped(path, "a symbolic link, not followed", serious=False)
@@ -80,15 +89,47 @@ def read_session_file(path: Path, agent: Agent = PI, *, follow: bool = False) ->
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return Skipped(path, "not a regular file", serious=False)
-            header = agent.header(_first_entry(file))
+            first = first_entry(file)
     except OSError as error:
         return Skipped.unreadable(path, error)
+    return described(path, status.st_size, status.st_mtime_ns, first, agent)
+
+
+def _read_remote(path: RemotePath, agent: Agent) -> SessionFile | Skipped:
+    from importer.remote import found_once, open_remote
+
+    try:
+        entry = found_once(path)
+        if entry is None:
+            return Skipped(path, "cannot be read: No such file or directory", serious=True)
+        if entry.is_folder:
+            return Skipped(path, "not a regular file", serious=False)
+        with open_remote(entry.path) as file:
+            first = first_entry(file)
+    except OSError as error:
+        return Skipped.unreadable(path, error)
+    return described(entry.path, entry.size, entry.mtime_ns, first, agent)
+
+
+def described(
+    path: SessionPath, size: int, mtime_ns: int, first: dict[str, Any], agent: Agent
+) -> SessionFile | Skipped:
+    """What is known of a file whose first entry was read, or why it is not a session.
+
+    Args:
+        path: the file.
+        size: its bytes.
+        mtime_ns: when it was written, in ns since the epoch.
+        first: what :func:`first_entry` gave.
+        agent: whose it is.
+    """
+    header = agent.header(first)
     if header is None:
-        return Skipped(path, "not a session file" if status.st_size else "empty file", serious=False)
+        return Skipped(path, "not a session file" if size else "empty file", serious=False)
     return SessionFile(
         path=path,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        size=size,
+        mtime_ns=mtime_ns,
         session_id=_text(header["id"]) or "",
         cwd=_text(header.get("cwd")),
         version=_version(header.get("version", 1)),
@@ -103,7 +144,7 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _first_entry(file: io.FileIO) -> dict[str, Any]:
+def first_entry(file: Readable) -> dict[str, Any]:
     """Return the first JSON value after any title line if it is an object, else an empty one."""
     for line in _head_lines(file):
         entry = _decoded(line.strip(_BLANKS))
@@ -135,7 +176,7 @@ def _decoded(line: bytes) -> object:
     return value if isinstance(value, dict) else None
 
 
-def _head_lines(file: io.FileIO) -> Iterator[bytes]:
+def _head_lines(file: Readable) -> Iterator[bytes]:
     """Yield the lines that end within the first MiB, reading 4 KiB and then twice as much each time."""
     pending = b""
     scanned = 0

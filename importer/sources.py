@@ -10,6 +10,7 @@ from pathlib import Path
 from importer.errors import UsageError
 from importer.locations import session_place
 from importer.quoting import printable, quoted
+from importer.storage import SessionPath, full_text, resolve
 from parsers.agents import AGENTS, PI, Agent, recognize
 
 
@@ -25,13 +26,13 @@ class Source:
         by_shape: whether the user said that they are some agent's, whatever their folders are called.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[SessionPath]
     agent: Agent | None = None
     pattern: str = ""
     is_default: bool = False
     by_shape: bool = False
 
-    def roots(self) -> list[Path]:
+    def roots(self) -> list[SessionPath]:
         """The files and folders to search by now: an agent may get another folder at any time.
 
         Raises:
@@ -39,15 +40,16 @@ class Source:
         """
         if "*" not in self.pattern:
             return [path / self.pattern for path in self.paths]
-        return [found for path in self.paths for found in sorted(path.glob(self.pattern)) if found.is_dir()]
+        local = [path for path in self.paths if isinstance(path, Path)]
+        return [found for path in local for found in sorted(path.glob(self.pattern)) if found.is_dir()]
 
-    def agent_in(self, folder: Path) -> Agent:
+    def agent_in(self, folder: SessionPath) -> Agent:
         """Whose sessions are in a folder."""
-        return self.agent or recognize(os.path.abspath(folder), by_shape=self.by_shape)
+        return self.agent or recognize(full_text(folder), by_shape=self.by_shape)
 
 
 def source_of(
-    origin: str | None, paths: Sequence[Path] = (), *, environ: Mapping[str, str] = os.environ
+    origin: str | None, paths: Sequence[str | SessionPath] = (), *, environ: Mapping[str, str] = os.environ
 ) -> Source:
     """What the user asked for.
 
@@ -56,19 +58,22 @@ def source_of(
     - ``--from`` an agent: that agent's own folders; with paths, those, read as that agent's.
     - ``--from`` a file or folder: the same as a path, but a folder arranged like an agent's is taken for one.
 
+    A path may be the address of a remote storage (:mod:`importer.storage`).
+
     Raises:
         UsageError: ``--from`` names neither an agent nor something that exists, or the agent's settings do
             not tell where its sessions are.
     """
     agent = AGENTS.get(origin) if origin is not None else None
+    resolved = [resolve(path) for path in paths]
     if origin is not None and agent is None:
-        path = Path(origin)
-        if not origin or not os.path.exists(path):
+        path = resolve(origin)
+        if not origin or not _exists(path):
             names = ", ".join(AGENTS)
             raise UsageError(f"--from: {quoted(origin)} is no agent ({names}) and no existing file or folder")
-        return Source([path, *paths], by_shape=True)
-    if paths:
-        return Source(paths, agent)
+        return Source([path, *resolved], by_shape=True)
+    if resolved:
+        return Source(resolved, agent)
     folder, pattern = session_place(agent or PI, environ)
     return Source([folder], agent or PI, pattern, is_default=True)
 
@@ -79,13 +84,18 @@ def unread(source: Source) -> tuple[Path, str] | None:
         if agent.unread is None:
             continue
         pattern, what = agent.unread
-        found = [file for path in source.paths for file in sorted(path.glob(pattern))]
+        local = [path for path in source.paths if isinstance(path, Path)]
+        found = [file for path in local for file in sorted(path.glob(pattern))]
         if found:
             return found[0], what + (f" (and {len(found) - 1} more)" if found[1:] else "")
     return None
 
 
-def existing_roots(source: Source) -> list[Path]:
+def _exists(path: SessionPath) -> bool:
+    return os.path.exists(path) if isinstance(path, Path) else path.exists()
+
+
+def existing_roots(source: Source) -> list[SessionPath]:
     """The files and folders to search.
 
     Raises:

@@ -24,7 +24,7 @@ from parsers.times import to_rfc3339
 
 
 def status(
-    paths: Sequence[Path], origin: str | None, state: Path | None, settings: Settings, screen: Screen
+    paths: Sequence[str | Path], origin: str | None, state: Path | None, settings: Settings, screen: Screen
 ) -> int:
     """Show the state of every destination in the ledger.
 
@@ -71,7 +71,7 @@ def status(
     return 0
 
 
-def _known_events(paths: Sequence[Path], origin: str | None, settings: Settings) -> list[str] | None:
+def _known_events(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> list[str] | None:
     """The ids of all events of the sessions; None where there is no session folder."""
     try:
         found = find_sessions(paths, origin)

@@ -12,14 +12,17 @@ from pathlib import Path
 from types import FrameType
 
 from importer.commands import Request, backfill, default_ledger
+from importer.errors import UsageError
 from importer.live import Log
 from importer.live import Screen as LiveScreen
 from importer.plain_http import plain_http_warning
+from importer.quoting import printable
 from importer.retry import RetryPolicy
 from importer.screen import Screen
 from importer.sender import ENDLESS, Sender
 from importer.settings import Settings
 from importer.sources import source_of, unread
+from importer.storage import RemotePath
 from importer.watcher import Watcher, WatchOptions
 
 CLOSE_S = 5.0
@@ -42,7 +45,7 @@ class WatchRequest:
         level: 0 errors only, 1 a line a batch, 2 more.
     """
 
-    paths: Sequence[Path] = ()
+    paths: Sequence[str | Path] = ()
     origin: str | None = None
     state: Path | None = None
     history: bool = False
@@ -68,6 +71,10 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
         return 0
     key = settings.require_api_key()
     source = source_of(request.origin, request.paths)
+    if remote := [path for path in source.paths if isinstance(path, RemotePath)]:
+        raise UsageError(
+            f"watch needs files on this machine, not {printable(remote[0])}: use backfill, again and again"
+        )
     if left_out := unread(source):
         screen.warn(f"{left_out[0]}: {left_out[1]}")
     ledger_path = request.state or default_ledger()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from importer.discovery import SessionFile, parents_first, read_session_file
 from importer.observing import Changes, Observation, Stamp
@@ -155,7 +155,7 @@ class Watcher:
             if self._stopped:
                 return
             self._sender.check()
-            self._read(file.path)
+            self._read(cast(Path, file.path))
             self._trim()
             self._on_tick()
 

@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     work = Backfill(planned(SAMPLES, settings), settings, frozenset())
     with pytest.raises(PiPosthogError, match="cannot write"):
         work.write(tmp_path / "none" / "events.jsonl")
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
     with pytest.raises(PiPosthogError, match="cannot write"):
-        work.write(tmp_path / "folder")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+        work.write(tmp_path / "file" / "events.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
