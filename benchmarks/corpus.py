@@ -94,12 +94,13 @@ def kept(folder: Path, shape: Shape) -> Tally:
     try:
         description = json.loads(_describe(folder).read_text())
     except FileNotFoundError:
-        return generate(folder, shape)
-    if description.pop("fingerprint") != shape.fingerprint:
-        for path in folder.glob("--home-dev-*--/*.jsonl"):
-            path.unlink()
-        return generate(folder, shape)
-    return Tally(**description)
+        description = {"fingerprint": ""}
+    if description.pop("fingerprint") == shape.fingerprint:
+        return Tally(**description)
+    _describe(folder).unlink(missing_ok=True)
+    for path in folder.glob("--home-dev-*--/*.jsonl"):
+        path.unlink()  # of another shape, or of a generator that was interrupted
+    return generate(folder, shape)
 
 
 def _write(
