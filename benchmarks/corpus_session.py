@@ -15,6 +15,7 @@ MODELS = ((b"claude-sonnet-4-5", 3.0, 15.0), (b"claude-opus-4-5", 5.0, 25.0))  #
 COMPACT_AT = 850_000  # bytes of context; 200,000 tokens are about that much
 KEPT = 80_000  # bytes that a compaction leaves
 BYTES_A_TOKEN = 4
+_LAST = 4000  # bytes of an answer and some of what stands before it, so that files get the size they should
 _CUT = 50_000  # pi cuts a tool's output there
 _EPOCH = datetime(1970, 1, 1)
 _NO_USAGE = (
@@ -93,7 +94,7 @@ class Session:
         self._entry(b"thinking_level_change", b'"thinkingLevel":"medium"')
 
     def run(self, end: int) -> None:
-        """A prompt and what the model does about it; stops early once the session has ``end`` bytes."""
+        """A prompt and what the model does about it; stops early so that the session gets ``end`` bytes."""
         random = self.texts.chance.random
         self.turns.append((len(self.lines), self.entries, self.context))
         self._wait(20_000 + 400_000 * random())
@@ -105,6 +106,8 @@ class Session:
             len(text),
         )
         for _ in range(2 + int(random() ** 2 * 24)):
+            if self.size + _LAST > end:
+                break
             if self.context > COMPACT_AT:
                 self._compact()
             luck = random()
@@ -115,8 +118,6 @@ class Session:
                 return
             else:
                 self._turn()
-            if self.size > end:
-                break
         self._answer(b"stop", [])
 
     def stamp(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.corpus import Shape, generate, kept, parse_size
 from tests.command import Command
 
-SHAPE = Shape(bytes=6_000_000, files=24, spread=1.6, seed=10)
+SHAPE = Shape(bytes=6_000_000, files=24, spread=1.6, seed=18)
 PARTS = (b'"parentSession":', b'"type":"compaction"', b'"stopReason":"error"', b'"stopReason":"aborted"')
 
 
