@@ -14,7 +14,7 @@ from parsers import entries as e
 from parsers.chain import FAILED, context_message, says_something
 from parsers.decoding import AnyLine, Decoded, decode_line, decode_lines
 from parsers.generations import When, generation_id
-from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult
+from parsers.lazy import LAZY, LazyAssistantMessage, LazyMessageEntry, LazyToolResult
 from parsers.messages import Source
 from parsers.position import Position
 from parsers.records import AnyRecord, Generation
