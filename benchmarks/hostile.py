@@ -45,7 +45,7 @@ def measure(bomb: str, size: int) -> dict[str, float]:
         seconds = time.process_time() - started_s
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak_mb = peak / (MB if sys.platform == "darwin" else 1024)
-    return {"bytes": written, "seconds": seconds, "peak_mb": peak_mb, "events": len(plan.events)}
+    return {"bytes": written, "seconds": seconds, "peak_mb": peak_mb, "events": len(plan)}
 
 
 def in_a_child(bomb: str, size: int) -> dict[str, float] | None:

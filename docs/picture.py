@@ -26,10 +26,10 @@ def main() -> None:
     settings = load_settings({}, environ={"HOME": "/nonexistent"})
     found = find_sessions([Path("sample_sessions/0.87.1", story) for story in STORIES])
     plan = make_plan(found, settings, now_ms=round(time.time() * 1000))
-    done = {e.uuid for e in plan.events if e.file < 3 or (e.file == 4 and e.kind == "span")}
+    plan.delivered[:] = [e.file < 3 or (e.file == 4 and e.kind == "span") for e in plan.events]
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     console.print("[bold]$ pi-posthog preview[/bold]\n")
-    show_groups(console, report(plan, settings, "session", EVERYTHING, done), private=False)
+    show_groups(console, report(plan, settings, "session", EVERYTHING), private=False)
     picture = console.export_svg(title="pi-posthog preview")
     picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # no fonts from another host
     Path("docs/preview.svg").write_text(picture, encoding="utf-8")

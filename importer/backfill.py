@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from importer.building import events_of
 from importer.counters import Counters
 from importer.envelope import Envelope
 from importer.errors import DeliveryError
-from importer.events import EventBuilder, identify_event
+from importer.events import identify_event
 from importer.ledger import Ledger
+from importer.lineage import Delegations
 from importer.output import Output, output_of
-from importer.plan import Plan, PlannedFile, read_records
+from importer.plan import Plan, PlannedFile
 from importer.settings import Settings
+from parsers.records import Generation
 
 Watch = Callable[["Outcome"], None]
 
@@ -54,31 +55,28 @@ class Outcome:
 
 
 class Backfill:
-    """Delivers what a plan holds and a ledger does not.
+    """Delivers what a plan holds and is not delivered; the plan knows afterwards what is.
 
     Args:
-        plan: what to deliver.
+        plan: what to deliver, with the totals of its traces.
         settings: as in the plan.
-        delivered: the uuids that are delivered already.
 
     Attributes:
         outcome: how far it is.
-        done: the uuids that are delivered.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, delivered: AbstractSet[str]) -> None:
+    def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan = plan
         self._settings = settings
         self._watch: Watch = lambda outcome: None
-        self.done = set(delivered)
-        self._todo = {event.uuid: event for event in plan.events if event.uuid not in delivered}
-        self._costs = dict(zip(plan.generations["id"], plan.generations["cost_usd"], strict=True))
-        context = settings.input_context
+        self._under_way: dict[str, tuple[int, float]] = {}  # place in the plan, and cost, by uuid
+        self._delegations = Delegations()
+        waiting = plan.waiting()
         self.outcome = Outcome(
-            planned=len(self._todo),
-            planned_bytes=sum(getattr(event, context) for event in self._todo.values()),
-            planned_files=len({event.file for event in self._todo.values()} - {-1}),
-            already_delivered=len(plan.events) - len(self._todo),
+            planned=waiting.events,
+            planned_bytes=waiting.bytes_of[settings.input_context],
+            planned_files=waiting.files,
+            already_delivered=len(plan) - waiting.events,
         )
 
     def watch(self, watch: Watch) -> None:
@@ -131,66 +129,63 @@ class Backfill:
         """
         if isinstance(output, Path):
             output = output_of(output)
+        before = self._plan.delivered.copy()
         try:
             with output.opened() as write:
                 for envelope in self._envelopes():
                     write(envelope)
                     self._count([envelope])
         except BaseException:
-            self.done.clear()
+            self._plan.delivered[:] = before
             self.outcome.delivered = self.outcome.bytes = 0
             self.outcome.cost_usd = 0.0
             raise
 
     def _envelopes(self) -> Iterator[Envelope]:
         """The events to deliver, read again from their files."""
-        files: dict[int, set[str]] = defaultdict(set)
-        for event in self._todo.values():
-            files[event.file].add(event.uuid)
-        for index in sorted(files):
+        for index, wanted in self._plan.wanted():
             if index < 0:
                 identify = identify_event(self._settings)
                 if identify:
+                    self._under_way.update((uuid, (place, 0.0)) for uuid, place in wanted.items())
                     yield identify
                 continue
             planned = self._plan.files[index]
-            yield from self._events_of(index, planned, files[index])
+            yield from self._events_of(index, planned, wanted)
             self.outcome.files += 1
             self.outcome.bytes_read += planned.file.size
             self._watch(self.outcome)
 
-    def _events_of(self, index: int, planned: PlannedFile, uuids: set[str]) -> Iterator[Envelope]:
+    def _events_of(self, index: int, planned: PlannedFile, wanted: dict[str, int]) -> Iterator[Envelope]:
+        totals = {uuid: total for uuid in wanted if (total := self._plan.totals.get((index, uuid)))}
         try:
-            session, records = read_records(planned.file, self._settings, self._plan.now_ms)
+            for record, event in events_of(
+                planned, wanted.keys(), totals, self._delegations, self._settings, self._plan.now_ms
+            ):
+                cost_usd = record.usage.cost_usd if isinstance(record, Generation) else 0.0
+                self._under_way[event.uuid] = wanted.pop(event.uuid), cost_usd
+                yield event
         except OSError as error:
             self.outcome.notes.append(
                 f"{planned.file.path}: {error.strerror}; its events are left for the next time"
             )
             return
-        builder = EventBuilder(self._settings, planned.facts)
-        for record in records:
-            if record.id in uuids:
-                uuids.discard(record.id)
-                totals = self._plan.totals.get((index, record.trace_id))
-                file = planned.file
-                starter = self._plan.delegations.started_by(
-                    file.path, file.parent_session, file.agent, session, record
-                )
-                yield builder.build(record, totals, starter)
-        if uuids:
-            count = f"{len(uuids)} events are" if len(uuids) > 1 else "1 event is"
+        if wanted:
+            count = f"{len(wanted)} events are" if len(wanted) > 1 else "1 event is"
             self.outcome.notes.append(
                 f"{planned.file.path}: changed while it was read; {count} left for the next time"
             )
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
-            if envelope.uuid in self.done:
+            known = self._under_way.pop(envelope.uuid, None)
+            if known is None:
                 continue  # told again after an interrupt
-            self.done.add(envelope.uuid)
+            place, cost_usd = known
+            self._plan.delivered[place] = True
             self.outcome.delivered += 1
-            self.outcome.bytes += getattr(self._todo[envelope.uuid], self._settings.input_context)
-            self.outcome.cost_usd += self._costs.get(envelope.uuid, 0.0)
+            self.outcome.bytes += envelope.size
+            self.outcome.cost_usd += cost_usd
         self.outcome.retry = ""
         self._watch(self.outcome)
 

@@ -35,12 +35,15 @@ class ChatEncoder:
         """One message of an input as JSON."""
         encoded = self._messages.get(message)
         if encoded is None:
+            if message.is_forgotten:
+                raise RuntimeError("a session's events are built by one builder")
             chat = self._redact(chat_message(message.source))
             encoded = msgspec.json.encode(chat)
             if len(encoded) > LARGEST_PART:
                 stand_in = {"role": chat["role"], "content": TOO_LARGE}
                 encoded = cut_once(encoded) or msgspec.json.encode(stand_in)
             self._messages[message] = encoded
+            message.forget()
         return encoded
 
     def size(self, span: ContextSpan) -> int:

@@ -111,8 +111,8 @@ def preview(
     distinct_id: DistinctId = None,
 ) -> None:
     """Show what a backfill would send. Sends nothing, writes nothing, needs no API key."""
-    from importer.commands import Request
-    from importer.commands import preview as run
+    from importer.preview import preview as run
+    from importer.request import Request
     from importer.screen import Screen
     from importer.settings import load_settings
 
@@ -158,9 +158,9 @@ def backfill(
     ] = None,
 ) -> None:
     """Send what was not delivered yet. It may be stopped and run again: nothing is sent twice."""
-    from importer.commands import Request
     from importer.commands import backfill as run
-    from importer.commands import preview as run_preview
+    from importer.preview import preview as run_preview
+    from importer.request import Request
     from importer.screen import Screen
     from importer.settings import load_settings
 

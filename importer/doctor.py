@@ -13,10 +13,10 @@ from rich.text import Text
 
 from importer import __version__
 from importer.checks import Check, failed, ledger_checks, session_checks, settings_checks
-from importer.commands import default_ledger
 from importer.errors import UsageError
 from importer.probe import send_test_event, server_checks
 from importer.quoting import printable
+from importer.request import default_ledger
 from importer.screen import Screen
 from importer.settings import Settings, load_settings
 

@@ -12,6 +12,7 @@ import msgspec
 
 from importer import __version__
 from importer.chat import ChatEncoder
+from importer.estimate import Bases, Estimator
 from importer.event import CONTEXTS, Event, ModelInputJson
 from importer.facts import SessionFacts
 from importer.redaction import Redactor
@@ -22,10 +23,12 @@ from parsers.identity import derive
 from parsers.model_input import ModelInput
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.times import to_rfc3339
+from parsers.usage import Usage
 
 LIBRARY = "pi-posthog"
 IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
 _NAME_LENGTH = 80
+_UUID = "00000000-0000-5000-8000-000000000000"
 _STOP_REASONS = {"toolUse": "tool_calls", "aborted": "stop"}  # the extension's values
 
 
@@ -114,6 +117,9 @@ class EventBuilder:
         inputs = None
         if not isinstance(call.input, ModelInput) or self._private:
             properties["$ai_input"] = None
+            if isinstance(call.input, ModelInput):
+                for message in call.input.new.messages():
+                    message.forget()
         else:
             prompt = self._chat.prompt(call.input.prompt)
             spans = (call.input.full, call.input.turn, call.input.new)
@@ -209,6 +215,36 @@ class EventBuilder:
         return Event(
             event, record.id, record.end_ms, self._facts.source, head, inputs, self._settings.input_context
         )
+
+
+def estimator(settings: Settings) -> Estimator:
+    """What tells about how large the events of these settings will be."""
+    builder = EventBuilder(settings, SessionFacts("", "", ""))
+    own: dict[str, Any] = {
+        "id": _UUID,
+        "trace_id": _UUID,
+        "window": 1,
+        "end_ms": IDENTIFY_MS,
+        "copied": False,
+    }
+    call = Generation(
+        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
+    )
+    span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
+    trace = Trace(
+        **own,
+        name="",
+        session_name=None,
+        from_prompt=True,
+        input=None,
+        output=None,
+        is_error=False,
+        error=None,
+    )
+    bases = Bases(*(builder.build(record).size for record in (call, span, trace)))
+    return Estimator(
+        bases, settings.max_attribute_length, settings.privacy_mode, settings.project_name is None
+    )
 
 
 def identify_event(settings: Settings) -> Event | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, Protocol
 
-from parsers.context import ContextMessage, Link
-from parsers.context import Span as ContextSpan
+from parsers.chain import ContextMessage, Link
+from parsers.chain import Span as ContextSpan
 
 STRETCH_BYTES = 32 * 1024
 MOST_BYTES = 16 * 1024 * 1024

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from importer.session_file import SessionFile, read_session_file
 from importer.storage import SessionPath
 from parsers.agents import Agent, SessionParser
+from parsers.counting import NoSizes
 from parsers.delegation import Delegation, starter_of
 from parsers.records import AnyRecord, Trace
 from parsers.times import to_ms
@@ -124,7 +125,8 @@ def _latest(delegations: Sequence[Delegation], ms: int) -> list[Delegation]:
 
 
 def _read(file: SessionFile) -> Collection[Delegation]:
-    session = file.agent.parser("message", 0)
+    counter = file.agent.counter
+    session = counter("message", 0, NoSizes()) if counter else file.agent.parser("message", 0)
     try:
         with file.path.open("rb") as lines:
             for line in lines:

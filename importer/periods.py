@@ -20,6 +20,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
 
+def local_day(ms: int) -> str:
+    """The local date of a moment in ms, as ``2026-11-23``."""
+    return datetime.fromtimestamp(ms / 1000).astimezone().date().isoformat()
+
+
 def parse_since(text: str, now: datetime) -> int:
     """Return the start of a period, inclusive, in ms since the epoch.
 

@@ -1,52 +1,36 @@
-"""The plan of an import: every session read once, everything that would be sent counted and measured.
+"""The plan of an import: every session counted once, and everything that would be sent.
 
 Preview shows the plan; backfill delivers it. Copies that forks hold are counted once, parents first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
+from importer.cache import Cache
 from importer.discovery import Discovery, SessionFile, Skipped, parents_first
 from importer.event import CONTEXTS
-from importer.events import EventBuilder, identify_event
+from importer.events import estimator, identify_event
 from importer.facts import SessionFacts, facts_of, project_of
-from importer.lineage import Delegations
+from importer.remembering import RememberingCounter
+from importer.selection import EVERYTHING, Selection
 from importer.settings import Settings
-from importer.totals import (
-    GenerationRow,
-    TraceTotals,
-    generation_frame,
-    generation_row,
-    model_of,
-    trace_totals,
-)
-from parsers.agents import PI, Agent, SessionParser
-from parsers.records import AnyRecord, Generation, Span, Trace
+from importer.totals import TraceTotals
+from importer.workers import Counter, LocalCounter
 from parsers.session import Issue
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
-_BATCH_BYTES = 32 * 1024 * 1024
-_BATCH_FILES = 500
-_KINDS = {Generation: "generation", Span: "span", Trace: "trace"}
-
-
-class EventRow(NamedTuple):
-    """One event that would be sent: its file's place in the plan, and its size in bytes by input context."""
-
-    file: int
-    uuid: str
-    kind: str
-    model: str
-    end_ms: int
-    full: int
-    turn: int
-    new: int
+_LOOKUP = 20_000
 
 
 @dataclass(slots=True)
@@ -55,6 +39,8 @@ class PlannedFile:
 
     Attributes:
         file: the file, as it was when it was read: later lines are for a later import.
+        name, first_prompt: what a person knows it by, at most 10,000 characters.
+        words_line: the line after which these have not changed; None where nobody can tell.
         subagent: the name of the subagent whose session it is.
         issues: what was wrong with it.
     """
@@ -63,31 +49,18 @@ class PlannedFile:
     facts: SessionFacts
     name: str | None = None
     first_prompt: str | None = None
+    words_line: int | None = None
     subagent: str | None = None
     issues: list[Issue] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What the user asked for: a period (ms; the end is exclusive) and a project (may hold ``*``)."""
+class PlannedEvent(NamedTuple):
+    """One event that would be sent; ``file`` is its file's place in the plan, -1 for none."""
 
-    since_ms: int | None = None
-    until_ms: int | None = None
-    project: str | None = None
-
-    @property
-    def is_period(self) -> bool:
-        """Whether a period was asked for."""
-        return self.since_ms is not None or self.until_ms is not None
-
-    def takes(self, end_ms: int) -> bool:
-        """Whether what ended then is asked for."""
-        return (self.since_ms is None or end_ms >= self.since_ms) and (
-            self.until_ms is None or end_ms < self.until_ms
-        )
-
-
-EVERYTHING = Selection()
+    uuid: str
+    file: int
+    kind: str
+    model: str
 
 
 @dataclass
@@ -97,25 +70,94 @@ class Plan:
     Attributes:
         files: the sessions, parents before their forks.
         skipped: the files that were left out.
-        generations: the frame of generations, one row each, without the copies in forks.
-        events: one row for each event that would be sent.
-        totals: the totals of the traces, by file and trace id.
-        delegations: the tool calls that may have started the subagents among the sessions.
+        rows: the frame of all figures, without the copies in forks: a row for each file, kind of event, model
+            and day, with sums over its events and generations (see :mod:`importer.tally`).
+        ids: the uuids of the events that would be sent, 16 bytes each, file after file.
+        row_of: the row of each of them.
+        delivered: which of them are delivered already.
+        totals: the totals of the traces, by file and trace id, where they were asked for.
         now_ms: the moment of the import: what had ended by then is in it.
+        is_final: whether it will be the same at any later moment, as long as no file is written to.
     """
 
     files: list[PlannedFile]
     skipped: list[Skipped]
-    generations: pd.DataFrame
-    events: list[EventRow]
+    rows: pd.DataFrame
+    ids: bytes
+    row_of: NDArray[np.uint32]
+    delivered: NDArray[np.bool_]
     totals: dict[tuple[int, str], TraceTotals]
-    delegations: Delegations
     now_ms: int
+    is_final: bool = False
+
+    def __len__(self) -> int:
+        return len(self.row_of)
 
     @property
     def bytes_read(self) -> int:
         """Bytes of all session files."""
         return sum(planned.file.size for planned in self.files)
+
+    @property
+    def files_of(self) -> NDArray[np.int64]:
+        """The file of each event, its place in the plan; -1 for none."""
+        found: NDArray[np.int64] = self.rows["file"].to_numpy()[self.row_of]
+        return found
+
+    @property
+    def events(self) -> Iterator[PlannedEvent]:
+        """The events one by one."""
+        columns = (self.rows[name].tolist() for name in ("file", "kind", "model"))
+        files, kinds, models = columns
+        for index, row in enumerate(self.row_of.tolist()):
+            yield PlannedEvent(self.uuid(index), files[row], kinds[row], models[row])
+
+    def uuid(self, index: int) -> str:
+        """The uuid of an event as text."""
+        return str(UUID(bytes=self.ids[16 * index : 16 * index + 16]))
+
+    def waiting(self) -> Waiting:
+        """How much is not delivered."""
+        import numpy as np
+
+        rows = self.row_of[~self.delivered]
+        counts = np.bincount(rows, minlength=len(self.rows))
+        share = counts / np.maximum(self.rows["events"].to_numpy(), 1)
+        sizes = {name: round(float((self.rows[name].to_numpy() * share).sum())) for name in CONTEXTS}
+        files = set(self.rows["file"].to_numpy()[counts > 0].tolist()) - {-1}
+        return Waiting(len(rows), len(files), sizes)
+
+    def wanted(self) -> Iterator[tuple[int, dict[str, int]]]:
+        """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
+        import numpy as np
+
+        places = np.flatnonzero(~self.delivered)
+        files = self.files_of[places]
+        edges = [0, *(np.flatnonzero(np.diff(files)) + 1).tolist(), len(places)]
+        for start, end in pairwise(edges):
+            if start < end:
+                yield int(files[start]), {self.uuid(place): place for place in places[start:end].tolist()}
+
+    def mark_delivered(self, known: Callable[[Sequence[bytes]], AbstractSet[bytes]]) -> None:
+        """Ask which events are delivered, and note it.
+
+        Args:
+            known: gives those of some ids that are delivered.
+        """
+        for start in range(0, len(self), _LOOKUP):
+            asked = [
+                self.ids[at : at + 16] for at in range(16 * start, 16 * min(start + _LOOKUP, len(self)), 16)
+            ]
+            found = known(asked)
+            self.delivered[start : start + len(asked)] = [each in found for each in asked] if found else False
+
+
+class Waiting(NamedTuple):
+    """What is not delivered: events, their files, and about their bytes by input context."""
+
+    events: int
+    files: int
+    bytes_of: dict[str, int]
 
 
 class Progress(NamedTuple):
@@ -134,135 +176,75 @@ def make_plan(
     *,
     now_ms: int,
     on_progress: Callable[[Progress], None] | None = None,
+    with_totals: bool = False,
+    counter: Counter | None = None,
+    cache: Cache | None = None,
 ) -> Plan:
-    """Read the sessions that were found.
+    """Count the sessions that were found.
 
     Args:
         found: the session files, in any order.
         settings: they decide on names, grouping and sizes.
         selection: what to take.
         now_ms: the time now, in ms.
-        on_progress: called after each file.
+        on_progress: called after some files.
+        with_totals: whether the totals of traces are needed, as they are to send them.
+        counter: counts the files; by default processes on this machine.
+        cache: remembers what was counted.
     """
     files = [f for f in parents_first(found.sessions) if _is_selected(f, settings, selection)]
-    planner = _Planner(settings, selection, now_ms)
+    work = (settings, estimator(settings), now_ms)
+    with LocalCounter(*work) as local:
+        counting: Counter = counter or local
+        if cache is not None:
+            counting = RememberingCounter(counting, cache, work)
+        return _planned(files, counting, found, settings, selection, now_ms, on_progress, with_totals)
+
+
+def _planned(
+    files: Sequence[SessionFile],
+    counter: Counter,
+    found: Discovery,
+    settings: Settings,
+    selection: Selection,
+    now_ms: int,
+    on_progress: Callable[[Progress], None] | None,
+    with_totals: bool,
+) -> Plan:
+    counted = counter.count(files)  # from here on the processes are at work, while pandas is imported
+    from importer.tally import Tally
+
+    tally = Tally(selection, with_totals=with_totals)
+    planned: list[PlannedFile] = []
+    skipped: list[Skipped] = []
+    is_final = True
     done = size = 0
     all_bytes = sum(file.size for file in files)
-    for batch in _batches(files):
-        planner.read(batch)
-        done, size = done + len(batch), size + sum(file.size for file in batch)
+    for part, columns in counted:
+        tally.add(columns, len(planned))
+        is_final = is_final and all(about.is_final for about in columns.files)
+        for file, about in zip(part, columns.files, strict=True):
+            if about.error is not None:
+                skipped.append(Skipped(file.path, f"cannot be read: {about.error}", serious=True))
+                continue
+            planned.append(
+                PlannedFile(
+                    file,
+                    facts_of(file, settings),
+                    about.name,
+                    about.first_prompt,
+                    about.words_line,
+                    about.subagent,
+                    about.issues,
+                )
+            )
+        done, size = done + len(part), size + sum(file.size for file in part)
         if on_progress:
             on_progress(Progress(done, len(files), size, all_bytes))
-    return planner.plan(found.skipped)
-
-
-def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[SessionParser, list[AnyRecord]]:
-    """Read a session file up to the size that it had when it was found.
-
-    Returns:
-        The session, and its records: those that its lines complete, then those that have ended by now.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    session = new_session(settings, file.agent)
-    records: list[AnyRecord] = []
-    left = file.size
-    with file.path.open("rb") as lines:
-        for line in lines:
-            if left <= 0:
-                break
-            whole = line[:left]
-            left -= len(line)
-            records += session.feed(whole, torn=not whole.endswith(b"\n"))
-    records += session.finish(now_ms, file.mtime_ns // 1_000_000)
-    return session, records
-
-
-def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
-    """A session to read a file into, with the traces that the settings ask for."""
-    return agent.parser(settings.trace_grouping, round(settings.session_window_minutes * 60_000))
-
-
-class _Planner:
-    """Collects the plan, batch by batch."""
-
-    def __init__(self, settings: Settings, selection: Selection, now_ms: int) -> None:
-        self._settings = settings
-        self._selection = selection
-        self._now_ms = now_ms
-        self._files: list[PlannedFile] = []
-        self._skipped: list[Skipped] = []
-        self._frames: list[pd.DataFrame] = []
-        self._events: list[EventRow] = []
-        self._totals: dict[tuple[int, str], TraceTotals] = {}
-        self._seen: set[str] = set()
-        self._open: set[str] = set()
-        self._delegations = Delegations()
-
-    def read(self, batch: Sequence[SessionFile]) -> None:
-        """Read some files; traces get their totals from one frame over all of them."""
-        parsed = []
-        rows: list[GenerationRow] = []
-        for file in batch:
-            try:
-                session, records = read_records(file, self._settings, self._now_ms)
-            except OSError as error:
-                self._skipped.append(Skipped.unreadable(file.path, error))
-                continue
-            index = len(self._files)
-            facts = facts_of(file, self._settings)
-            subagent = session.subagent.name if session.subagent else None
-            issues = list(session.issues.values())
-            self._files.append(PlannedFile(file, facts, session.name, session.first_prompt, subagent, issues))
-            self._delegations.note(file, session)
-            parsed.append((index, session, records))
-            rows += [generation_row(index, record) for record in records if isinstance(record, Generation)]
-        frame = generation_frame(rows)
-        self._totals.update(trace_totals(frame))
-        counted: set[tuple[int, str]] = set()
-        for index, session, records in parsed:
-            counted.update((index, uuid) for uuid in self._measure(index, session, records))
-            self._open |= session.open_traces()
-        keys = zip(frame["file"], frame["id"], strict=True)
-        self._frames.append(frame[[key in counted for key in keys]])
-
-    def _measure(self, index: int, session: SessionParser, records: Iterable[AnyRecord]) -> Iterator[str]:
-        """Add the events of a file that no file before it has; a trace still open in one is left to that."""
-        file = self._files[index].file
-        builder = EventBuilder(self._settings, self._files[index].facts)
-        models: dict[str, str] = {}
-        for record in records:
-            if isinstance(record, Generation):
-                models[record.id] = model_of(record)
-            if record.id in self._seen or (isinstance(record, Trace) and record.id in self._open):
-                continue
-            self._seen.add(record.id)
-            if not self._selection.takes(record.end_ms):
-                continue
-            starter = self._delegations.started_by(
-                file.path, file.parent_session, file.agent, session, record
-            )
-            event = builder.build(record, self._totals.get((index, record.trace_id)), starter)
-            model = models.get(record.id) or models.get(getattr(record, "parent_id", ""), "")
-            sizes = (event.size_with(context) for context in CONTEXTS)
-            self._events.append(
-                EventRow(index, record.id, _KINDS[type(record)], model, record.end_ms, *sizes)
-            )
-            yield record.id
-
-    def plan(self, skipped: Sequence[Skipped]) -> Plan:
-        import pandas as pd
-
-        frames = [frame for frame in self._frames if len(frame)]
-        frame = pd.concat(frames, ignore_index=True) if frames else generation_frame(())
-        events = self._events
-        identify = identify_event(self._settings)
-        if events and identify:
-            sizes = [identify.size] * 3
-            events = [EventRow(-1, identify.uuid, "identify", "", identify.end_ms, *sizes), *events]
-        skipped = [*skipped, *self._skipped]
-        return Plan(self._files, skipped, frame, events, self._totals, self._delegations, self._now_ms)
+    rows, ids, row_of = tally.result(identify_event(settings))
+    return Plan(
+        planned, [*found.skipped, *skipped], rows, ids, row_of, row_of < 0, tally.totals, now_ms, is_final
+    )
 
 
 def _is_selected(file: SessionFile, settings: Settings, selection: Selection) -> bool:
@@ -272,14 +254,12 @@ def _is_selected(file: SessionFile, settings: Settings, selection: Selection) ->
     return any(fnmatchcase(name, selection.project) for name in names)
 
 
-def _batches(files: Sequence[SessionFile]) -> Iterator[list[SessionFile]]:
-    batch: list[SessionFile] = []
-    size = 0
-    for file in files:
-        batch.append(file)
-        size += file.size
-        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+__all__ = [
+    "EVERYTHING",
+    "Plan",
+    "PlannedEvent",
+    "PlannedFile",
+    "Progress",
+    "Selection",
+    "make_plan",
+]

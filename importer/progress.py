@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from importer.backfill import Outcome
-from importer.plan import Progress as Reading
 from importer.tables import money, size
+
+if TYPE_CHECKING:
+    from importer.backfill import Outcome
+    from importer.plan import Progress as Reading
 
 _LOG_EVERY_S = 5.0
 
@@ -46,7 +49,6 @@ class Display:
         self._sending = self._bars.add_task("sending", facts="", visible=False)
 
     def __enter__(self) -> Display:
-        self._bars.start()
         return self
 
     def __exit__(
@@ -56,6 +58,7 @@ class Display:
 
     def reading(self, progress: Reading) -> None:
         """Show how many files and bytes were read."""
+        self._bars.start()  # not before: it starts a thread, and worker processes are best forked without
         facts = f"{progress.files:,}/{progress.all_files:,} files  {size(progress.bytes)}"
         self._bars.update(
             self._reading,
@@ -68,6 +71,7 @@ class Display:
 
     def sending(self, outcome: Outcome) -> None:
         """Show how much was delivered."""
+        self._bars.start()
         now_s = time.monotonic()
         self._started_s = self._started_s or now_s
         speed = outcome.bytes / max(now_s - self._started_s, 0.001)

@@ -18,33 +18,33 @@ LEAST_BYTES = 1_000_000  # what some batches take until they are written back
 
 def open_ledger(
     path: Path,
-    known: Callable[[Ledger], set[str]],
+    ask: Callable[[Ledger], None],
     agree: Callable[[DamagedLedgerError], bool],
     say: Callable[[str], None],
-) -> tuple[Ledger, set[str]]:
+) -> Ledger:
     """Open a ledger to write and ask it what is delivered, which is when most damage shows.
 
     Args:
         path: the ledger's file.
-        known: asks the ledger.
+        ask: asks the ledger.
         agree: asked once whether a damaged ledger may be set aside.
         say: takes one line for the user.
 
     Returns:
-        The open ledger and what it answered.
+        The open ledger.
 
     Raises:
         DamagedLedgerError: it is damaged, and the user did not agree.
         UsageError, LedgerError: as `Ledger.open`.
     """
     try:
-        return _open(path, known)
+        return _open(path, ask)
     except DamagedLedgerError as error:
         if not agree(error):
             raise
     aside = set_aside(path)
     say(f"The damaged ledger is now {printable(aside)}; a new one begins.")
-    return _open(path, known)
+    return _open(path, ask)
 
 
 def set_aside(path: Path) -> Path:
@@ -65,11 +65,12 @@ def set_aside(path: Path) -> Path:
             unlock(locked)
 
 
-def _open(path: Path, known: Callable[[Ledger], set[str]]) -> tuple[Ledger, set[str]]:
+def _open(path: Path, ask: Callable[[Ledger], None]) -> Ledger:
     ledger = Ledger.open(path)
     try:
         _check_room(path)
-        return ledger, known(ledger)
+        ask(ledger)
+        return ledger
     except BaseException:
         ledger.close()
         raise

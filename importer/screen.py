@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
 
-from importer.progress import Display
 from importer.quoting import printable, without_controls
+
+if TYPE_CHECKING:
+    from importer.progress import Display
 
 
 class Screen:
@@ -23,6 +25,8 @@ class Screen:
 
     def display(self) -> Display:
         """A progress display; log lines where stdout is no terminal."""
+        from importer.progress import Display
+
         return Display(self.err, live=self.live)
 
     def warn(self, line: str) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from importer.commands import default_ledger
 from importer.discovery import find_sessions
 from importer.errors import UsageError
 from importer.ledger import Ledger
 from importer.locking import holder
-from importer.plan import make_plan
+from importer.plan import Plan, make_plan
 from importer.quoting import printable
+from importer.request import default_ledger
 from importer.screen import Screen
 from importer.settings import Settings
 from parsers.times import to_rfc3339
@@ -42,14 +42,14 @@ def status(
         UsageError: a path does not exist, or the ledger is none.
     """
     ledger_path = state or default_ledger()
-    uuids = _known_events(paths, origin, settings)
+    plan = _plan(paths, origin, settings)
     with Ledger.open(ledger_path, read_only=True) as ledger:
         destinations = [
             {
                 "host": known.host,
                 "key_fingerprint": known.key_fingerprint,
                 "delivered": known.delivered,
-                "waiting": None if uuids is None else len(uuids) - len(ledger.delivered(known.id, uuids)),
+                "waiting": None if plan is None else _waiting(plan, ledger, known.id),
                 "last_delivered": _moment(known.last_delivered_ms),
                 "last_error": known.last_error,
                 "last_error_at": _moment(known.last_error_ms),
@@ -59,7 +59,7 @@ def status(
     pid = holder(ledger_path)
     figures = {
         "ledger": str(ledger_path),
-        "events": None if uuids is None else len(uuids),
+        "events": None if plan is None else len(plan),
         "destinations": destinations,
         "running": pid is not None,
         "pid": pid,
@@ -71,16 +71,21 @@ def status(
     return 0
 
 
-def _known_events(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> list[str] | None:
-    """The ids of all events of the sessions; None where there is no session folder."""
+def _waiting(plan: Plan, ledger: Ledger, destination: int) -> int:
+    """How many of the events a destination does not have."""
+    plan.mark_delivered(lambda ids: ledger.known([destination], ids))
+    return plan.waiting().events
+
+
+def _plan(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> Plan | None:
+    """All events of the sessions; None where there is no session folder."""
     try:
         found = find_sessions(paths, origin)
     except UsageError:
         if paths or origin:
             raise
         return None
-    plan = make_plan(found, settings, now_ms=round(time.time() * 1000))
-    return [event.uuid for event in plan.events]
+    return make_plan(found, settings, now_ms=round(time.time() * 1000))
 
 
 def _show(figures: dict[str, Any], screen: Screen) -> None:

@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from importer.grid import Cell, show_grid
 from importer.quoting import printable
 
 _LONGEST = 400  # characters of a cell: a prompt of megabytes is not laid out
 _STATES = {"new": "cyan", "partly": "yellow", "delivered": "green", "empty": "dim"}
 _LONGEST_WORDS = 10_000  # characters of a prompt that its first line is looked for in
 WIDE = 120
+_WIDEST = 18  # characters of a column but the first
 
 
 class Column(NamedTuple):
@@ -36,34 +38,20 @@ def show_groups(console: Console, figures: dict[str, Any], *, private: bool) -> 
         stacks = [(column,) for column in _columns(figures["by"], private=private)]
     else:
         stacks = _stacked(figures["by"], private=private)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_footer=True)
-    for index, stack in enumerate(stacks):
-        footer = Text("\n").join(
-            Text(column.cell(figures) if index else "total", "bold") for column in stack[:2]
-        )
-        table.add_column(
-            "\n".join(column.heading for column in stack),
-            footer=footer if index else Text("total", "bold"),
-            justify=stack[0].justify,
-            ratio=1 if index == 0 else None,
-            max_width=None if index == 0 else 18,
-            no_wrap=True,
-            overflow="ellipsis",
-            vertical="top",
-        )
-    for row in figures["groups"]:
-        table.add_row(*(_cell(row, stack) for stack in stacks))
-    console.print(table)
+    rows: list[list[Cell]] = [[[(column.heading, "bold") for column in stack] for stack in stacks]]
+    rows += ([_cell(row, stack) for stack in stacks] for row in figures["groups"])
+    rows.append([[("total", "bold")], *([(c.cell(figures), "bold") for c in stack] for stack in stacks[1:])])
+    show_grid(console, [stack[0].justify for stack in stacks], rows, widest=_WIDEST)
     console.print()
     console.print(_upload(figures))
 
 
-def _cell(row: dict[str, Any], stack: Sequence[Column]) -> Text:
+def _cell(row: dict[str, Any], stack: Sequence[Column]) -> Cell:
     lines = []
     for index, column in enumerate(stack):
         style = _STATES[row["state"]] if column.heading == "state" else "dim" if index else ""
-        lines.append(Text(printable(column.cell(row)[:_LONGEST]), style))
-    return Text("\n").join(lines)
+        lines.append((printable(column.cell(row)[:_LONGEST]), style))
+    return lines
 
 
 def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> None:

@@ -13,7 +13,7 @@ from importer.event import Event
 from importer.events import EventBuilder
 from importer.facts import project_of, session_facts
 from importer.lineage import Delegations
-from importer.plan import new_session
+from importer.reading import new_session
 from importer.settings import Settings
 from importer.totals import GenerationRow, generation_frame, generation_row, trace_totals
 from parsers.agents import PI, Agent

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from importer.commands import Request, backfill, default_ledger
+from importer.commands import backfill
 from importer.errors import UsageError
 from importer.live import Log
 from importer.live import Screen as LiveScreen
 from importer.plain_http import plain_http_warning
 from importer.quoting import printable
+from importer.request import Request, default_ledger
 from importer.retry import RetryPolicy
 from importer.screen import Screen
 from importer.sender import ENDLESS, Sender

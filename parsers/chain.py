@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from parsers import entries as e
-from parsers.messages import COMPACTION_FRAME, MissingResult, Source, Summary, blocks_of
+from parsers.messages import COMPACTION_FRAME, MissingResult, Source, Summary, blocks_of, with_content
 
 FAILED = frozenset({"error", "aborted"})
 """The stop reasons of answers that pi keeps from later calls."""
@@ -29,6 +29,7 @@ class ContextMessage(Struct, eq=False):
         is_sent: whether pi hands it to a model.
         is_result: whether it is a tool's result.
         goes_between: whether it can stand between a tool call and its result.
+        is_forgotten: whether what was said was dropped from ``source``.
     """
 
     source: Source
@@ -39,6 +40,12 @@ class ContextMessage(Struct, eq=False):
     is_sent: bool = True
     is_result: bool = False
     goes_between: bool = False
+    is_forgotten: bool = False
+
+    def forget(self) -> None:
+        """Drop what was said, once it was encoded: a session's memory holds it once, not twice."""
+        if not self.is_forgotten:
+            self.source, self.is_forgotten = with_content(self.source, None), True
 
     @property
     def is_compaction(self) -> bool:

@@ -7,17 +7,20 @@ take a straight way here, and messages are measured instead of kept. All else go
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from parsers import entries as e
 from parsers.chain import FAILED, context_message, says_something
-from parsers.decoding import AnyLine, Decoded, decode_line, decode_lines
+from parsers.decoding import AnyLine, Decoded, KnownMessageEntry, decode_line, decode_lines
+from parsers.delegation import may_start_subagents
 from parsers.generations import When, generation_id
-from parsers.lazy import LAZY, LazyAssistantMessage, LazyMessageEntry, LazyToolResult
+from parsers.lazy import LAZY, LazyAssistantMessage, LazyContent, LazyMessageEntry, LazyToolResult
 from parsers.messages import Source
+from parsers.model_input import InputSizes
 from parsers.position import Position
-from parsers.records import AnyRecord, Generation
+from parsers.records import AnyRecord, Generation, Span
 from parsers.replay import Replay, Step
 from parsers.runs import Grouping, Traces
 from parsers.session import Session
@@ -26,8 +29,41 @@ from parsers.times import to_ms
 from parsers.toolcalls import calls_of
 from parsers.usage import usage_of
 
-Measure = Callable[[Source], int]
-"""Gives about how many bytes of JSON a message takes in a model's input."""
+
+class Measure(Protocol):
+    """Tells about how many bytes of JSON something takes."""
+
+    def message(self, source: Source) -> int:
+        """A message in a model's input."""
+
+    def answer(self, content: LazyContent) -> tuple[int, int]:
+        """An answer in a model's input, and as a model's output."""
+
+    def state(self, arguments: Any) -> int:
+        """A tool call's arguments."""
+
+    def result(self, result: LazyToolResult, arguments: Any) -> tuple[int, int]:
+        """A tool's result in a model's input, and as the output of its span, with the input."""
+
+
+class NoSizes:
+    """Measures nothing, where nobody wants to know sizes."""
+
+    def message(self, source: Source) -> int:
+        """Nothing."""
+        return 0
+
+    def answer(self, content: LazyContent) -> tuple[int, int]:
+        """Nothing."""
+        return 0, 0
+
+    def state(self, arguments: Any) -> int:
+        """Nothing."""
+        return 0
+
+    def result(self, result: LazyToolResult, arguments: Any) -> tuple[int, int]:
+        """Nothing."""
+        return 0, 0
 
 
 class CountingSession(Session):
@@ -40,31 +76,25 @@ class CountingSession(Session):
 
     def __init__(
         self,
-        grouping: Grouping = "message",
-        window_ms: int = 3_600_000,
-        measure: Measure = lambda source: 0,
+        grouping: Grouping,
+        window_ms: int,
+        measure: Measure,
         in_pi_terms: Callable[[Decoded], Decoded] | None = None,
     ) -> None:
         super().__init__(grouping, window_ms, in_pi_terms)
         before: list[int] = []
+        self._before = before
         self._empty = Sizes(before)
         self._start = self._last = Position(context=self._empty)
         self._counting = CountingReplay(self._traces, self._positions, self._orders, measure, before)
         self._replay = self._counting
 
     def feed_lines(self, lines: bytes) -> list[AnyRecord]:
-        """Read some lines at once: gives the same as :meth:`feed` of each.
-
-        Args:
-            lines: their bytes; the last one may lack its newline, but must be whole.
-        """
+        """As :meth:`parsers.session.Session.feed_lines`."""
         records: list[AnyRecord] = []
         entries = decode_lines(lines)
         if entries is None:
-            split = lines.split(b"\n")
-            for line in split if split[-1] else split[:-1]:
-                records += self.feed(line)
-            return records
+            return super().feed_lines(lines)
         split = [] if all(map(_has_id, entries)) else lines.split(b"\n")
         for index, entry in enumerate(entries):
             self._lines += 1
@@ -81,25 +111,32 @@ class CountingSession(Session):
 
     def _count(self, entry: LazyMessageEntry) -> list[AnyRecord] | None:
         """The records of an answer or a result on a branch that goes on; None for any other line."""
-        entry_id, message = entry.id, entry.message
+        entry_id, message, timestamp = entry.id, entry.message, entry.timestamp
         at = self._positions.get(entry.parent_id)  # type: ignore[arg-type]
-        if at is None or entry_id is None or not isinstance(message, LAZY):
+        ms = to_ms(timestamp)
+        if (
+            at is None
+            or entry_id is None
+            or ms is None
+            or not isinstance(message, LAZY)
+            or (self._is_fork and ms < self._header_ms)
+        ):
             return None
-        ms = to_ms(entry.timestamp)
-        if ms is None or (self._is_fork and ms < self._header_ms):
-            return None
-        seen, key = self._seen, (entry_id, LazyMessageEntry, entry.timestamp)
+        seen, key = self._seen, (entry_id, KnownMessageEntry, timestamp)
         if key in seen:
             return []
         seen.add(key)
         self._time_ms = ms
         order = self._order = self._order + 1
-        if isinstance(message, LazyAssistantMessage):
-            at, records = self._counting.count_answer(at, message, order, When(ms, False))
-        else:
-            at, records = self._counting.count_result(at, message, order, entry_id, When(ms, False))
-        self._last = self._positions[entry_id] = at
+        before = self._before
+        if len(before) == order:
+            before.append(at.context.branch)
         self._orders[entry_id] = order
+        if isinstance(message, LazyAssistantMessage):
+            at, records = self._counting.count_answer(at, message, order, ms)
+        else:
+            at, records = self._counting.count_result(at, message, order, entry_id, ms)
+        self._last = self._positions[entry_id] = at
         return self._owned(records)
 
 
@@ -130,45 +167,58 @@ class CountingReplay(Replay):
 
     def step(self, at: Position, entry: e.Entry, order: int, when: When) -> Step:
         """As :meth:`parsers.replay.Replay.step`."""
-        self._note_size(at, order)
+        before = self._before
+        before.extend([at.context.branch] * (order + 1 - len(before)))
         return super().step(at, entry, order, when)
 
-    def count_answer(self, at: Position, message: e.AssistantMessage, order: int, when: When) -> Step:
+    def count_answer(
+        self, at: Position, message: e.AssistantMessage, order: int, ms: int, copied: bool = False
+    ) -> Step:
         """The same for an answer; of its generation, only the numbers are there."""
-        self._note_size(at, order)
         records: list[AnyRecord] = []
         if at.turn is not None:
-            at, records = self._without_results(at, when)
-        usage, sizes, content = usage_of(message.usage), at.context, message.content
-        start_ms, end_ms, stop = to_ms(message.timestamp), when.ms, message.stop_reason
+            at, records = self._without_results(at, When(ms, copied))
+        usage, sizes, content, stop = (
+            usage_of(message.usage),
+            at.context,
+            message.content,
+            message.stop_reason,
+        )
+        start_ms = to_ms(message.timestamp)
+        size, output_size = self._measure.answer(content)  # type: ignore[arg-type]
         call = Generation(
-            id=generation_id(message, start_ms, end_ms, usage),
+            id=generation_id(message, start_ms, ms, usage),
             trace_id="",
             parent_id="",
             window=1,
             start_ms=start_ms,
-            end_ms=end_ms,
-            copied=when.copied,
+            end_ms=ms,
+            copied=copied,
             name="chat",
             usage=usage,
             model=message.model,
             stop_reason=stop,
             error=message.error_message,
-            input=sizes.given(),
+            input=InputSizes(
+                sizes.prompt, sizes.full, sizes.full - sizes.before_run, sizes.full - sizes.before_call
+            ),
             output=content,
+            size=output_size,
         )
         run, complete = self._traces.place(at.run, call, at.session_name)
         if run is not at.asked and run.prompt is not None:
             call.user_prompt = run.prompt
         calls = calls_of(content, call.id)
-        size = self._measure(message)
+        for each in calls.values():  # arguments keep some hundred kB of the file around them
+            if not may_start_subagents(each.name):
+                each.arguments = self._measure.state(each.arguments)
         is_sent = stop not in FAILED and (calls or says_something(content))
         full = sizes.full + size if is_sent else sizes.full
         after = replace(
             at,
             context=replace(sizes, full=full, branch=sizes.branch + size, before_call=full),
             run=run,
-            active_ms=end_ms,
+            active_ms=ms,
             turn=self._turn(call, order, calls) if calls else None,
             provider=message.provider,
             model=message.model,
@@ -177,7 +227,7 @@ class CountingReplay(Replay):
         return after, [*records, *complete, call] if records or complete else [call]
 
     def count_result(
-        self, at: Position, message: LazyToolResult, order: int, entry_id: str | None, when: When
+        self, at: Position, message: LazyToolResult, order: int, entry_id: str | None, ms: int
     ) -> Step:
         """The same for a tool's result."""
         turn = at.turn
@@ -190,28 +240,36 @@ class CountingReplay(Replay):
             or message.nested_calls
             or call.span_id in self.delegations
         ):
-            return self._tool_result(at, message, order, entry_id, when)
-        self._note_size(at, order)
-        ms = when.ms
-        span = turn.answer(call, message, to_ms(message.timestamp) or ms, ms)
-        if at.run and at.run.trace:
-            at.run.trace.touch(ms)
-        size, sizes = self._measure(message), at.context
+            return self._tool_result(at, message, order, entry_id, When(ms, False))
+        turn.open.discard(call.id)
+        size, span_size = self._measure.result(message, call.arguments)
+        span = Span(
+            id=call.span_id,
+            trace_id=turn.trace_id,
+            window=turn.window,
+            end_ms=to_ms(message.timestamp) or ms,
+            copied=turn.copied,
+            name=call.name or "unknown",
+            parent_id=turn.generation_id,
+            input=None,
+            output=None,
+            is_error=message.is_error,
+            size=2 * span_size if message.is_error else span_size,
+        )
+        run = at.run
+        if run and run.trace:
+            run.trace.touch(ms)
+        sizes = at.context
         context = replace(sizes, full=sizes.full + size, branch=sizes.branch + size)
         return replace(at, context=context, active_ms=ms), [span]
 
     def _assistant(
         self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        return self.count_answer(at, message, order, when)
-
-    def _note_size(self, at: Position, order: int) -> None:
-        before = self._before
-        if len(before) <= order:
-            before.extend([at.context.branch] * (order + 1 - len(before)))
+        return self.count_answer(at, message, order, when.ms, when.copied)
 
     def _seen(  # type: ignore[override]
         self, source: Source, order: int, entry_id: str | None, *, opens_run: bool = False
     ) -> MessageSize:
         is_sent = context_message(source, order).is_sent
-        return MessageSize(self._measure(source), is_sent, opens_run)
+        return MessageSize(self._measure.message(source), is_sent, opens_run)

@@ -37,7 +37,7 @@ class Decoded(NamedTuple):
     dropped: tuple[str, ...]
 
 
-class _KnownMessageEntry(e.MessageEntry, tag="message"):
+class KnownMessageEntry(e.MessageEntry, tag="message"):
     """A message entry whose role must be a known one: msgspec's unions take no struct without a tag."""
 
     message: e.Message | None = None
@@ -48,7 +48,7 @@ def _decoder(message_entry: type[Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(Union[kinds])  # noqa: UP007
 
 
-_decode = _decoder(_KnownMessageEntry).decode
+_decode = _decoder(KnownMessageEntry).decode
 _lazy = _decoder(LazyMessageEntry)
 _decode_lazily, _decode_lines = _lazy.decode, _lazy.decode_lines
 

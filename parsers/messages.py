@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from parsers import entries as e
 
@@ -126,6 +126,8 @@ def with_content(source: Source, content: e.Content) -> Source:
     """The message with another content, as a context edit asks for."""
     if isinstance(source, (Summary, MissingResult, e.BashExecutionMessage)):
         return source
+    if isinstance(source, e.ToolResultMessage):
+        return msgspec.structs.replace(source, content=content, details=UNSET)  # no model sees the details
     return msgspec.structs.replace(source, content=content)
 
 

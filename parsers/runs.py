@@ -260,6 +260,7 @@ class Traces:
         ]
         for trace in self.open:
             trace.closed = True
+            trace.input = trace.output = None  # it was recorded, or never will be
         self.open.clear()
         return complete
 

@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from parsers import entries as e
 from parsers.context import EMPTY
-from parsers.decoding import Decoded, decode_after_torn, decode_line
+from parsers.decoding import Decoded, KnownMessageEntry, decode_after_torn, decode_line
 from parsers.delegation import Delegation
 from parsers.generations import When
+from parsers.lazy import LazyMessageEntry
 from parsers.messages import text_of
 from parsers.position import Position
 from parsers.records import AnyRecord
@@ -53,6 +54,7 @@ class Session:
         prompts: how many user messages the file holds.
         subagent: the subagent whose session this is, if it says so before its first own record.
         has_copies: whether it holds entries that were copied from the session it was forked from.
+        words_line: the line after which its name and first prompt have not changed, from 1.
         issues: what was wrong with the file, by kind.
     """
 
@@ -67,6 +69,7 @@ class Session:
         self.first_prompt: str | None = None
         self.last_prompt: str | None = None
         self.prompts = 0
+        self.words_line = 0
         self.subagent: Subagent | None = None
         self.has_copies = False
         self.issues: dict[str, Issue] = {}
@@ -111,6 +114,17 @@ class Session:
             decoded = behind
         return self._take(decoded, line)
 
+    def feed_lines(self, lines: bytes) -> list[AnyRecord]:
+        """Read some lines at once: gives the same as :meth:`feed` of each.
+
+        Args:
+            lines: their bytes; the last one may lack its newline, but must be whole.
+        """
+        split = lines.split(b"\n")
+        if not split[-1]:
+            split.pop()
+        return [record for line in split for record in self.feed(line)]
+
     def _decode(self, line: bytes) -> Decoded:
         return decode_line(line)
 
@@ -118,6 +132,7 @@ class Session:
         entry, dropped = self._in_pi_terms(decoded) if self._in_pi_terms else decoded
         if isinstance(entry, e.TitleLine):
             self.name = (entry.title or "").strip() or None
+            self.words_line = self._lines
             return []
         if dropped:
             for field in dropped:
@@ -172,6 +187,7 @@ class Session:
                 self._note("another session's header, line skipped")
             return
         self.header = header
+        self.words_line = self._lines
         self.name = self.name or (header.title or "").strip() or None
         self._order = 0
         self._header_ms = self._time_ms = to_ms(header.timestamp) or 0
@@ -245,11 +261,13 @@ class Session:
             self.last_prompt = text_of(message.content)
             if self.first_prompt is None or (self._is_first_copied and not copied):
                 self.first_prompt, self._is_first_copied = self.last_prompt, copied
+                self.words_line = self._lines
         elif isinstance(message, e.SystemMessage):
             if message.agent and not self._has_records:
                 self.subagent = Subagent(message.agent, "")
         elif isinstance(entry, e.SessionInfo):
             self.name = session_name(entry)
+            self.words_line = self._lines
             if copied:
                 self._copied_subagent = self._copied_subagent or subagent_of(self.name)
             elif not self._has_records:  # a name that came later would be known to some of the records only
@@ -260,7 +278,8 @@ class Session:
         seen = self._seen
         count = len(seen)
         if entry.id is not None:
-            seen.add((entry.id, type(entry), entry.timestamp))
+            kind = KnownMessageEntry if isinstance(entry, LazyMessageEntry) else type(entry)
+            seen.add((entry.id, kind, entry.timestamp))
         else:
             seen.add(hashlib.sha1(line.strip(), usedforsecurity=False).digest())
         return len(seen) == count

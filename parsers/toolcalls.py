@@ -67,11 +67,14 @@ class Turn(Struct, eq=False):
         self._written_ms = written_ms
         span = self._span(call, self._batch_start_ms, own_ms, result_state(result), result.is_error)
         span.measured_ms = measured(result.duration_ms)
+        call.arguments = None  # the span has them
         return span
 
     def abandon(self) -> list[Span]:
         """The spans of the calls that will never be answered; none of them is open afterwards."""
         spans = self.unanswered()
+        for call_id in self.open:
+            self.calls[call_id].arguments = None
         self.open.clear()
         return spans
 

@@ -10,7 +10,7 @@ from importer.discovery import read_session_file
 from importer.event import Event
 from importer.events import EventBuilder
 from importer.facts import facts_of
-from importer.plan import read_records
+from importer.reading import read_records
 from importer.session_file import SessionFile
 from importer.settings import Settings
 from importer.totals import generation_frame, generation_row, trace_totals

@@ -107,9 +107,9 @@ def sent(server: PostHogServer) -> dict[str, bytes]:
 def imported(*paths: Path, now_ms: int = NOW_MS, **settings: Any) -> dict[str, bytes]:
     """The bytes of every event of a clean backfill, in its order."""
     chosen = Settings(**settings)
-    plan = make_plan(find_sessions(paths), chosen, now_ms=now_ms)
+    plan = make_plan(find_sessions(paths), chosen, now_ms=now_ms, with_totals=True)
     output = paths[0].with_name(paths[0].name + ".events")
-    Backfill(plan, chosen, frozenset()).write(output)
+    Backfill(plan, chosen).write(output)
     lines = output.read_bytes().splitlines()
     output.unlink()
     return {msgspec.json.decode(line)["uuid"]: line for line in lines}

@@ -13,6 +13,7 @@ from typing import Any
 
 from parsers import entries as e
 from parsers.agents.agent import Agent, Place, id_of_parent
+from parsers.counting import CountingSession
 from parsers.decoding import Decoded, decode_object
 from parsers.session import Session
 
@@ -117,5 +118,6 @@ OMP = Agent(
     ),
     marks=re.compile(r"/\.omp/"),
     parser=partial(Session, in_pi_terms=in_pi_terms),
+    counter=partial(CountingSession, in_pi_terms=in_pi_terms),
     parent_id=parent_id,
 )

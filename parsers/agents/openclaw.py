@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from parsers import entries as e
 from parsers.agents.agent import Agent, Place
+from parsers.counting import CountingSession
 from parsers.decoding import Decoded
 from parsers.session import Session
 
@@ -85,6 +86,7 @@ OPENCLAW = Agent(
     marks=re.compile(r"/(?:\.openclaw(?:-[^/]+)?|\.clawdbot|\.moldbot|\.moltbot)/"),
     shape=re.compile(r"/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"),
     parser=partial(Session, in_pi_terms=in_pi_terms),
+    counter=partial(CountingSession, in_pi_terms=in_pi_terms),
     takes=takes,
     agent_name=agent_name,
     parent_id=parent_id,

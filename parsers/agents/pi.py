@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from parsers.agents.agent import Agent, Place
+from parsers.counting import CountingSession
 from parsers.session import Session
 
 _SETTING = ("settings.json", "sessionDir")
@@ -23,4 +24,5 @@ PI = Agent(
     ),
     marks=re.compile(r"/\.pi/"),
     parser=Session,
+    counter=CountingSession,
 )

@@ -85,9 +85,9 @@ def path(tmp_path) -> Path:
 def test_its_sessions_are_found_and_imported(by_name, path, tmp_path):
     asked = {"origin": "toy", "environ": {"HOME": str(tmp_path)}} if by_name else {"paths": [tmp_path]}
 
-    plan = make_plan(find_sessions(**asked), Settings(), now_ms=NOW_MS)
+    plan = make_plan(find_sessions(**asked), Settings(), now_ms=NOW_MS, with_totals=True)
     output = tmp_path / "events.jsonl"
-    Backfill(plan, Settings(), frozenset()).write(output)
+    Backfill(plan, Settings()).write(output)
 
     (event,) = map(json.loads, output.read_text().splitlines())
     properties = event["properties"]

@@ -29,7 +29,9 @@ def server():
 
 
 def planned(path, settings, selection=None):
-    return make_plan(find_sessions([path]), settings, selection or Selection(), now_ms=NOW_MS)
+    return make_plan(
+        find_sessions([path]), settings, selection or Selection(), now_ms=NOW_MS, with_totals=True
+    )
 
 
 def deliver(path, server, ledger_path, *, plan=None, **chosen):
@@ -37,10 +39,9 @@ def deliver(path, server, ledger_path, *, plan=None, **chosen):
     settings = Settings(host=server.url, **{"parallel": 1, "endpoint": "batch"} | chosen)
     plan = plan or planned(path, settings)
     with Ledger.open(ledger_path) as ledger:
-        known = ledger.delivered(
-            ledger.destination_id(server.url, server.api_key), [event.uuid for event in plan.events]
-        )
-        work = Backfill(plan, settings, known)
+        destination = ledger.destination_id(server.url, server.api_key)
+        plan.mark_delivered(lambda ids: ledger.known([destination], ids))
+        work = Backfill(plan, settings)
         work.send(server.api_key, ledger)
     return work
 
@@ -57,7 +58,7 @@ def test_every_planned_event_arrives_as_it_was_built(server, tmp_path):
     assert outcome.delivered == outcome.planned == len(server.accepted)
     assert (outcome.left, outcome.failed, outcome.already_delivered, outcome.notes) == (0, 0, 0, [])
     assert outcome.files == outcome.planned_files == len(list(SAMPLES.rglob("*.jsonl")))
-    assert outcome.bytes == outcome.planned_bytes
+    assert outcome.bytes == pytest.approx(outcome.planned_bytes, rel=0.02)
     assert outcome.cost_usd == pytest.approx(
         sum(e["properties"].get("$ai_total_cost_usd", 0) for e in server.accepted if "gen" in e["event"])
     )
@@ -152,7 +153,7 @@ def test_the_watcher_sees_every_step_and_every_retry(server, tmp_path):
     settings = Settings(host=server.url)
     seen = []
     with Ledger.open(tmp_path / "l.db") as ledger:
-        work = Backfill(planned(SAMPLES, settings), settings, frozenset())
+        work = Backfill(planned(SAMPLES, settings), settings)
         work.watch(lambda outcome: seen.append((outcome.delivered, outcome.retry)))
         work.send(server.api_key, ledger)
     assert seen[0] == (0, "")
@@ -164,7 +165,7 @@ def test_the_watcher_sees_every_step_and_every_retry(server, tmp_path):
 def test_a_file_gets_the_same_events_as_the_server(server, tmp_path, name):
     settings = Settings(host=server.url, distinct_id="me@example.com")
     plan = planned(SAMPLES, settings)
-    work = Backfill(plan, settings, frozenset())
+    work = Backfill(plan, settings)
     work.write(tmp_path / name)
     raw = (tmp_path / name).read_bytes()
     lines = (gzip.decompress(raw) if name.endswith("gz") else raw).splitlines()
@@ -177,7 +178,7 @@ def test_a_file_gets_the_same_events_as_the_server(server, tmp_path, name):
 
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     settings = Settings()
-    work = Backfill(planned(SAMPLES, settings), settings, frozenset())
+    work = Backfill(planned(SAMPLES, settings), settings)
     with pytest.raises(PiPosthogError, match="cannot write"):
         work.write(tmp_path / "none" / "events.jsonl")
     (tmp_path / "file").touch()

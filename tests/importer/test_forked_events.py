@@ -15,9 +15,9 @@ FORKS = sorted(Path("sample_sessions").glob("*/fork"))
 
 def envelopes(path: Path, tmp_path: Path) -> dict[bytes, bytes]:
     """The events of one file by their uuid, as `--output` writes them."""
-    plan = make_plan(find_sessions([path]), Settings(), now_ms=LATER_MS)
+    plan = make_plan(find_sessions([path]), Settings(), now_ms=LATER_MS, with_totals=True)
     output = tmp_path / f"{path.name}.events"
-    Backfill(plan, Settings(), frozenset()).write(output)
+    Backfill(plan, Settings()).write(output)
     return {line.split(b'"uuid":"')[1][:36]: line for line in output.read_bytes().splitlines()}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.joining import STRETCH_BYTES, Stretches
-from parsers.context import ContextMessage, Link, Span
+from parsers.chain import ContextMessage, Span, linked
 from parsers.messages import COMPACTION_FRAME, Summary
 
 
@@ -36,7 +36,7 @@ def chain(*sizes, after=None):
     links = []
     for number, size in enumerate(sizes):
         text = str(number % 10) * size
-        after = Link(after, ContextMessage(Summary(text, COMPACTION_FRAME), number))
+        after = linked(after, ContextMessage(Summary(text, COMPACTION_FRAME), number))
         links.append(after)
     return links
 

@@ -55,8 +55,8 @@ def answered(parent: SessionWriter) -> None:
 def sent(folder: Path, **settings: Any) -> list[dict[str, Any]]:
     """The events of a backfill of a folder."""
     chosen = Settings(**settings)
-    plan = make_plan(find_sessions([folder]), chosen, now_ms=NOW_MS)
-    return [json.loads(e.encode()) for e in Backfill(plan, chosen, frozenset())._envelopes()]
+    plan = make_plan(find_sessions([folder]), chosen, now_ms=NOW_MS, with_totals=True)
+    return [json.loads(e.encode()) for e in Backfill(plan, chosen)._envelopes()]
 
 
 def of_child(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:

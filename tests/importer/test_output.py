@@ -41,8 +41,8 @@ class Line:
 
 def write(output, distinct_id="me@example.com"):
     settings = Settings(distinct_id=distinct_id)
-    plan = make_plan(find_sessions([SAMPLES]), settings, now_ms=NOW_MS)
-    Backfill(plan, settings, frozenset()).write(output)
+    plan = make_plan(find_sessions([SAMPLES]), settings, now_ms=NOW_MS, with_totals=True)
+    Backfill(plan, settings).write(output)
 
 
 def parts(folder):

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
+from uuid import UUID
 
 import pytest
 
 from importer.discovery import find_sessions
+from importer.event import CONTEXTS
+from importer.events import identify_event
 from importer.facts import project_of
 from importer.plan import Progress, Selection, make_plan
 from importer.settings import Settings
-from tests.building import NOW_MS, events
+from tests.building import NOW_MS, built, events
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -17,34 +21,77 @@ FORKS = sorted((SAMPLES / "0.87.1" / "fork").glob("*.jsonl"))
 
 
 def planned(*paths, selection=None, now_ms=NOW_MS, **settings):
-    return make_plan(find_sessions(paths), Settings(**settings), selection or Selection(), now_ms=now_ms)
+    chosen = Settings(**settings)
+    return make_plan(find_sessions(paths), chosen, selection or Selection(), now_ms=now_ms, with_totals=True)
 
 
-def test_every_event_of_the_samples_is_planned_once_with_its_size():
+def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
     plan = planned(SAMPLES)
-    built = {e["uuid"] for path in SAMPLES.rglob("*.jsonl") for e in events(path)}
-    assert {event.uuid for event in plan.events} == built
-    assert len(plan.events) == len(built)
-    for event in plan.events:
-        assert event.full >= event.turn >= event.new > 0 or event.kind == "generation"
+    files = {path: events(path) for path in SAMPLES.rglob("*.jsonl")}
+    built = {e["uuid"]: e for found in files.values() for e in found}
+    told = list(plan.events)
+    assert len(plan) == len(told) == len(built)
+    assert {event.uuid for event in told} == set(built)
+    kinds_of = {"generation": "$ai_generation", "span": "$ai_span", "trace": "$ai_trace"}
+    for index, event in enumerate(told):
+        assert built[event.uuid]["event"] == kinds_of[event.kind]
+        assert event.uuid in {e["uuid"] for e in files[plan.files[event.file].file.path]}
+        assert event.uuid == plan.uuid(index)
+        if event.kind == "generation":
+            assert event.model == (built[event.uuid]["properties"]["$ai_model"] or event.model)
+    assert plan.files_of.tolist() == [event.file for event in told]
     assert plan.bytes_read == sum(path.stat().st_size for path in SAMPLES.rglob("*.jsonl"))
 
 
-@pytest.mark.parametrize("name", sorted(os.listdir(SAMPLES / "0.87.1")))
-def test_the_sizes_are_those_of_the_events(name):
-    plan = planned(SAMPLES / "0.87.1" / name)
-    for context in ("full", "turn", "new"):
-        size = {}
-        for path in (SAMPLES / "0.87.1" / name).glob("*.jsonl"):
-            for event in make_sizes(path, context):
-                size.setdefault(*event)
-        assert {e.uuid: getattr(e, context) for e in plan.events} == size
+def test_the_rows_count_the_events_that_point_to_them():
+    plan = planned(SAMPLES)
+    counts = Counter(plan.row_of.tolist())
+    assert [counts[row] for row in range(len(plan.rows))] == plan.rows["events"].tolist()
+    assert not plan.rows.duplicated(["file", "kind", "model", "day"]).any()
 
 
-def make_sizes(path, context):
-    from tests.building import built
+FOLDERS = sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.glob("*/*/"))
 
-    return [(event.uuid, len(event.encode())) for event in built(path, input_context=context)]
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_sizes_are_about_those_of_the_events(name, context):
+    planned_bytes, exact = sizes(name, context)
+    assert planned_bytes == pytest.approx(sum(exact), rel=0.05)
+    assert abs(planned_bytes - sum(exact)) < 120 * len(exact)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_the_sizes_of_all_together_are_nearer_still(context):
+    both = [sizes(name, context) for name in FOLDERS]
+    assert sum(told for told, _ in both) == pytest.approx(sum(sum(exact) for _, exact in both), rel=0.015)
+
+
+def sizes(name, context):
+    """The bytes that a plan of some samples tells, and those that their events have."""
+    exact = {}
+    for path in (SAMPLES / name).glob("*.jsonl"):
+        for event in built(path, input_context=context):
+            exact.setdefault(event.uuid, len(event.encode()))
+    return int(planned(SAMPLES / name).rows[context].sum()), list(exact.values())
+
+
+def test_a_larger_context_takes_no_fewer_bytes_and_only_in_calls():
+    rows = planned(SAMPLES).rows
+    calls = rows["kind"] == "generation"
+    assert (rows["full"] >= rows["turn"]).all()
+    assert (rows["full"] >= rows["new"]).all()
+    assert (rows["new"] > 0).all()
+    assert (rows[~calls]["full"] == rows[~calls]["new"]).all()
+    assert (rows[~calls]["full"] == rows[~calls]["turn"]).all()
+
+
+def test_in_privacy_mode_every_context_takes_as_much():
+    rows = planned(SAMPLES, privacy_mode=True).rows
+    assert rows["full"].tolist() == rows["turn"].tolist() == rows["new"].tolist()
+    exact = [len(event.encode()) for event in built(FORKS[0], privacy_mode=True)]
+    told = planned(FORKS[0], privacy_mode=True).rows["full"].sum()
+    assert abs(told - sum(exact)) < 150 * len(exact)
 
 
 def test_what_a_fork_copied_belongs_to_its_parent(tmp_path):
@@ -55,7 +102,8 @@ def test_what_a_fork_copied_belongs_to_its_parent(tmp_path):
         if event.uuid in {e["uuid"] for e in parent}:
             assert event.file == 0
     assert any({e["uuid"] for e in child} & {e["uuid"] for e in parent} for child in children)
-    assert len(plan.generations) == len({e.uuid for e in plan.events if e.kind == "generation"})
+    calls = plan.rows[plan.rows["kind"] == "generation"]
+    assert calls["events"].sum() == len({e.uuid for e in plan.events if e.kind == "generation"})
 
 
 def test_without_its_parent_a_fork_brings_the_copies(tmp_path):
@@ -91,7 +139,8 @@ def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_p
     assert sorted(e.kind for e in late.events) == ["generation", "span", "trace"]
     assert [e.kind for e in early.events] == ["generation"]
     assert {e.uuid for e in late.events} | {e.uuid for e in early.events} == {e.uuid for e in whole.events}
-    assert (len(late.generations), len(early.generations)) == (1, 1)
+    assert [plan.rows["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
+    assert [plan.rows["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
     assert [t.input_tokens for t in late.totals.values()] == [200]
 
 
@@ -139,7 +188,9 @@ def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
     plan = make_plan(found, Settings(), now_ms=NOW_MS)
     (skipped,) = plan.skipped
     assert (skipped.path.name, skipped.serious) == ("a.jsonl", True)
-    assert len(plan.events) == 2
+    assert len(plan) == 2
+    assert [planned.file.path.name for planned in plan.files] == ["b.jsonl"]
+    assert plan.files_of.tolist() == [0, 0]
 
 
 def test_progress_ends_at_all_files_and_bytes():
@@ -151,11 +202,54 @@ def test_progress_ends_at_all_files_and_bytes():
 
 def test_a_person_is_identified_once_and_first():
     plan = planned(SAMPLES, distinct_id="me@example.com")
-    kinds = [event.kind for event in plan.events]
-    assert kinds[0] == "identify"
-    assert kinds.count("identify") == 1
-    assert plan.events[0].end_ms == min(event.end_ms for event in plan.events)
+    first, *others = plan.events
+    assert (first.kind, first.file) == ("identify", -1)
+    assert first.uuid == identify_event(Settings(distinct_id="me@example.com")).uuid
+    assert "identify" not in {event.kind for event in others}
+    assert [event.uuid for event in others] == [event.uuid for event in planned(SAMPLES).events]
+    assert [event.kind for event in others] == [event.kind for event in planned(SAMPLES).events]
 
 
 def test_where_nothing_is_sent_nobody_is_identified(tmp_path):
-    assert planned(tmp_path, distinct_id="me@example.com").events == []
+    plan = planned(tmp_path, distinct_id="me@example.com")
+    assert (len(plan), list(plan.events), len(plan.rows)) == (0, [], 0)
+
+
+def test_what_is_delivered_is_asked_once_for_every_event():
+    plan = planned(SAMPLES)
+    asked = []
+    done = {plan.ids[16 * index : 16 * index + 16] for index in range(0, len(plan), 3)}
+
+    def known(ids):
+        asked.extend(ids)
+        return done.intersection(ids)
+
+    plan.mark_delivered(known)
+    assert asked == [UUID(event.uuid).bytes for event in plan.events]
+    assert plan.delivered.tolist() == [index % 3 == 0 for index in range(len(plan))]
+    plan.mark_delivered(lambda ids: set())
+    assert not plan.delivered.any()
+
+
+def test_what_waits_is_told_file_by_file():
+    plan = planned(SAMPLES)
+    plan.delivered[::3] = True
+    told = dict(plan.wanted())
+    expected = {}
+    for index, event in enumerate(plan.events):
+        if index % 3:
+            expected.setdefault(event.file, {})[event.uuid] = index
+    assert told == expected
+    waiting = plan.waiting()
+    assert (waiting.events, waiting.files) == (sum(map(len, told.values())), len(told))
+
+
+def test_the_bytes_that_wait_are_those_of_the_rows_in_proportion():
+    plan = planned(SAMPLES, distinct_id="me@example.com")
+    assert plan.waiting().bytes_of == {name: plan.rows[name].sum() for name in CONTEXTS}
+    assert plan.waiting().files == len({event.file for event in plan.events} - {-1})
+    plan.delivered[:] = True
+    assert plan.waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
+    row = plan.row_of[-1]
+    plan.delivered[plan.row_of == row] = False
+    assert plan.waiting().bytes_of == {name: plan.rows[name][row] for name in CONTEXTS}

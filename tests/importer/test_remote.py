@@ -18,7 +18,8 @@ from importer.discovery import find_sessions
 from importer.errors import PiPosthogError, UsageError
 from importer.output import output_of
 from importer.partitions import Partitions
-from importer.plan import make_plan, read_records
+from importer.plan import make_plan
+from importer.reading import read_records
 from importer.session_file import SessionFile, read_session_file
 from importer.settings import Settings
 from importer.storage import RemotePath
@@ -45,8 +46,8 @@ def memory():
 
 def lines(place, out, origin=None):
     settings = Settings()
-    plan = make_plan(find_sessions([place], origin), settings, now_ms=NOW_MS)
-    Backfill(plan, settings, frozenset()).write(out)
+    plan = make_plan(find_sessions([place], origin), settings, now_ms=NOW_MS, with_totals=True)
+    Backfill(plan, settings).write(out)
     return out.read_bytes().splitlines()
 
 
@@ -185,8 +186,8 @@ def test_no_name_in_a_file_leads_elsewhere_or_ends_the_import(memory, tmp_path, 
     looked = set()
     real = type(memory).info
     monkeypatch.setattr(type(memory), "info", lambda self, path: (looked.add(path), real(self, path))[1])
-    plan = make_plan(find_sessions(["memory://b/s"]), Settings(), now_ms=NOW_MS)
-    assert len(plan.events) == 2
+    plan = make_plan(find_sessions(["memory://b/s"]), Settings(), now_ms=NOW_MS, with_totals=True)
+    assert len(plan) == 2
     assert looked <= {"/b/s", "/b/s/s.jsonl", f"/b/s/{named.split(chr(92))[-1]}"}
 
 
@@ -212,11 +213,11 @@ def test_ctrl_c_waits_for_the_upload_and_deletes_what_it_left(memory, monkeypatc
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(type(memory), "put_file", slow)
-    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS)
+    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS, with_totals=True)
     killer = threading.Thread(target=interrupt)
     killer.start()
     with pytest.raises(KeyboardInterrupt):
-        Backfill(plan, Settings(), frozenset()).write(output_of("memory://bucket/out"))
+        Backfill(plan, Settings()).write(output_of("memory://bucket/out"))
     killer.join()
     assert memory.find("/") == []
 
@@ -244,14 +245,15 @@ def test_without_fsspec_the_line_says_what_to_install(monkeypatch):
 
 
 def test_a_folder_in_a_storage_gets_the_files_that_a_folder_gets(memory, tmp_path):
-    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS)
+    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS, with_totals=True)
     for target in (
         f"{tmp_path}/out/",
         "memory://bucket/out",
         "memory://bucket/one.jsonl.gz",
         f"{tmp_path}/one.jsonl.gz",
     ):
-        Backfill(plan, Settings(), frozenset()).write(output_of(target))
+        plan.delivered[:] = False
+        Backfill(plan, Settings()).write(output_of(target))
     here = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in tmp_path.rglob("*.gz")}
     assert {name.removeprefix("/bucket/"): memory.cat_file(name) for name in memory.find("/bucket")} == here
     with pytest.raises(UsageError, match="memory://bucket/out is not empty"):
@@ -269,9 +271,10 @@ def test_an_upload_that_fails_takes_back_what_was_uploaded(memory, monkeypatch):
     monkeypatch.setattr(type(memory), "put_file", fails)
     small = {"part_bytes": 1, "most_open": 4}
     monkeypatch.setattr(Partitions.__init__, "__kwdefaults__", small)
-    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS)
-    work = Backfill(plan, Settings(), frozenset())
+    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS, with_totals=True)
+    work = Backfill(plan, Settings())
     with pytest.raises(PiPosthogError, match="cannot write memory://bucket/out: no room"):
         work.write(output_of("memory://bucket/out"))
     assert memory.find("/") == []
-    assert (work.outcome.delivered, work.done) == (0, set())
+    assert (work.outcome.delivered, work.outcome.bytes, work.outcome.cost_usd) == (0, 0, 0)
+    assert not plan.delivered.any()

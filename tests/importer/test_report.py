@@ -1,25 +1,36 @@
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 
 from importer.discovery import find_sessions
+from importer.periods import local_day
 from importer.plan import Selection, make_plan
-from importer.report import GROUPINGS, local_day, report
+from importer.report import report
+from importer.request import GROUPINGS
 from importer.settings import Settings
-from tests.building import NOW_MS
+from tests.building import NOW_MS, events
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
 ADDED = ("prompts", "generations", "spans", "input_tokens", "output_tokens", "cache_read_tokens")
 ADDED += ("cache_write_tokens", "cost_usd")
+PROPERTIES = {
+    "input_tokens": "$ai_input_tokens",
+    "output_tokens": "$ai_output_tokens",
+    "cache_read_tokens": "$ai_cache_read_input_tokens",
+    "cache_write_tokens": "$ai_cache_creation_input_tokens",
+    "cost_usd": "$ai_total_cost_usd",
+}
 
 
 def figures(path, by="session", selection=None, delivered=frozenset(), **settings):
     chosen, wanted = Settings(**settings), selection or Selection()
     plan = make_plan(find_sessions([path]), chosen, wanted, now_ms=NOW_MS)
-    return report(plan, chosen, by, wanted, delivered), plan
+    plan.delivered[:] = [event.uuid in delivered for event in plan.events]
+    return report(plan, chosen, by, wanted), plan
 
 
 @pytest.mark.parametrize("by", GROUPINGS)
@@ -34,10 +45,22 @@ def test_the_groups_add_up_to_the_totals(by):
 def test_the_totals_count_what_the_plan_holds():
     whole, plan = figures(SAMPLES)
     assert whole["sessions"] == len(plan.files)
-    assert whole["generations"] == len(plan.generations)
-    assert whole["cost_usd"] == pytest.approx(plan.generations["cost_usd"].sum())
+    kinds = Counter(event.kind for event in plan.events)
+    assert (whole["generations"], whole["spans"], whole["traces"]) == (
+        kinds["generation"],
+        kinds["span"],
+        kinds["trace"],
+    )
+    calls = {
+        call["uuid"]: call["properties"]
+        for path in SAMPLES.rglob("*.jsonl")
+        for call in events(path)
+        if call["event"] == "$ai_generation"
+    }
+    for name, sent in PROPERTIES.items():
+        assert whole[name] == pytest.approx(sum(call[sent] for call in calls.values())), name
     sizes = whole["upload_bytes_by_input_context"]
-    assert sizes == {c: sum(getattr(e, c) for e in plan.events) for c in ("full", "turn", "new")}
+    assert sizes == {c: plan.rows[c].sum() for c in ("full", "turn", "new")}
     assert whole["upload_bytes"] == sizes["full"] > sizes["turn"] > sizes["new"]
     assert figures(SAMPLES, input_context="new")[0]["upload_bytes"] == sizes["new"]
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from importer.discovery import find_sessions
 from importer.plan import Selection, make_plan
-from importer.report import GROUPINGS, report
+from importer.report import report
+from importer.request import GROUPINGS
 from importer.settings import Settings
 from importer.tables import money, show_groups, show_summary, size, tokens, when
 from tests.building import NOW_MS
@@ -19,11 +20,11 @@ from tests.session_writer import SessionWriter
 HEADINGS = ("prompts", "calls", "tools", "in", "out", "cache r", "cache w", "cost", "state")
 
 
-def shown(path, by="session", width=80, *, private=False, delivered=frozenset()):
+def shown(path, by="session", width=80, *, private=False):
     settings = Settings(privacy_mode=private)
     plan = make_plan(find_sessions([path]), settings, now_ms=NOW_MS)
     screen = io.StringIO()
-    figures = report(plan, settings, by, Selection(), delivered)
+    figures = report(plan, settings, by, Selection())
     show_groups(Console(file=screen, width=width), figures, private=private)
     return screen.getvalue()
 

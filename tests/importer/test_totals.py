@@ -37,13 +37,13 @@ def test_a_traces_totals_are_the_sums_over_its_generations(name, grouping):
 
 
 def planned(path, **settings):
-    return make_plan(find_sessions([path]), Settings(**settings), now_ms=NOW_MS)
+    return make_plan(find_sessions([path]), Settings(**settings), now_ms=NOW_MS, with_totals=True)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in STATS if name.startswith("0.87.1/")))
 def test_the_frame_adds_up_to_what_pi_said(name):
     """0.87.1 counts every entry; the older one leaves out what was compacted away."""
-    frame, said = planned(SAMPLES / name).generations, STATS[name]
+    frame, said = planned(SAMPLES / name).rows, STATS[name]
     assert frame["cost_usd"].sum() == pytest.approx(said["cost"])
     for column, kind in zip(SUMS, ("input", "output", "cacheRead", "cacheWrite"), strict=False):
         assert frame[column].sum() == said["tokens"][kind], column
@@ -60,8 +60,10 @@ def test_a_tools_own_model_work_is_in_the_totals(tmp_path):
     plan = planned(story.path)
     (totals,) = plan.totals.values()
     assert totals[:4] == (1200, 47, 5, 3)
-    assert totals.cost_usd == pytest.approx(plan.generations["cost_usd"].sum())
-    assert list(plan.generations["model"]) == ["mock-1", "(expert)", "mock-1"]
+    assert totals.cost_usd == pytest.approx(plan.rows["cost_usd"].sum())
+    assert [e.model for e in plan.events if e.kind == "generation"] == ["mock-1", "(expert)", "mock-1"]
+    by_model = plan.rows[plan.rows["kind"] == "generation"].set_index("model")["input_tokens"].to_dict()
+    assert by_model == {"mock-1": 200, "(expert)": 1000}
 
 
 def test_only_the_first_call_of_a_prompt_counts_the_prompt(tmp_path):
@@ -70,7 +72,11 @@ def test_only_the_first_call_of_a_prompt_counts_the_prompt(tmp_path):
     story.assistant(tool_call("c", "run", {}), stop="toolUse")
     story.result("c", "run", text("ran"))
     story.assistant(text("done"))
-    assert list(planned(story.path).generations["prompted"]) == [True, False]
+    story.user("again")
+    story.assistant(text("done again"))
+    rows = planned(story.path).rows
+    assert dict(zip(rows["kind"], rows["prompts"], strict=True)) == {"generation": 2, "span": 0, "trace": 0}
+    assert rows[rows["kind"] == "generation"]["events"].tolist() == [3]
 
 
 def test_no_generations_make_an_empty_frame_and_no_totals():
@@ -79,10 +85,34 @@ def test_no_generations_make_an_empty_frame_and_no_totals():
     assert math.isclose(frame["cost_usd"].sum(), 0)
 
 
-def test_traces_of_different_files_are_kept_apart(tmp_path):
+def test_what_two_files_hold_is_in_the_totals_of_the_first_only(tmp_path):
     for name in ("a", "b"):
         SessionWriter(tmp_path / f"{name}.jsonl", name).turn("same", "thing")
+    plan = planned(tmp_path)
+    (trace,) = (event for event in plan.events if event.kind == "trace")
+    assert {key: total.input_tokens for key, total in plan.totals.items()} == {(0, trace.uuid): 100}
+
+
+def test_traces_of_different_files_are_kept_apart(tmp_path):
+    for name in ("a", "b"):
+        SessionWriter(tmp_path / f"{name}.jsonl", name).turn(f"prompt {name}", "thing")
     totals = planned(tmp_path).totals
-    assert len(totals) == 2
-    assert len({file for file, _ in totals}) == 2
+    assert sorted(file for file, _ in totals) == [0, 1]
     assert all(total.input_tokens == 100 for total in totals.values())
+
+
+@pytest.mark.parametrize("grouping", ["message", "session"])
+def test_the_plans_totals_are_those_of_the_traces_that_it_sends(grouping):
+    plan = planned(SAMPLES, trace_grouping=grouping)
+    assert set(plan.totals) == {(e.file, e.uuid) for e in plan.events if e.kind == "trace"}
+    for index, own in enumerate(plan.files):
+        sent = {e["uuid"]: e["properties"] for e in events(own.file.path, trace_grouping=grouping)}
+        for (file, trace_id), totals in plan.totals.items():
+            if file == index:
+                for total, name in zip(totals, NAMES, strict=True):
+                    assert total == pytest.approx(sent[trace_id][name]), name
+
+
+def test_without_being_asked_for_there_are_no_totals():
+    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS)
+    assert plan.totals == {}

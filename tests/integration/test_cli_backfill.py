@@ -45,7 +45,8 @@ def test_all_samples_arrive_once_and_add_up_to_what_preview_showed(command, serv
     sizes = sum(
         len(json.dumps(e, separators=(",", ":"), ensure_ascii=False).encode()) for e in server.accepted
     )
-    assert sent.json["upload_bytes"] == pytest.approx(sizes, rel=0.001)
+    assert sent.json["sent_bytes"] == pytest.approx(sizes, rel=0.001)
+    assert sent.json["upload_bytes"] == shown["upload_bytes"] == pytest.approx(sizes, rel=0.02)
 
     again = command.send(server, SAMPLES, "--json")
     assert (again.code, again.json["delivered"]) == (0, 0)

@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 from importer.discovery import find_sessions
-from importer.plan import read_records
+from importer.reading import read_records
 from importer.settings import Settings
 from tests.building import NOW_MS
 from tests.command import SAMPLES

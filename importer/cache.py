@@ -1,0 +1,256 @@
+"""What was counted in session files, remembered: a file that is as it was is not read again.
+
+An SQLite file in the user's cache folder. It may be deleted at any time; whatever is wrong with it, the
+files are read instead. An entry counts for a file of the same size, time and head, read by the same program
+with the same settings. No name and no prompt is kept, only the line of the file where they stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+from msgspec.structs import replace
+
+from importer.columns import Columns, CountedFile
+from importer.session_file import SessionFile, Skipped
+from importer.settings import Settings
+
+_MOST_BYTES = 1_000_000_000
+_RACY_NS = 2_000_000_000  # a file written while it was read may have the same size and time as after it
+_LOOKUP = 500
+_TABLES = """
+CREATE TABLE IF NOT EXISTS counted (path TEXT PRIMARY KEY, key BLOB NOT NULL, columns BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS figures (key BLOB PRIMARY KEY, figures BLOB NOT NULL);
+"""
+_ARRAYS = {"models": "I", "end_ms": "q", "full": "q", "turn": "q", "new": "q", "calls": "q", "costs_usd": "d"}
+_BYTES = ("ids", "kinds", "prompted", "trace_ids")
+
+T = TypeVar("T")
+
+
+class _Packed(Struct, array_like=True):
+    """The columns of one file as they are stored."""
+
+    about: CountedFile
+    model_names: list[str]
+    columns: dict[str, bytes]
+
+
+def default_cache() -> Path:
+    """The cache's file."""
+    return Path(platformdirs.user_cache_dir("pi-posthog", appauthor=False)) / "counted.sqlite3"
+
+
+class Cache:
+    """The cache in a file; use it as a context manager. No method raises for what is wrong with the file.
+
+    Args:
+        path: its file; None remembers nothing.
+        settings: what is remembered depends on them.
+    """
+
+    def __init__(self, path: Path | None, settings: Settings) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        own = (_program(), settings.trace_grouping, settings.session_window_minutes)
+        sizes = (settings.max_attribute_length, settings.privacy_mode, settings.tags, settings.project_name)
+        names = (settings.agent_name, settings.distinct_id, settings.input_context, settings.host)
+        self._settings = repr((own, sizes, names)).encode()
+
+    def __enter__(self) -> Cache:
+        if self._path is not None:
+            with suppress(OSError, sqlite3.Error):
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
+                    if self._path.stat().st_size > _MOST_BYTES:
+                        self._path.unlink()
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0.1)
+                self._database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL;" + _TABLES)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    def known(self, files: Sequence[SessionFile]) -> set[int]:
+        """The places of those files that are as they were when they were counted."""
+        found: set[int] = set()
+        for start in range(0, len(files), _LOOKUP):
+            some = files[start : start + _LOOKUP]
+            keys = self._rows("key", some)
+            found.update(
+                place for place, file in enumerate(some, start) if keys.get(str(file.path)) == self._key(file)
+            )
+        return found
+
+    def columns(self, files: Sequence[SessionFile]) -> dict[str, Columns]:
+        """The columns of files that are known, by path; those that cannot be told after all are not there."""
+        found = {}
+        for path, packed in self._rows("columns", files).items():
+            with suppress(msgspec.DecodeError, ValueError):
+                found[path] = _unpacked(packed)
+        return found
+
+    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[str, bytes]:
+        marks = ",".join("?" * len(files))
+        query = f"SELECT path, {column} FROM counted WHERE path IN ({marks})"  # noqa: S608  a name from here
+        paths = [str(file.path) for file in files]
+        return dict(self._asked(lambda database: database.execute(query, paths).fetchall(), []))
+
+    def remember(self, counted: Iterable[tuple[SessionFile, Columns]]) -> None:
+        """Remember what was found in files that tell the same for ever, if nothing is written to them."""
+        recent_ns = time.time_ns() - _RACY_NS
+        rows = [
+            (str(file.path), self._key(file), _packed(columns))
+            for file, columns in counted
+            if _is_lasting(columns.files[0]) and file.mtime_ns < recent_ns
+        ]
+        if rows:
+            self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", rows), None)
+
+    def figures_key(
+        self, files: Sequence[SessionFile], skipped: Sequence[Skipped], *asked: object, others: Iterable[Path]
+    ) -> bytes:
+        """What figures depend on: the files, what was asked for, and other files, such as the ledger's."""
+        digest = hashlib.sha1(self._settings, usedforsecurity=False)
+        digest.update(repr((asked, skipped, [_stamp(path) for path in others], time.tzname)).encode())
+        for file in files:
+            digest.update(self._key(file))
+        return digest.digest()
+
+    def figures(self, key: bytes) -> dict[str, Any] | None:
+        """The figures with that key."""
+        row = self._asked(
+            lambda db: db.execute("SELECT figures FROM figures WHERE key = ?", (key,)).fetchone(), None
+        )
+        with suppress(msgspec.DecodeError, ValueError):
+            return msgspec.msgpack.decode(_checked(row[0])) if row else None
+        return None
+
+    def remember_figures(self, key: bytes, figures: dict[str, Any]) -> None:
+        """Remember figures; only the latest are."""
+        rows = [(key, _with_check(msgspec.msgpack.encode(figures)))]
+        self._asked(lambda db: db.execute("DELETE FROM figures"), None)
+        self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO figures VALUES (?, ?)", rows), None)
+
+    def _key(self, file: SessionFile) -> bytes:
+        header = (file.session_id, file.cwd, file.version, file.timestamp_ms, file.parent_session)
+        key = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header)).encode()
+        return hashlib.sha1(self._settings + key, usedforsecurity=False).digest()
+
+    def _asked(self, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """What the database answers; where it cannot, it is not asked again, and is begun anew next time."""
+        if self._database is None:
+            return otherwise
+        try:
+            return ask(self._database)
+        except sqlite3.Error as error:
+            self._database.close()
+            self._database = None
+            if "locked" not in str(error) and self._path is not None:
+                with suppress(OSError):
+                    self._path.unlink()
+            return otherwise
+
+
+def each_file(columns: Columns) -> Iterator[Columns]:
+    """The columns of each of the files, by themselves."""
+    event = call = 0
+    for about in columns.files:
+        end = event + about.events
+        calls = call + columns.kinds[event:end].count(0)
+        models = sorted(set(columns.models[event:end]) | {0})
+        place = {model: index for index, model in enumerate(models)}
+        yield Columns(
+            [about],
+            [columns.model_names[model] for model in models],
+            columns.ids[16 * event : 16 * end],
+            columns.kinds[event:end],
+            columns.prompted[call:calls],
+            array("I", [place[model] for model in columns.models[event:end]]),
+            columns.end_ms[event:end],
+            columns.full[event:end],
+            columns.turn[event:end],
+            columns.new[event:end],
+            columns.calls[5 * call : 5 * calls],
+            columns.costs_usd[call:calls],
+            columns.trace_ids[16 * call : 16 * calls],
+        )
+        event, call = end, calls
+
+
+def _is_lasting(about: CountedFile) -> bool:
+    return about.is_final and about.words_line is not None
+
+
+def _packed(columns: Columns) -> bytes:
+    values = {name: getattr(columns, name).tobytes() for name in _ARRAYS}
+    values |= {name: bytes(getattr(columns, name)) for name in _BYTES}
+    about = replace(columns.files[0], name=None, first_prompt=None)  # what was said stays where it is
+    return _with_check(msgspec.msgpack.encode(_Packed(about, columns.model_names, values)))
+
+
+def _unpacked(packed: bytes) -> Columns:
+    stored = msgspec.msgpack.decode(_checked(packed), type=_Packed)
+    columns = Columns([stored.about], stored.model_names)
+    for name, kind in _ARRAYS.items():
+        setattr(columns, name, array(kind, stored.columns.get(name, b"")))
+    for name in _BYTES:
+        setattr(columns, name, bytearray(stored.columns.get(name, b"")))
+    return columns
+
+
+def _with_check(data: bytes) -> bytes:
+    return hashlib.sha1(data, usedforsecurity=False).digest() + data
+
+
+def _checked(stored: bytes) -> bytes:
+    """What was stored, without the digest before it; ValueError where it is not what was written."""
+    data = stored[20:]
+    if stored[:20] != hashlib.sha1(data, usedforsecurity=False).digest():
+        raise ValueError("damaged")
+    return data
+
+
+def _write(database: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    database.executemany(statement, rows)
+    database.execute("COMMIT")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _program() -> str:
+    """Changes with the program: another version may count otherwise."""
+    import parsers
+
+    folders = {Path(__file__).parent, *(Path(place) for place in parsers.__path__)}
+    stamps = [
+        (entry.name, (status := entry.stat()).st_size, status.st_mtime_ns)
+        for folder in sorted(folders)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if stat.S_ISREG(entry.stat().st_mode)
+    ]
+    return hashlib.sha1(repr(stamps).encode(), usedforsecurity=False).hexdigest()

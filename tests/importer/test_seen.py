@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from importer.seen import SeenIds
+
+HALVES = st.one_of(
+    st.sampled_from([b"\0" * 8, b"\0" * 7 + b"\1", b"\x7f" + b"\xff" * 7, b"\x80" + b"\0" * 7, b"\xff" * 8]),
+    st.binary(min_size=8, max_size=8),
+)
+IDS = st.builds(lambda high, low: high + low, HALVES, HALVES)
+
+
+def assert_as_a_set(batches: list[list[bytes]]) -> None:
+    seen, known = SeenIds(), set()
+    for batch in batches:
+        is_new = []
+        for each in batch:
+            is_new.append(each not in known)
+            known.add(each)
+        assert seen.add(b"".join(batch)).tolist() == is_new
+    assert not seen.add(b"".join(known)).any()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(IDS, max_size=30), max_size=12))
+def test_it_tells_what_a_set_would(batches):
+    assert_as_a_set(batches)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 40), max_size=40), max_size=10))
+def test_ids_with_the_same_first_half_are_told_apart(batches):
+    assert_as_a_set([[b"the same" + each.to_bytes(8, "big") for each in batch] for batch in batches])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 40), max_size=40), max_size=10))
+def test_ids_with_the_same_second_half_are_told_apart(batches):
+    assert_as_a_set([[each.to_bytes(8, "big") + b"the same" for each in batch] for batch in batches])
+
+
+def test_the_first_of_the_same_ids_is_the_new_one():
+    one, other = b"\xff" * 16, b"\0" * 16
+    seen = SeenIds()
+    assert seen.add(one + other + one + other + one).tolist() == [True, True, False, False, False]
+    assert seen.add(other + one).tolist() == [False, False]
+
+
+def test_nothing_can_be_added():
+    seen = SeenIds()
+    assert seen.add(b"").tolist() == []
+    assert seen.add(bytearray(16)).tolist() == [True]
+    assert seen.add(b"").tolist() == []
+    assert seen.add(bytes(16)).tolist() == [False]
+
+
+def test_many_small_additions_are_merged_to_few_runs():
+    chance = random.Random(1)
+    numbers = [chance.randrange(4000) for _ in range(6000)]
+    batches = [[n.to_bytes(16, "little") for n in numbers[at : at + 7]] for at in range(0, 6000, 7)]
+    assert_as_a_set(batches)
+    seen = SeenIds()
+    for batch in batches:
+        seen.add(b"".join(batch))
+    assert len(seen._runs) < 15
+    assert sum(len(high) for high, _ in seen._runs) == len(set(numbers))
