@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from importer import notes
 from importer.building import events_of
 from importer.counters import Counters
 from importer.envelope import Envelope
@@ -166,15 +167,10 @@ class Backfill:
                 self._under_way[event.uuid] = wanted.pop(event.uuid), cost_usd
                 yield event
         except OSError as error:
-            self.outcome.notes.append(
-                f"{planned.file.path}: {error.strerror}; its events are left for the next time"
-            )
+            self.outcome.notes.append(notes.unreadable(planned.facts.source, error))
             return
         if wanted:
-            count = f"{len(wanted)} events are" if len(wanted) > 1 else "1 event is"
-            self.outcome.notes.append(
-                f"{planned.file.path}: changed while it was read; {count} left for the next time"
-            )
+            self.outcome.notes.append(notes.changed(planned.facts.source, len(wanted)))
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
@@ -194,12 +190,8 @@ class Backfill:
         self._watch(self.outcome)
 
     def _trimmed(self, envelope: Envelope, limit: int) -> None:
-        self.outcome.notes.append(
-            f"{envelope.source}: {envelope.event} {envelope.uuid} was cut to {limit} bytes"
-        )
+        self.outcome.notes.append(notes.trimmed(envelope, limit))
 
     def _refused(self, envelope: Envelope, reason: str) -> None:
         self.outcome.failed += 1
-        self.outcome.notes.append(
-            f"{envelope.source}: {envelope.event} {envelope.uuid} not delivered: {reason}"
-        )
+        self.outcome.notes.append(notes.refused(envelope, reason))

@@ -48,6 +48,10 @@ State = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The ledger of what was delivered. Default: in the state folder."),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Have the workers of that Dask cluster read and send."),
+]
 Host = Annotated[str | None, typer.Option(help="PostHog's address.", rich_help_panel=_SETTINGS)]
 Privacy = Annotated[
     bool | None,
@@ -104,6 +108,7 @@ def preview(
     by: By = "session",
     as_json: Json = False,
     state: State = None,
+    scheduler: Scheduler = None,
     host: Host = None,
     privacy_mode: Privacy = None,
     trace_grouping: TraceGrouping = None,
@@ -117,7 +122,7 @@ def preview(
     from importer.settings import load_settings
 
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
-    request = Request(paths or (), origin, since, until, project, by, as_json, state)
+    request = Request(paths or (), origin, since, until, project, by, as_json, state, scheduler)
     raise typer.Exit(run(request, settings, Screen(as_json=as_json)))
 
 
@@ -131,6 +136,7 @@ def backfill(
     by: By = "session",
     as_json: Json = False,
     state: State = None,
+    scheduler: Scheduler = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -167,7 +173,7 @@ def backfill(
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
     flags |= {"endpoint": endpoint, "parallel": parallel, "max_events_per_minute": max_events_per_minute}
     settings = load_settings(flags)
-    request = Request(paths or (), origin, since, until, project, by, as_json, state)
+    request = Request(paths or (), origin, since, until, project, by, as_json, state, scheduler)
     screen = Screen(as_json=as_json)
     code = (
         run_preview(request, settings, screen)

@@ -6,14 +6,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from importer.backfill import Backfill
 from importer.cache import Cache, default_cache
 from importer.discovery import find_sessions
-from importer.errors import PiPosthogError
+from importer.errors import PiPosthogError, UsageError
 from importer.findings import findings_of, left_out, say_some
 from importer.ledger import DamagedLedgerError
 from importer.output import output_of
+from importer.placing import backfill_on, connected, counter_on
 from importer.plain_http import plain_http_warning
 from importer.plan import Plan, make_plan
 from importer.preview import mark_delivered
@@ -26,6 +28,9 @@ from importer.screen import Screen
 from importer.selection import Selection
 from importer.settings import Settings
 from importer.tables import show_summary, size
+
+if TYPE_CHECKING:
+    from importer.cluster import Cluster
 
 _INTERRUPTED = "Interrupted. What was delivered is remembered: run the same command again to go on."
 
@@ -60,33 +65,38 @@ def backfill(
         if screen.as_json:
             screen.result({"enabled": False, "delivered": 0, "already_delivered": 0, "failed": 0})
         return 0
+    if output and request.scheduler:
+        raise UsageError("--output and --scheduler exclude each other: leave one of them out")
     target = output_of(output) if output else None
     key = "" if target else settings.require_api_key()
     started_s = time.monotonic()
-    with screen.display() as display:
-        plan, selection = _plan(request, settings, display)
-    if target:
-        work = Backfill(plan, settings)
-        code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
-    else:
-        ledger = open_ledger(
-            request.state or default_ledger(),
-            lambda ledger: mark_delivered(plan, ledger, settings),
-            lambda error: may_renew and _may_renew(error, screen, yes=yes),
-            screen.warn,
-        )
-        with ledger:
+    with connected(request.scheduler) as cluster:
+        with screen.display() as display:
+            plan, selection = _plan(request, settings, display, cluster)
+        if target:
             work = Backfill(plan, settings)
-            if warning := plain_http_warning(settings.host):
-                screen.warn(warning)
-            if not _confirmed(work, settings, screen, yes=yes):
-                return 0
-            code = _deliver(work, screen, lambda: work.send(key, ledger))
+            code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
+        else:
+            ledger = open_ledger(
+                request.state or default_ledger(),
+                lambda ledger: mark_delivered(plan, ledger, settings),
+                lambda error: may_renew and _may_renew(error, screen, yes=yes),
+                screen.warn,
+            )
+            with ledger:
+                work = backfill_on(cluster, plan, settings)
+                if warning := plain_http_warning(settings.host):
+                    screen.warn(warning)
+                if not _confirmed(work, settings, screen, yes=yes):
+                    return 0
+                code = _deliver(work, screen, lambda: work.send(key, ledger))
     _finish(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
     return code or findings_of(plan).code
 
 
-def _plan(request: Request, settings: Settings, display: Display) -> tuple[Plan, Selection]:
+def _plan(
+    request: Request, settings: Settings, display: Display, cluster: Cluster | None
+) -> tuple[Plan, Selection]:
     selection = request.selection()
     found = find_sessions(request.paths, request.origin)
     now_ms = round(time.time() * 1000)
@@ -98,6 +108,7 @@ def _plan(request: Request, settings: Settings, display: Display) -> tuple[Plan,
             now_ms=now_ms,
             on_progress=display.reading,
             with_totals=True,
+            counter=counter_on(cluster, settings, now_ms),
             cache=cache,
         )
     return plan, selection

@@ -74,12 +74,21 @@ def _counted(
     cache: Cache, found: Discovery, request: Request, selection: Selection, settings: Settings, screen: Screen
 ) -> tuple[dict[str, Any], Findings]:
     from importer.ledger import Ledger
+    from importer.placing import connected, counter_on
     from importer.plan import make_plan
     from importer.report import report
 
     now_ms = round(time.time() * 1000)
-    with screen.display() as display:
-        plan = make_plan(found, settings, selection, now_ms=now_ms, on_progress=display.reading, cache=cache)
+    with connected(request.scheduler) as cluster, screen.display() as display:
+        plan = make_plan(
+            found,
+            settings,
+            selection,
+            now_ms=now_ms,
+            on_progress=display.reading,
+            counter=counter_on(cluster, settings, now_ms),
+            cache=cache,
+        )
     key = _key(cache, found, request, selection, settings)
     with Ledger.open(request.state or default_ledger(), read_only=True) as ledger:
         mark_delivered(plan, ledger, settings)

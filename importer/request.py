@@ -29,6 +29,7 @@ class Request:
         by: what a row of the table is.
         as_json: one JSON object on stdout instead of tables.
         state: the ledger's file; None means the default.
+        scheduler: the address of a Dask cluster whose workers read and send; None means this machine.
     """
 
     paths: Sequence[str | Path] = ()
@@ -39,6 +40,7 @@ class Request:
     by: str = "session"
     as_json: bool = False
     state: Path | None = None
+    scheduler: str | None = None
 
     def selection(self) -> Selection:
         """The selection, checked.

@@ -22,7 +22,7 @@ from importer.settings import Settings
 _FEW_BYTES = 8_000_000  # less is counted sooner than processes are started
 _MOST_BYTES = 8_000_000
 _LEAST_BYTES = 500_000
-_MOST_FILES = 250
+MOST_FILES = 250
 _PARTS = 12  # for each worker, so that all of them end at about the same time
 _AHEAD = 3  # parts for each worker that wait, or whose columns do
 
@@ -115,17 +115,22 @@ class LocalCounter:
 
 def split(files: Sequence[SessionFile], part_bytes: int) -> Iterator[list[SessionFile]]:
     """The files in parts of about that many bytes, in their order."""
-    part_bytes = min(max(part_bytes, _LEAST_BYTES), _MOST_BYTES)
+    part_bytes = part_size(part_bytes)
     part: list[SessionFile] = []
     size = 0
     for file in files:
         part.append(file)
         size += file.size
-        if size >= part_bytes or len(part) >= _MOST_FILES:
+        if size >= part_bytes or len(part) >= MOST_FILES:
             yield part
             part, size = [], 0
     if part:
         yield part
+
+
+def part_size(part_bytes: int) -> int:
+    """That many bytes, or the nearest that is worth a task of its own and leaves work for others."""
+    return min(max(part_bytes, _LEAST_BYTES), _MOST_BYTES)
 
 
 def usable_cores() -> int:

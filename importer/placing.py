@@ -1,0 +1,46 @@
+"""Where an import is done: on this machine, or on a Dask cluster, which is imported only then."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from importer.backfill import Backfill
+from importer.plan import Plan
+from importer.settings import Settings
+from importer.workers import Counter
+
+if TYPE_CHECKING:
+    from importer.cluster import Cluster
+
+
+def connected(scheduler: str | None) -> AbstractContextManager[Cluster | None]:
+    """The cluster of a scheduler, None without one.
+
+    Raises:
+        UsageError: on entering, as :func:`importer.cluster.cluster_at`.
+    """
+    if scheduler is None:
+        return nullcontext()
+    from importer.cluster import cluster_at
+
+    return cluster_at(scheduler)
+
+
+def counter_on(cluster: Cluster | None, settings: Settings, now_ms: int) -> Counter | None:
+    """What counts files on the cluster; None where this machine does."""
+    if cluster is None:
+        return None
+    from importer.cluster_count import ClusterCounter
+    from importer.events import estimator
+
+    return ClusterCounter(cluster, settings, estimator(settings), now_ms)
+
+
+def backfill_on(cluster: Cluster | None, plan: Plan, settings: Settings) -> Backfill:
+    """What delivers a plan: this machine, or the cluster."""
+    if cluster is None:
+        return Backfill(plan, settings)
+    from importer.cluster_backfill import ClusterBackfill
+
+    return ClusterBackfill(plan, settings, cluster)
