@@ -32,6 +32,8 @@ _MOST_BYTES = 1_000_000_000
 _RACY_NS = 2_000_000_000  # a file written while it was read may have the same size and time as after it
 _LOOKUP = 500
 _TABLES = """
+PRAGMA synchronous = OFF;
+PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS counted (path TEXT PRIMARY KEY, key BLOB NOT NULL, columns BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS figures (key BLOB PRIMARY KEY, figures BLOB NOT NULL);
 """
@@ -72,14 +74,14 @@ class Cache:
 
     def __enter__(self) -> Cache:
         if self._path is not None:
-            with suppress(OSError, sqlite3.Error):
+            with suppress(OSError):
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):
                     if self._path.stat().st_size > _MOST_BYTES:
                         self._path.unlink()
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0.1)
-                self._database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL;" + _TABLES)
+                self._asked(lambda database: database.executescript(_TABLES), None)
         return self
 
     def __exit__(
@@ -160,7 +162,7 @@ class Cache:
             return otherwise
         try:
             return ask(self._database)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # a damaged file may hold text that is none
             self._database.close()
             self._database = None
             if "locked" not in str(error) and self._path is not None:
@@ -220,10 +222,10 @@ def _with_check(data: bytes) -> bytes:
     return hashlib.sha1(data, usedforsecurity=False).digest() + data
 
 
-def _checked(stored: bytes) -> bytes:
+def _checked(stored: object) -> bytes:
     """What was stored, without the digest before it; ValueError where it is not what was written."""
-    data = stored[20:]
-    if stored[:20] != hashlib.sha1(data, usedforsecurity=False).digest():
+    data = stored[20:] if isinstance(stored, bytes) else b""
+    if not isinstance(stored, bytes) or stored[:20] != hashlib.sha1(data, usedforsecurity=False).digest():
         raise ValueError("damaged")
     return data
 

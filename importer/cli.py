@@ -115,7 +115,7 @@ def preview(
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
 ) -> None:
-    """Show what a backfill would send. Sends nothing, writes nothing, needs no API key."""
+    """Show what a backfill would send. Sends nothing, needs no API key."""
     from importer.preview import preview as run
     from importer.request import Request
     from importer.screen import Screen

@@ -65,6 +65,10 @@ class FileOutput:
         """What writes events; see :class:`Output`."""
         part = self._path.with_name(self._path.name + ".part")
         with _one_line(self._path):
+            if self._path.exists() and not self._path.is_file():  # /dev/stdout, a pipe: nothing to put there
+                with self._path.open("wb") as stream:
+                    yield lambda envelope: _ignore(stream.write(envelope.encode() + b"\n"))
+                return
             try:
                 with _lines(part, compress=self._path.suffix == ".gz") as write:
                     yield lambda envelope: _ignore(write(envelope.encode() + b"\n"))

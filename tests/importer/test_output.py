@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,3 +236,16 @@ def test_the_command_tells_what_it_wrote(tmp_path):
     done = Command(tmp_path / "home")("backfill", SAMPLES, "--output", f"{tmp_path}/out/", "--json")
     assert done.code == 0
     assert sum(map(len, parts(tmp_path / "out").values())) == done.json["delivered"] > 0
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write(FileOutput(pipe))
+    reader.join(10)
+    write(FileOutput(tmp_path / "file"))
+    assert read == [(tmp_path / "file").read_bytes()]
+    assert pipe.is_fifo()
