@@ -34,7 +34,7 @@ _LOOKUP = 500
 _TABLES = """
 PRAGMA synchronous = OFF;
 PRAGMA journal_mode = WAL;
-CREATE TABLE IF NOT EXISTS counted (path TEXT PRIMARY KEY, key BLOB NOT NULL, columns BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counted (path BLOB PRIMARY KEY, key BLOB NOT NULL, columns BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS figures (key BLOB PRIMARY KEY, figures BLOB NOT NULL);
 """
 _ARRAYS = {"models": "I", "end_ms": "q", "full": "q", "turn": "q", "new": "q", "calls": "q", "costs_usd": "d"}
@@ -97,11 +97,11 @@ class Cache:
             some = files[start : start + _LOOKUP]
             keys = self._rows("key", some)
             found.update(
-                place for place, file in enumerate(some, start) if keys.get(str(file.path)) == self._key(file)
+                place for place, file in enumerate(some, start) if keys.get(path_key(file)) == self._key(file)
             )
         return found
 
-    def columns(self, files: Sequence[SessionFile]) -> dict[str, Columns]:
+    def columns(self, files: Sequence[SessionFile]) -> dict[bytes, Columns]:
         """The columns of files that are known, by path; those that cannot be told after all are not there."""
         found = {}
         for path, packed in self._rows("columns", files).items():
@@ -109,17 +109,17 @@ class Cache:
                 found[path] = _unpacked(packed)
         return found
 
-    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[str, bytes]:
+    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[bytes, bytes]:
         marks = ",".join("?" * len(files))
         query = f"SELECT path, {column} FROM counted WHERE path IN ({marks})"  # noqa: S608  a name from here
-        paths = [str(file.path) for file in files]
+        paths = [path_key(file) for file in files]
         return dict(self._asked(lambda database: database.execute(query, paths).fetchall(), []))
 
     def remember(self, counted: Iterable[tuple[SessionFile, Columns]]) -> None:
         """Remember what was found in files that tell the same for ever, if nothing is written to them."""
         recent_ns = time.time_ns() - _RACY_NS
         rows = [
-            (str(file.path), self._key(file), _packed(columns))
+            (path_key(file), self._key(file), _packed(columns))
             for file, columns in counted
             if _is_lasting(columns.files[0]) and file.mtime_ns < recent_ns
         ]
@@ -131,7 +131,8 @@ class Cache:
     ) -> bytes:
         """What figures depend on: the files, what was asked for, and other files, such as the ledger's."""
         digest = hashlib.sha1(self._settings, usedforsecurity=False)
-        digest.update(repr((asked, skipped, [_stamp(path) for path in others], time.tzname)).encode())
+        rest = repr((asked, skipped, [_stamp(path) for path in others], time.tzname))
+        digest.update(rest.encode(errors="surrogateescape"))
         for file in files:
             digest.update(self._key(file))
         return digest.digest()
@@ -147,13 +148,18 @@ class Cache:
 
     def remember_figures(self, key: bytes, figures: dict[str, Any]) -> None:
         """Remember figures; only the latest are."""
-        rows = [(key, _with_check(msgspec.msgpack.encode(figures)))]
+        try:
+            rows = [(key, _with_check(msgspec.msgpack.encode(figures)))]
+        except ValueError:  # the name of a file is no UTF-8
+            return
         self._asked(lambda db: db.execute("DELETE FROM figures"), None)
         self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO figures VALUES (?, ?)", rows), None)
 
     def _key(self, file: SessionFile) -> bytes:
         header = (file.session_id, file.cwd, file.version, file.timestamp_ms, file.parent_session)
-        key = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header)).encode()
+        key = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header)).encode(
+            errors="surrogateescape"
+        )
         return hashlib.sha1(self._settings + key, usedforsecurity=False).digest()
 
     def _asked(self, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
@@ -169,6 +175,11 @@ class Cache:
                 with suppress(OSError):
                     self._path.unlink()
             return otherwise
+
+
+def path_key(file: SessionFile) -> bytes:
+    """A file's path as bytes: names need not be UTF-8."""
+    return str(file.path).encode(errors="surrogateescape")
 
 
 def each_file(columns: Columns) -> Iterator[Columns]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from importer.cache import Cache, each_file
+from importer.cache import Cache, each_file, path_key
 from importer.columns import Columns
 from importer.count import count_files, words_of
 from importer.session_file import SessionFile
@@ -68,7 +68,7 @@ class RememberingCounter:
             )
             for place, file in zip(places, some, strict=True):
                 if place in known:
-                    yield [file], self._restored(file, old.pop(str(file.path), None))
+                    yield [file], self._restored(file, old.pop(path_key(file), None))
                     continue
                 if not new:
                     new.extend(each_file(next(counted)[1]))

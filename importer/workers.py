@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -75,7 +76,7 @@ class LocalCounter:
         parts = list(split(files, size // (self._processes * _PARTS)))
         if self._processes == 1 or size < _FEW_BYTES or len(parts) == 1:
             return ((part, count_files(part, *self._work)) for part in parts)
-        self._pool = ProcessPoolExecutor(min(self._processes, len(parts)), _context(), _ignore_interrupts)
+        self._pool = ProcessPoolExecutor(min(self._processes, len(parts)), _context(), _begin)
         waiting: deque[tuple[Sequence[SessionFile], Future[Columns]]] = deque()
         left = iter(parts)
         for _ in range(self._processes * _AHEAD):
@@ -148,8 +149,9 @@ def _context() -> multiprocessing.context.BaseContext:
     return multiprocessing.get_context("fork" if can_fork else "spawn")
 
 
-def _ignore_interrupts() -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent ends them
+    gc.disable()  # a session refers to nothing in a circle, and to very much
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:

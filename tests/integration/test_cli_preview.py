@@ -60,14 +60,16 @@ def test_the_table_fits_80_columns(command, by):
     assert "upload: full" in shown.out
 
 
-def test_nothing_is_written_under_home(command):
+def test_nothing_but_the_cache_is_written_under_home(command):
     target = command.home / ".pi" / "agent" / "sessions"
     shutil.copytree(SAMPLES / "0.87.1", target)
     before = tree(command.home)
     for arguments in ((), ("--json", "--by", "day")):
         assert command("preview", *arguments).code == 0
     assert command("backfill", "--dry-run").code == 0
-    assert tree(command.home) == before
+    assert {path for path in tree(command.home) if not path.startswith(".cache")} == set(before)
+    cached = [path for path in command.home.glob(".cache/pi-posthog/*") if path.is_file()]
+    assert [oct(path.stat().st_mode & 0o777) for path in cached] == ["0o600"] * len(cached) != []
 
 
 def test_no_socket_is_opened(command, server, tmp_path):
