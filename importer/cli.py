@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from pathlib import Path
@@ -80,6 +81,10 @@ Endpoint = Annotated[
 ]
 
 
+def _collect_rarely() -> None:
+    gc.set_threshold(100_000, 20, 20)  # imports and sessions make many objects, and hardly any circles
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         from importer import __version__
@@ -116,6 +121,7 @@ def preview(
     distinct_id: DistinctId = None,
 ) -> None:
     """Show what a backfill would send. Sends nothing, needs no API key."""
+    _collect_rarely()
     from importer.preview import preview as run
     from importer.request import Request
     from importer.screen import Screen
@@ -164,6 +170,7 @@ def backfill(
     ] = None,
 ) -> None:
     """Send what was not delivered yet. It may be stopped and run again: nothing is sent twice."""
+    _collect_rarely()
     from importer.commands import backfill as run
     from importer.preview import preview as run_preview
     from importer.request import Request
