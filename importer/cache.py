@@ -12,7 +12,6 @@ import os
 import sqlite3
 import stat
 import time
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ import platformdirs
 from msgspec import Struct
 from msgspec.structs import replace
 
-from importer.columns import Columns, CountedFile
+from importer.columns import CALL, EVENT, Columns, CountedFile
 from importer.session_file import SessionFile, Skipped
 from importer.settings import Settings
 
@@ -37,8 +36,6 @@ PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS counted (path BLOB PRIMARY KEY, key BLOB NOT NULL, columns BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS figures (key BLOB PRIMARY KEY, figures BLOB NOT NULL);
 """
-_ARRAYS = {"models": "I", "end_ms": "q", "full": "q", "turn": "q", "new": "q", "calls": "q", "costs_usd": "d"}
-_BYTES = ("ids", "kinds", "prompted", "trace_ids")
 
 T = TypeVar("T")
 
@@ -48,7 +45,8 @@ class _Packed(Struct, array_like=True):
 
     about: CountedFile
     model_names: list[str]
-    columns: dict[str, bytes]
+    events: bytearray
+    calls: bytearray
 
 
 def default_cache() -> Path:
@@ -186,26 +184,9 @@ def each_file(columns: Columns) -> Iterator[Columns]:
     """The columns of each of the files, by themselves."""
     event = call = 0
     for about in columns.files:
-        end = event + about.events
-        calls = call + columns.kinds[event:end].count(0)
-        models = sorted(set(columns.models[event:end]) | {0})
-        place = {model: index for index, model in enumerate(models)}
-        yield Columns(
-            [about],
-            [columns.model_names[model] for model in models],
-            columns.ids[16 * event : 16 * end],
-            columns.kinds[event:end],
-            columns.prompted[call:calls],
-            array("I", [place[model] for model in columns.models[event:end]]),
-            columns.end_ms[event:end],
-            columns.full[event:end],
-            columns.turn[event:end],
-            columns.new[event:end],
-            columns.calls[5 * call : 5 * calls],
-            columns.costs_usd[call:calls],
-            columns.trace_ids[16 * call : 16 * calls],
-        )
-        event, call = end, calls
+        end, last = event + about.events * EVENT.size, call + about.calls * CALL.size
+        yield Columns([about], columns.model_names, columns.events[event:end], columns.calls[call:last])
+        event, call = end, last
 
 
 def _is_lasting(about: CountedFile) -> bool:
@@ -213,20 +194,14 @@ def _is_lasting(about: CountedFile) -> bool:
 
 
 def _packed(columns: Columns) -> bytes:
-    values = {name: getattr(columns, name).tobytes() for name in _ARRAYS}
-    values |= {name: bytes(getattr(columns, name)) for name in _BYTES}
     about = replace(columns.files[0], name=None, first_prompt=None)  # what was said stays where it is
-    return _with_check(msgspec.msgpack.encode(_Packed(about, columns.model_names, values)))
+    packed = _Packed(about, columns.model_names, columns.events, columns.calls)
+    return _with_check(msgspec.msgpack.encode(packed))
 
 
 def _unpacked(packed: bytes) -> Columns:
     stored = msgspec.msgpack.decode(_checked(packed), type=_Packed)
-    columns = Columns([stored.about], stored.model_names)
-    for name, kind in _ARRAYS.items():
-        setattr(columns, name, array(kind, stored.columns.get(name, b"")))
-    for name in _BYTES:
-        setattr(columns, name, bytearray(stored.columns.get(name, b"")))
-    return columns
+    return Columns([stored.about], stored.model_names, stored.events, stored.calls)
 
 
 def _with_check(data: bytes) -> bytes:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from array import array
-from typing import TYPE_CHECKING
+import struct
 
 from msgspec import Struct, field
 
 from parsers.session import Issue
 
-if TYPE_CHECKING:
-    pass
-
 KINDS = ("generation", "span", "trace", "identify")
 GENERATION, SPAN, TRACE, IDENTIFY = range(4)
 NO_TIME = -(2**63)
 
+EVENT = struct.Struct("<16sqiiiiB")
+"""An event: what its uuid is made of, when it ended (ms), its model, its bytes in full, turn and new context,
+and its kind."""
 
-def _integers() -> array[int]:
-    return array("q")
+CALL = struct.Struct("<16sqqqqqdB")
+"""A generation besides: its trace's uuid, when it started (ms; NO_TIME where pi did not record it), tokens
+(input, output, cache read, cache write), its cost (US dollars), and whether it is the first that a prompt
+led to."""
 
 
 class CountedFile(Struct):
     """What was found in one session file besides its events.
 
     Attributes:
-        events: how many there are.
+        events, calls: how many there are, and how many of them are generations.
         name, first_prompt: what a person knows the session by.
         words_line: the line after which these two have not changed; None where nobody can tell.
         subagent: the name of the subagent whose session it is.
@@ -36,6 +37,7 @@ class CountedFile(Struct):
     """
 
     events: int = 0
+    calls: int = 0
     name: str | None = None
     first_prompt: str | None = None
     words_line: int | None = None
@@ -51,27 +53,13 @@ class Columns(Struct):
 
     Attributes:
         files: the files.
-        ids: the uuids, 16 bytes each.
-        kinds: what each is, an index into KINDS.
-        models: which model's, an index into ``model_names``.
-        end_ms: when it ended, in ms.
-        full, turn, new: about how many bytes it has, by input context.
-        prompted: whether it is the first call that a prompt led to.
-        calls: the columns of its generations: start and tokens; start is NO_TIME where pi did not record it.
-        costs_usd: what each of them cost.
-        trace_ids: the uuids of the traces of these, 16 bytes each.
+        model_names: the models that the events name by their place here; the first stands for none.
+        events: an EVENT for each. Of some ids only the first 16 bytes of the fingerprint are there (see
+            :func:`parsers.identity.fingerprint`).
+        calls: a CALL for each generation.
     """
 
     files: list[CountedFile] = field(default_factory=list)
     model_names: list[str] = field(default_factory=lambda: [""])
-    ids: bytearray = field(default_factory=bytearray)
-    kinds: bytearray = field(default_factory=bytearray)
-    prompted: bytearray = field(default_factory=bytearray)
-    models: array[int] = field(default_factory=lambda: array("I"))
-    end_ms: array[int] = field(default_factory=_integers)
-    full: array[int] = field(default_factory=_integers)
-    turn: array[int] = field(default_factory=_integers)
-    new: array[int] = field(default_factory=_integers)
-    calls: array[int] = field(default_factory=_integers)
-    costs_usd: array[float] = field(default_factory=lambda: array("d"))
-    trace_ids: bytearray = field(default_factory=bytearray)
+    events: bytearray = field(default_factory=bytearray)
+    calls: bytearray = field(default_factory=bytearray)

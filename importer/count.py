@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from importer.columns import GENERATION, NO_TIME, SPAN, TRACE, Columns, CountedFile
+from importer.column_writer import ColumnWriter
+from importer.columns import CALL, EVENT, Columns, CountedFile
 from importer.estimate import Estimator
-from importer.reading import new_count, records_of
+from importer.reading import count, new_count
 from importer.session_file import SessionFile
 from importer.settings import Settings
-from importer.totals import model_of
 from parsers.agents import SessionParser
-from parsers.counting import NoSizes
-from parsers.records import AnyRecord, Generation, Span
 
 _LATER_MS = 10 * 365 * 86_400_000
 _LONGEST_WORDS = 10_000  # characters of a name or a prompt that a table looks at
@@ -26,66 +24,24 @@ def count_files(
     columns = Columns()
     models = {"": 0}
     for file in files:
-        start = len(columns.kinds)
-        session = new_count(settings, file.agent, estimator)
-        own = estimator.of_session(file)
+        events, calls = len(columns.events), len(columns.calls)
+        session = new_count(settings, file.agent)
         counted = CountedFile()
-        models_of: dict[str, int] = {}
         try:
-            for records in records_of(file, session, now_ms):
-                if records:
-                    _add(records, columns, own, models, models_of)
+            count(file, session, ColumnWriter(columns, models, estimator.of_session(file)), now_ms)
         except OSError as error:
             counted.error = error.strerror or str(error)
-            _forget(columns, start)
+            del columns.events[events:], columns.calls[calls:]
         else:
             _describe(counted, session)
             written_ms = file.mtime_ns // 1_000_000
             ended = len(session.finish(now_ms, written_ms))
             counted.is_final = ended == len(session.finish(now_ms + _LATER_MS, written_ms))
-            counted.events = len(columns.kinds) - start
+            counted.events = (len(columns.events) - events) // EVENT.size
+            counted.calls = (len(columns.calls) - calls) // CALL.size
         columns.files.append(counted)
     columns.model_names = list(models)
     return columns
-
-
-def _add(
-    records: Sequence[AnyRecord],
-    columns: Columns,
-    estimator: Estimator,
-    models: dict[str, int],
-    models_of: dict[str, int],
-) -> None:
-    add_end, add_kind, add_model = columns.end_ms.append, columns.kinds.append, columns.models.append
-    full, turn, new = columns.full.append, columns.turn.append, columns.new.append
-    for record in records:
-        columns.ids += bytes.fromhex(record.id.replace("-", ""))
-        add_end(record.end_ms)
-        if isinstance(record, Span):
-            add_kind(SPAN)
-            add_model(models_of.get(record.parent_id, 0))
-            sizes = estimator.span(record)
-        elif isinstance(record, Generation):
-            name = model_of(record)
-            model = models.get(name)
-            if model is None:
-                model = models[name] = len(models)
-            models_of[record.id] = model
-            usage = record.usage
-            add_kind(GENERATION)
-            add_model(model)
-            columns.prompted.append(record.user_prompt is not None)
-            columns.calls.extend((NO_TIME if record.start_ms is None else record.start_ms, *usage[:4]))
-            columns.costs_usd.append(usage.cost_usd)
-            columns.trace_ids += bytes.fromhex(record.trace_id.replace("-", ""))
-            sizes = estimator.generation(record)
-        else:
-            add_kind(TRACE)
-            add_model(0)
-            sizes = estimator.trace(record)
-        full(sizes[0])
-        turn(sizes[1])
-        new(sizes[2])
 
 
 def _describe(counted: CountedFile, session: SessionParser) -> None:
@@ -98,7 +54,7 @@ def _describe(counted: CountedFile, session: SessionParser) -> None:
 
 def words_of(file: SessionFile, settings: Settings, line: int) -> tuple[str | None, str | None]:
     """The name and the first prompt of a session, read from its first lines up to that one."""
-    session = new_count(settings, file.agent, NoSizes())
+    session = new_count(settings, file.agent)
     try:
         with file.path.open("rb") as lines:
             for each in islice(lines, line):
@@ -113,12 +69,3 @@ def _words(session: SessionParser) -> tuple[str | None, str | None]:
     return session.name and session.name[:_LONGEST_WORDS], prompt if prompt is None else prompt[
         :_LONGEST_WORDS
     ]
-
-
-def _forget(columns: Columns, start: int) -> None:
-    """Take back the events of a file that could not be read to its end."""
-    calls = columns.kinds[:start].count(GENERATION)
-    del columns.ids[16 * start :], columns.kinds[start:], columns.models[start:], columns.end_ms[start:]
-    del columns.full[start:], columns.turn[start:], columns.new[start:]
-    del columns.prompted[calls:], columns.calls[5 * calls :], columns.costs_usd[calls:]
-    del columns.trace_ids[16 * calls :]

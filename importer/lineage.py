@@ -14,7 +14,6 @@ from typing import NamedTuple
 from importer.session_file import SessionFile, read_session_file
 from importer.storage import SessionPath
 from parsers.agents import Agent, SessionParser
-from parsers.counting import NoSizes
 from parsers.delegation import Delegation, starter_of
 from parsers.records import AnyRecord, Trace
 from parsers.times import to_ms
@@ -126,7 +125,7 @@ def _latest(delegations: Sequence[Delegation], ms: int) -> list[Delegation]:
 
 def _read(file: SessionFile) -> Collection[Delegation]:
     counter = file.agent.counter
-    session = counter("message", 0, NoSizes()) if counter else file.agent.parser("message", 0)
+    session = counter("message", 0, 0) if counter else file.agent.parser("message", 0)
     try:
         with file.path.open("rb") as lines:
             for line in lines:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 from importer.session_file import SessionFile
 from importer.settings import Settings
+from importer.storage import SessionPath
 from parsers.agents import PI, Agent, SessionParser
-from parsers.counting import Measure
+from parsers.counting import CountingSession
+from parsers.figures import Figures
 from parsers.records import AnyRecord
-from parsers.session import Session
 
-_BLOCK = 256 * 1024  # as much as a processor's cache holds
+_BUFFER = 256 * 1024  # as much as a processor's cache holds
 
 
 def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
@@ -19,11 +22,11 @@ def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
     return agent.parser(settings.trace_grouping, _window_ms(settings))
 
 
-def new_count(settings: Settings, agent: Agent, measure: Measure) -> SessionParser:
+def new_count(settings: Settings, agent: Agent) -> SessionParser:
     """The same for a session that is only counted, where the agent's parser can do that."""
     if agent.counter is None:
         return new_session(settings, agent)
-    return agent.counter(settings.trace_grouping, _window_ms(settings), measure)
+    return agent.counter(settings.trace_grouping, _window_ms(settings), settings.max_attribute_length)
 
 
 def _window_ms(settings: Settings) -> int:
@@ -34,20 +37,24 @@ def records_of(file: SessionFile, session: SessionParser, now_ms: int) -> Iterat
     """Read a file into a session.
 
     Yields:
-        The records that some lines complete, in the end those that have ended by now.
+        The records that each line completes, in the end those that have ended by now.
 
     Raises:
         OSError: the file cannot be read.
     """
-    for lines, whole in _blocks(file):
-        if not whole:
-            yield session.feed(lines, torn=True)
-        elif isinstance(session, Session):
-            yield session.feed_lines(lines)
-        else:
-            for line in lines[:-1].split(b"\n"):
-                yield session.feed(line)
+    for line in _lines(file):
+        yield session.feed(line, torn=not line.endswith(b"\n"))
     yield session.finish(now_ms, file.mtime_ns // 1_000_000)
+
+
+def count(file: SessionFile, session: SessionParser, figures: Figures, now_ms: int) -> None:
+    """Read a file into a session for its figures; raises as :func:`records_of`."""
+    if isinstance(session, CountingSession):
+        session.count_lines(_lines(file), figures)
+        figures.records(session.finish(now_ms, file.mtime_ns // 1_000_000))
+        return
+    for records in records_of(file, session, now_ms):
+        figures.records(records)
 
 
 def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[SessionParser, list[AnyRecord]]:
@@ -56,19 +63,19 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
     return session, [record for some in records_of(file, session, now_ms) for record in some]
 
 
-def _blocks(file: SessionFile) -> Iterator[tuple[bytes, bool]]:
-    """Whole lines, some at a time; then what the file ends in without a newline."""
+def _lines(file: SessionFile) -> Iterator[bytes]:
+    """The lines of a file with their newlines; the last one may have none."""
     left = file.size
-    pending: list[bytes] = []  # a line of megabytes is joined once
-    with file.path.open("rb") as lines:
-        while left > 0 and (block := lines.read(min(_BLOCK, left))):
-            left -= len(block)
-            end = block.rfind(b"\n") + 1
-            if end:
-                pending.append(block[:end])
-                yield b"".join(pending), True
-                pending.clear()
-            if end < len(block):
-                pending.append(block[end:])
-    if pending:
-        yield b"".join(pending), False
+    with _opened(file.path) as lines:
+        for line in lines:
+            left -= len(line)
+            if left < 0:
+                line = line[:left]
+            if line:
+                yield line
+            if left <= 0:
+                return
+
+
+def _opened(path: SessionPath) -> BinaryIO:
+    return path.open("rb", _BUFFER) if isinstance(path, Path) else path.open("rb")

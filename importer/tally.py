@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from importer.columns import GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns
+from importer.columns import EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns
 from importer.event import CONTEXTS
 from importer.periods import local_day
 from importer.seen import SeenIds
@@ -23,6 +23,24 @@ if TYPE_CHECKING:
 
     from importer.event import Event
 
+_EVENT = np.dtype(
+    [
+        ("own", "V16"),
+        ("end_ms", "<i8"),
+        ("model", "<i4"),
+        *((name, "<i4") for name in CONTEXTS),
+        ("kind", "u1"),
+    ]
+)
+_CALL = np.dtype(
+    [
+        ("trace", "V16"),
+        ("start_ms", "<i8"),
+        *((name, "<i8") for name in TOKENS),
+        ("cost_usd", "<f8"),
+        ("prompted", "u1"),
+    ]
+)
 _KEY = ["file", "kind", "model", "day"]
 _ADDED = ["events", *CONTEXTS, "prompts", *SUMS]
 _AT_ONCE = 50_000  # events that are grouped at once
@@ -59,7 +77,7 @@ class Tally:
     def add(self, columns: Columns, first: int) -> None:
         """Add the columns of some files, the first of which has that place in the plan."""
         self._waiting.append((columns, first))
-        self._events += len(columns.kinds)
+        self._events += len(columns.events) // EVENT.size
         if self._events >= _AT_ONCE:
             self._group()
 
@@ -87,14 +105,15 @@ class Tally:
         waiting, self._waiting, self._events = self._waiting, [], 0
         if not waiting:
             return
-        ids = b"".join(columns.ids for columns, _ in waiting)
+        events = np.frombuffer(b"".join(columns.events for columns, _ in waiting), _EVENT)
+        ids = _uuids(events["own"])
         frame = _frame(
             {
                 "file": np.concatenate([_files(columns, first) for columns, first in waiting]),
-                "kind": _joined(waiting, "kinds", np.uint8),
-                "model": np.concatenate([self._models_in(columns) for columns, _ in waiting]),
-                "end_ms": _joined(waiting, "end_ms", np.int64),
-                **{name: _joined(waiting, name, np.int64) for name in CONTEXTS},
+                "kind": events["kind"],
+                "model": self._models_in(waiting, events["model"]),
+                "end_ms": events["end_ms"],
+                **{name: events[name].astype(np.int64) for name in CONTEXTS},
             }
         )
         calls = self._calls(waiting, frame)
@@ -148,14 +167,15 @@ class Tally:
     def _calls(self, waiting: list[tuple[Columns, int]], frame: pd.DataFrame) -> pd.DataFrame:
         """The frame of all generations, also of those that another file has."""
         own = frame.loc[frame["kind"] == GENERATION, ["file", "end_ms"]]
-        numbers = _joined(waiting, "calls", np.int64).reshape(-1, 5)
+        calls = np.frombuffer(b"".join(columns.calls for columns, _ in waiting), _CALL)
+        no_time = calls["start_ms"] == NO_TIME
         return _frame(
             {
                 "file": own["file"].to_numpy(),
-                "started_ms": np.where(numbers[:, 0] == NO_TIME, own["end_ms"].to_numpy(), numbers[:, 0]),
-                **{name: numbers[:, index] for index, name in enumerate(TOKENS, 1)},
-                "cost_usd": _joined(waiting, "costs_usd", np.float64),
-                "prompts": _joined(waiting, "prompted", np.uint8).astype(np.int64),
+                "started_ms": np.where(no_time, own["end_ms"].to_numpy(), calls["start_ms"]),
+                **{name: calls[name] for name in SUMS},
+                "prompts": calls["prompted"].astype(np.int64),
+                "trace": calls["trace"],
             }
         )
 
@@ -167,8 +187,7 @@ class Tally:
         calls: pd.DataFrame,
         taken: NDArray[np.bool_],
     ) -> None:
-        traces = b"".join(columns.trace_ids for columns, _ in waiting)
-        calls["trace_id"] = [traces[at : at + 16].hex() for at in range(0, len(traces), 16)]
+        calls["trace_id"] = [bytes(trace).hex() for trace in calls["trace"]]
         totals = trace_totals(calls)
         files = frame["file"].to_numpy()
         for index in np.flatnonzero(taken & (frame["kind"].to_numpy() == TRACE)).tolist():
@@ -179,9 +198,15 @@ class Tally:
                     file, key
                 ]
 
-    def _models_in(self, columns: Columns) -> NDArray[np.int64]:
-        codes = [self._models.setdefault(name, len(self._models)) for name in columns.model_names]
-        return np.array(codes, dtype=np.int64)[np.frombuffer(columns.models, dtype=np.uint32)]
+    def _models_in(self, waiting: list[tuple[Columns, int]], models: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The models of events, by their places here."""
+        known = [
+            np.array([self._models.setdefault(name, len(self._models)) for name in columns.model_names])
+            for columns, _ in waiting
+        ]
+        first = np.cumsum([0, *map(len, known)])[:-1]
+        events = [len(columns.events) // EVENT.size for columns, _ in waiting]
+        return np.concatenate(known)[np.repeat(first, events) + models]
 
     def _day(self, ms: int) -> int:
         quarter = ms // _QUARTER_MS
@@ -196,8 +221,12 @@ def _files(columns: Columns, first: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(first, first + len(counts)), counts)
 
 
-def _joined(waiting: list[tuple[Columns, int]], name: str, kind: Any) -> NDArray[Any]:
-    return np.concatenate([np.frombuffer(getattr(columns, name), dtype=kind) for columns, _ in waiting])
+def _uuids(own: NDArray[np.void]) -> bytes:
+    """What ids are made of as UUIDs of version 5, one behind the other; does nothing to those that are."""
+    ids = np.frombuffer(own.tobytes(), np.uint8).reshape(-1, 16).copy()
+    ids[:, 6] = ids[:, 6] & 0x0F | 0x50
+    ids[:, 8] = ids[:, 8] & 0x3F | 0x80
+    return ids.tobytes()
 
 
 def _frame(columns: dict[str, Any]) -> pd.DataFrame:

@@ -1,69 +1,29 @@
-"""A session read for its numbers: the records of :class:`parsers.session.Session`, without what was said.
+"""A session read for its numbers: what :class:`parsers.session.Session` tells, without what was said.
 
 Reading gigabytes for a table must cost little more than decoding them, so the lines that sessions consist of
-take a straight way here, and messages are measured instead of kept. All else goes the way of any session.
+take a straight way here: their figures are told without a record, and messages are measured instead of kept.
+All else goes the way of any session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from parsers import entries as e
-from parsers.chain import FAILED, context_message, says_something
-from parsers.decoding import AnyLine, Decoded, KnownMessageEntry, decode_line, decode_lines
-from parsers.delegation import may_start_subagents
-from parsers.generations import When, generation_id
-from parsers.lazy import LAZY, LazyAssistantMessage, LazyContent, LazyMessageEntry, LazyToolResult
-from parsers.messages import Source
-from parsers.model_input import InputSizes
+from parsers.chain import FAILED, says_something
+from parsers.counting_replay import CountedTurn, CountingReplay
+from parsers.decoding import Decoded, KnownMessageEntry, decode_lazily, decode_line
+from parsers.figures import Figures
+from parsers.identity import as_uuid, fingerprint
+from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
+from parsers.lengths import plain_answer, result_length
 from parsers.position import Position
-from parsers.records import AnyRecord, Generation, Span
-from parsers.replay import Replay, Step
-from parsers.runs import Grouping, Traces
+from parsers.runs import Grouping
 from parsers.session import Session
-from parsers.sizes import MessageSize, Sizes
+from parsers.sizes import Sizes
 from parsers.times import to_ms
-from parsers.toolcalls import calls_of
 from parsers.usage import usage_of
-
-
-class Measure(Protocol):
-    """Tells about how many bytes of JSON something takes."""
-
-    def message(self, source: Source) -> int:
-        """A message in a model's input."""
-
-    def answer(self, content: LazyContent) -> tuple[int, int]:
-        """An answer in a model's input, and as a model's output."""
-
-    def state(self, arguments: Any) -> int:
-        """A tool call's arguments."""
-
-    def result(self, result: LazyToolResult, arguments: Any) -> tuple[int, int]:
-        """A tool's result in a model's input, and as the output of its span, with the input."""
-
-
-class NoSizes:
-    """Measures nothing, where nobody wants to know sizes."""
-
-    def message(self, source: Source) -> int:
-        """Nothing."""
-        return 0
-
-    def answer(self, content: LazyContent) -> tuple[int, int]:
-        """Nothing."""
-        return 0, 0
-
-    def state(self, arguments: Any) -> int:
-        """Nothing."""
-        return 0
-
-    def result(self, result: LazyToolResult, arguments: Any) -> tuple[int, int]:
-        """Nothing."""
-        return 0, 0
 
 
 class CountingSession(Session):
@@ -71,205 +31,182 @@ class CountingSession(Session):
 
     Args:
         grouping, window_ms, in_pi_terms: as :class:`parsers.session.Session`.
-        measure: measures messages.
+        longest: how many characters of a tool's input or output an event has.
     """
 
     def __init__(
         self,
         grouping: Grouping,
         window_ms: int,
-        measure: Measure,
+        longest: int = 0,
         in_pi_terms: Callable[[Decoded], Decoded] | None = None,
     ) -> None:
         super().__init__(grouping, window_ms, in_pi_terms)
         before: list[int] = []
+        self._longest = longest
         self._before = before
         self._empty = Sizes(before)
         self._start = self._last = Position(context=self._empty)
-        self._counting = CountingReplay(self._traces, self._positions, self._orders, measure, before)
-        self._replay = self._counting
+        self._replay = CountingReplay(self._traces, self._positions, self._orders, longest, before)
 
-    def feed_lines(self, lines: bytes) -> list[AnyRecord]:
-        """As :meth:`parsers.session.Session.feed_lines`."""
-        records: list[AnyRecord] = []
-        entries = decode_lines(lines)
-        if entries is None:
-            return super().feed_lines(lines)
-        split = [] if all(map(_has_id, entries)) else lines.split(b"\n")
-        for index, entry in enumerate(entries):
-            self._lines += 1
-            if type(entry) is LazyMessageEntry and not self._in_pi_terms:
-                found = self._count(entry)
-                if found is not None:
-                    records += found
+    def count_lines(self, lines: Iterable[bytes], figures: Figures) -> None:
+        """Read some lines, and tell the figures of the events that they complete.
+
+        Args:
+            lines: the lines with their newlines; one that has none is torn.
+            figures: takes the figures.
+        """
+        straight = self._straight if self._in_pi_terms is None else _not_straight
+        for line in lines:
+            entry = decode_lazily(line)
+            if type(entry) is LazyMessageEntry:
+                if straight(entry, figures):
                     continue
-            records += self._take(Decoded(entry, ()), split[index] if split else b"")
-        return records
+                if not is_plain(entry.message):
+                    entry = None
+            if entry is None:
+                records = self.feed(line, torn=not line.endswith(b"\n"))
+            else:
+                self._lines += 1
+                records = self._take(Decoded(entry, ()), line)
+            if records:
+                figures.records(records)
 
     def _decode(self, line: bytes) -> Decoded:
         return decode_line(line, lazy=True)
 
-    def _count(self, entry: LazyMessageEntry) -> list[AnyRecord] | None:
-        """The records of an answer or a result on a branch that goes on; None for any other line."""
-        entry_id, message, timestamp = entry.id, entry.message, entry.timestamp
-        at = self._positions.get(entry.parent_id)  # type: ignore[arg-type]
+    def _straight(self, entry: LazyMessageEntry, figures: Figures) -> bool:
+        """Count an answer or a result on a branch that goes on; False, and nothing done, for another line."""
+        entry_id, message, timestamp, positions = entry.id, entry.message, entry.timestamp, self._positions
+        at = positions.get(entry.parent_id)  # type: ignore[arg-type]
+        if at is None or entry_id is None or entry_id in positions:
+            return False
         ms = to_ms(timestamp)
-        if (
-            at is None
-            or entry_id is None
-            or ms is None
-            or not isinstance(message, LAZY)
-            or (self._is_fork and ms < self._header_ms)
-        ):
-            return None
-        seen, key = self._seen, (entry_id, KnownMessageEntry, timestamp)
-        if key in seen:
-            return []
-        seen.add(key)
-        self._time_ms = ms
-        order = self._order = self._order + 1
-        before = self._before
-        if len(before) == order:
-            before.append(at.context.branch)
-        self._orders[entry_id] = order
-        if isinstance(message, LazyAssistantMessage):
-            at, records = self._counting.count_answer(at, message, order, ms)
+        if ms is None:
+            return False
+        order = self._order + 1
+        copied = self._is_fork and ms < self._header_ms
+        if type(message) is LazyToolResult:
+            after = self._result(at, message, ms, figures)
+        elif type(message) is LazyAssistantMessage:
+            after = self._answer(at, message, order, ms, copied, figures)
         else:
-            at, records = self._counting.count_result(at, message, order, entry_id, ms)
-        self._last = self._positions[entry_id] = at
-        return self._owned(records)
+            return False
+        if after is None:
+            return False
+        self._seen.add((entry_id, KnownMessageEntry, timestamp))
+        self._lines += 1
+        self._time_ms = ms
+        self._order = self._orders[entry_id] = order
+        self._before.append(at.context.branch)
+        if copied:
+            self.has_copies = True
+        else:
+            self._has_records = True
+        self._last = positions[entry_id] = after
+        return True
 
-
-def _has_id(entry: AnyLine) -> bool:
-    return getattr(entry, "id", "") is not None
-
-
-class CountingReplay(Replay):
-    """Replays a session for its numbers.
-
-    Args:
-        traces, positions, orders: as :class:`parsers.replay.Replay`.
-        measure: measures messages.
-        before: where the contexts' sizes are noted; it is that of the session's :class:`parsers.sizes.Sizes`.
-    """
-
-    def __init__(
+    def _answer(
         self,
-        traces: Traces,
-        positions: Mapping[str, Position],
-        orders: Mapping[str, int],
-        measure: Measure,
-        before: list[int],
-    ) -> None:
-        super().__init__(traces, positions, orders)
-        self._measure = measure
-        self._before = before
-
-    def step(self, at: Position, entry: e.Entry, order: int, when: When) -> Step:
-        """As :meth:`parsers.replay.Replay.step`."""
-        before = self._before
-        before.extend([at.context.branch] * (order + 1 - len(before)))
-        return super().step(at, entry, order, when)
-
-    def count_answer(
-        self, at: Position, message: e.AssistantMessage, order: int, ms: int, copied: bool = False
-    ) -> Step:
-        """The same for an answer; of its generation, only the numbers are there."""
-        records: list[AnyRecord] = []
-        if at.turn is not None:
-            at, records = self._without_results(at, When(ms, copied))
-        usage, sizes, content, stop = (
-            usage_of(message.usage),
-            at.context,
-            message.content,
-            message.stop_reason,
-        )
+        at: Position,
+        message: LazyAssistantMessage,
+        order: int,
+        ms: int,
+        copied: bool,
+        figures: Figures,
+    ) -> Position | None:
+        """The position after an answer; None where calls are still open or no trace is going on."""
+        content, usage, stop, run = message.content, message.usage, message.stop_reason, at.run
+        if run is None or usage is None or not isinstance(content, list) or (at.turn and at.turn.open):
+            return None
+        measured = plain_answer(content, self._longest)
         start_ms = to_ms(message.timestamp)
-        size, output_size = self._measure.answer(content)  # type: ignore[arg-type]
-        call = Generation(
-            id=generation_id(message, start_ms, ms, usage),
-            trace_id="",
-            parent_id="",
-            window=1,
-            start_ms=start_ms,
-            end_ms=ms,
-            copied=copied,
-            name="chat",
-            usage=usage,
-            model=message.model,
-            stop_reason=stop,
-            error=message.error_message,
-            input=InputSizes(
-                sizes.prompt, sizes.full, sizes.full - sizes.before_run, sizes.full - sizes.before_call
-            ),
-            output=content,
-            size=output_size,
+        trace = measured and self._traces.place_answer(run, message, start_ms, ms, copied=copied)
+        if not measured or not trace:
+            return None
+        size, length, call_ids, calls = measured
+        tokens = usage.input, usage.output, usage.cache_read, usage.cache_write
+        cost = usage.cost
+        cost_usd = usage_of(usage).cost_usd if cost is None or cost.total is None else cost.total
+        own = fingerprint(
+            "generation",
+            message.provider,
+            message.model,
+            message.response_id,
+            start_ms,
+            ms,
+            *tokens,
+            stop,
+            message.error_message,
+            *call_ids,
         )
-        run, complete = self._traces.place(at.run, call, at.session_name)
-        if run is not at.asked and run.prompt is not None:
-            call.user_prompt = run.prompt
-        calls = calls_of(content, call.id)
-        for each in calls.values():  # arguments keep some hundred kB of the file around them
-            if not may_start_subagents(each.name):
-                each.arguments = self._measure.state(each.arguments)
-        is_sent = stop not in FAILED and (calls or says_something(content))
+        generation_id = as_uuid(own) if calls else ""
+        prompt = run.prompt if run is not at.asked else None
+        sizes: Sizes = at.context
+        model = figures.call(
+            own,
+            generation_id,
+            trace.id,
+            message.model,
+            start_ms,
+            ms,
+            tokens,
+            cost_usd,
+            prompt,
+            length,
+            sizes,
+        )
+        turn = None
+        failed = stop in FAILED
+        if calls:
+            turn = CountedTurn(
+                generation_id, trace.id, trace.window, ms, copied, order, calls, failed, set(calls)
+            )
+            turn.model = model
+            self._replay.turns.append(turn)
+        is_sent = not failed and (calls or says_something(content))  # type: ignore[arg-type]
         full = sizes.full + size if is_sent else sizes.full
-        after = replace(
+        return replace(
             at,
             context=replace(sizes, full=full, branch=sizes.branch + size, before_call=full),
             run=run,
             active_ms=ms,
-            turn=self._turn(call, order, calls) if calls else None,
+            turn=turn,
             provider=message.provider,
             model=message.model,
             asked=run,
         )
-        return after, [*records, *complete, call] if records or complete else [call]
 
-    def count_result(
-        self, at: Position, message: LazyToolResult, order: int, entry_id: str | None, ms: int
-    ) -> Step:
-        """The same for a tool's result."""
+    def _result(self, at: Position, message: LazyToolResult, ms: int, figures: Figures) -> Position | None:
+        """The position after a result; None where it holds more than that, or nobody waits for it."""
         turn = at.turn
-        call = turn.calls.get(message.tool_call_id) if turn else None
+        call = turn.calls.get(message.tool_call_id) if isinstance(turn, CountedTurn) else None
         if (
-            turn is None
+            not isinstance(turn, CountedTurn)
             or call is None
             or call.id not in turn.open
-            or message.usage
-            or message.nested_calls
-            or call.span_id in self.delegations
+            or message.usage is not None
+            or message.nested_calls is not None
         ):
-            return self._tool_result(at, message, order, entry_id, When(ms, False))
+            return None
+        lengths = result_length(message, call.arguments, self._longest)
+        if lengths is None:
+            return None
+        size, length = lengths
         turn.open.discard(call.id)
-        size, span_size = self._measure.result(message, call.arguments)
-        span = Span(
-            id=call.span_id,
-            trace_id=turn.trace_id,
-            window=turn.window,
-            end_ms=to_ms(message.timestamp) or ms,
-            copied=turn.copied,
-            name=call.name or "unknown",
-            parent_id=turn.generation_id,
-            input=None,
-            output=None,
-            is_error=message.is_error,
-            size=2 * span_size if message.is_error else span_size,
+        figures.span(
+            fingerprint("span", turn.generation_id, call.id, call.index),
+            turn.model,
+            call.name or "unknown",
+            to_ms(message.timestamp) or ms,
+            2 * length if message.is_error else length,
         )
-        run = at.run
+        run, sizes = at.run, at.context
         if run and run.trace:
             run.trace.touch(ms)
-        sizes = at.context
         context = replace(sizes, full=sizes.full + size, branch=sizes.branch + size)
-        return replace(at, context=context, active_ms=ms), [span]
+        return replace(at, context=context, active_ms=ms)
 
-    def _assistant(
-        self, at: Position, message: e.AssistantMessage, order: int, entry_id: str | None, when: When
-    ) -> Step:
-        return self.count_answer(at, message, order, when.ms, when.copied)
 
-    def _seen(  # type: ignore[override]
-        self, source: Source, order: int, entry_id: str | None, *, opens_run: bool = False
-    ) -> MessageSize:
-        is_sent = context_message(source, order).is_sent
-        return MessageSize(self._measure.message(source), is_sent, opens_run)
+def _not_straight(entry: LazyMessageEntry, figures: Figures) -> bool:
+    return False

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from parsers import entries as e
-from parsers.lazy import LAZY, LazyMessageEntry, is_plain
+from parsers.lazy import LazyMessageEntry, is_plain
 from parsers.untyped import BadLineError, untyped, valid_utf8
 
 T = TypeVar("T")
@@ -49,8 +49,7 @@ def _decoder(message_entry: type[Struct]) -> msgspec.json.Decoder[Any]:
 
 
 _decode = _decoder(KnownMessageEntry).decode
-_lazy = _decoder(LazyMessageEntry)
-_decode_lazily, _decode_lines = _lazy.decode, _lazy.decode_lines
+_decode_lazily = _decoder(LazyMessageEntry).decode
 
 
 def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
@@ -71,10 +70,8 @@ def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
             entry = _decode_lazily(line)
         except _ERRORS:
             return _decode_bad(line)
-        if type(entry) is LazyMessageEntry:
-            message = entry.message
-            if isinstance(message, LAZY) and not is_plain(message.content):
-                return _decode_bad(line)
+        if type(entry) is LazyMessageEntry and not is_plain(entry.message):
+            return _decode_bad(line)
         return Decoded(entry, ())
     try:
         return Decoded(_decode(line), ())
@@ -82,20 +79,12 @@ def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
         return _decode_bad(line)
 
 
-def decode_lines(lines: bytes) -> list[AnyLine] | None:
-    """Decode some lines at once, leaving long texts as they are; None where one wants a closer look."""
+def decode_lazily(line: bytes) -> e.Line | None:
+    """A line's entry, if it is as pi documents it; what stands where texts should be is not looked at."""
     try:
-        entries: list[AnyLine] = _decode_lines(lines)
+        return _decode_lazily(line)  # type: ignore[no-any-return]
     except _ERRORS:
         return None
-    if len(entries) != lines.count(b"\n") + (not lines.endswith(b"\n")):
-        return None  # blank lines count, too
-    for entry in entries:
-        if type(entry) is LazyMessageEntry:
-            message = entry.message
-            if isinstance(message, LAZY) and not is_plain(message.content):
-                return None
-    return entries
 
 
 def _decode_bad(line: bytes) -> Decoded:

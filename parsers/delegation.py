@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -58,6 +59,7 @@ class Delegation(Struct, eq=False):
         return bool(run_id) and any(known.startswith(run_id) for known in self.run_ids)
 
 
+@lru_cache(maxsize=1000)
 def may_start_subagents(tool: str) -> bool:
     """Whether a tool's name says that it starts subagents (``subagent``, ``Agent``, ``task``)."""
     return _TOOL.search(tool) is not None

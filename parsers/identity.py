@@ -16,12 +16,22 @@ _NAMESPACE = UUID(
 ).bytes  # drawn once for this project; never change it
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _encode = msgspec.json.Encoder().encode
+_sha1 = hashlib.sha1
 
 
 def derive(kind: str, *recorded: str | int | float | None) -> str:
     """A UUIDv5 (RFC 9562) as text, over the kind of a record and what pi recorded of it."""
-    name = _encode((kind, *recorded))
-    digits = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).hexdigest()
+    return as_uuid(fingerprint(kind, *recorded))
+
+
+def fingerprint(kind: str, *recorded: str | int | float | None) -> bytes:
+    """What such an id is made of: 20 bytes; a UUID has the first 16, but for its version and variant."""
+    return _sha1(_NAMESPACE + _encode((kind, *recorded)), usedforsecurity=False).digest()
+
+
+def as_uuid(fingerprint: bytes) -> str:
+    """The UUID of a fingerprint, as text."""
+    digits = fingerprint.hex()
     return (
         f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
     )

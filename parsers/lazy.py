@@ -6,15 +6,19 @@ Counting what a session cost needs next to none of what was said in it. These ar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from parsers import entries as e
 from parsers.untyped import untyped
+from parsers.usage import MOST_TOKENS
 
-_QUOTE = ord('"')
+QUOTE = ord('"')
 _NOTHING = Raw()
+
+Tokens = Annotated[int, Meta(gt=-MOST_TOKENS, lt=MOST_TOKENS)]
+"""A number of tokens as pi writes it; a line with another is read like one that is not as documented."""
 
 
 class LazyBlock(Struct, rename="camel"):
@@ -39,6 +43,15 @@ class LazyBlock(Struct, rename="camel"):
         return untyped(bytes(self.raw_thinking)) if self.raw_thinking else ""
 
 
+class LazyUsage(e.UsageBlock, rename="camel"):
+    """As :class:`parsers.entries.UsageBlock`, in whole tokens."""
+
+    input: Tokens = 0
+    output: Tokens = 0
+    cache_read: Tokens = 0
+    cache_write: Tokens = 0
+
+
 LazyContent = str | list[LazyBlock] | None
 
 
@@ -46,6 +59,7 @@ class LazyAssistantMessage(e.AssistantMessage, tag_field="role", tag="assistant"
     """As :class:`parsers.entries.AssistantMessage`."""
 
     content: LazyContent = None  # type: ignore[assignment]
+    usage: LazyUsage | None = None
 
 
 class LazyToolResult(e.ToolResultMessage, tag_field="role", tag="toolResult", rename="camel"):
@@ -73,15 +87,20 @@ class LazyMessageEntry(e.MessageEntry, tag="message"):
     message: LazyMessage | None = None
 
 
-def is_plain(content: LazyContent) -> bool:
-    """Whether the texts in a content are texts: a typed decoder would not have let other values through."""
-    if isinstance(content, list):
-        for block in content:
-            if block.raw_text and memoryview(block.raw_text)[0] != _QUOTE:
+def is_plain(message: object) -> bool:
+    """Whether the texts in a message are texts: a typed decoder would not have let other values through."""
+    if isinstance(message, LAZY) and isinstance(message.content, list):
+        for block in message.content:
+            if block.raw_text and not is_text(block.raw_text):
                 return False
-            if block.raw_thinking and memoryview(block.raw_thinking)[0] != _QUOTE:
+            if block.raw_thinking and not is_text(block.raw_thinking):
                 return False
     return True
+
+
+def is_text(raw: Raw) -> bool:
+    """Whether some JSON is a text."""
+    return memoryview(raw)[0] == QUOTE
 
 
 def value_of(value: Any) -> Any:

@@ -183,7 +183,7 @@ class Replay:
             context=context.after_call(),
             run=run,
             active_ms=call.end_ms,
-            turn=self._turn(call, order, calls_of(message.content, call.id)),
+            turn=self._turn(call, order, calls_of(message.content)),
             provider=message.provider,
             model=message.model,
             answered_by=answered_by,
@@ -201,9 +201,8 @@ class Replay:
         self.turns.append(turn)
         for each in calls.values():
             if may_start_subagents(each.name):
-                self.delegations[each.span_id] = Delegation(
-                    each.span_id, call.end_ms, call.copied, each.arguments
-                )
+                span_id = turn.span_id(each)
+                self.delegations[span_id] = Delegation(span_id, call.end_ms, call.copied, each.arguments)
         return turn
 
     def _tool_result(
@@ -218,7 +217,7 @@ class Replay:
             span_id = span.id
             records += [span, *nested_spans(message, span)]
         else:
-            span_id = call.span_id
+            span_id = turn.span_id(call)
             if span_id in self.delegations:
                 self.delegations[span_id].end(when.ms, message)
             if call.id in turn.open:

@@ -50,19 +50,23 @@ class OpenTrace(Struct, eq=False):
     error: str | None = None
     last_stop: str | None = None
 
-    def add(self, call: Generation) -> None:
+    def add(self, start_ms: int | None, end_ms: int, output: e.Content) -> None:
         """Count a call in."""
         self.calls += 1
         if self.start_ms is None:
-            self.start_ms = call.start_ms if call.start_ms is not None else call.end_ms
-        self.end_ms = max(self.end_ms, call.end_ms)
-        self.touch(call.end_ms)
-        if call.name == "chat":
-            self.waiting = False
-            self.last_stop = call.stop_reason
-            self.error = (call.error or "unknown error") if call.stop_reason == "error" else None
-        if call.output is not None and (call.name == "chat" or self.last_stop is None):
-            self.output = call.output
+            self.start_ms = start_ms if start_ms is not None else end_ms
+        if end_ms > self.end_ms:
+            self.end_ms = end_ms
+        if end_ms > self.last_ms:
+            self.last_ms = end_ms
+        if output is not None:
+            self.output = output
+
+    def stopped(self, reason: str | None, error: str | None) -> None:
+        """Note how its last answer ended."""
+        self.waiting = False
+        self.last_stop = reason
+        self.error = (error or "unknown error") if reason == "error" else None
 
     @property
     def is_quiet(self) -> bool:
@@ -222,10 +226,37 @@ class Traces:
         call.trace_id, call.window = trace.id, trace.window
         if call.name == "chat":
             run.asked, run.last_stop = True, call.stop_reason
+            trace.stopped(call.stop_reason, call.error)
         elif not run.is_conversation:
             run.last_stop = "stop"
-        trace.add(call)
+        is_said = call.name == "chat" or trace.last_stop is None
+        trace.add(call.start_ms, call.end_ms, call.output if is_said else None)
         return run, complete
+
+    def place_answer(
+        self, run: Run | None, answer: e.AssistantMessage, start_ms: int | None, end_ms: int, *, copied: bool
+    ) -> OpenTrace | None:
+        """Put an answer into the trace that is going on, as :meth:`place` would; None where none is."""
+        trace = run.trace if run is not None else None
+        window = self._windows[copied]
+        if run is None or trace is None or trace.closed or trace.copied != copied:
+            return None
+        edge_ms = end_ms if start_ms is None else start_ms
+        if self.grouping == "session":
+            if trace is not self.open[-1] or window.is_over(end_ms):
+                return None
+            edge_ms = end_ms
+        elif run.is_over(end_ms):
+            return None
+        if not trace.calls:
+            window.advance(edge_ms)
+            trace.window = window.number
+        window.note(end_ms)
+        run.asked = True
+        run.last_stop = answer.stop_reason
+        trace.stopped(answer.stop_reason, answer.error_message)
+        trace.add(start_ms, end_ms, answer.content)
+        return trace
 
     def _going_on(self, run: Run | None, call: Generation) -> Run | None:
         """The run that a call without a prompt of its own belongs to, if one is going on.

@@ -114,17 +114,6 @@ class Session:
             decoded = behind
         return self._take(decoded, line)
 
-    def feed_lines(self, lines: bytes) -> list[AnyRecord]:
-        """Read some lines at once: gives the same as :meth:`feed` of each.
-
-        Args:
-            lines: their bytes; the last one may lack its newline, but must be whole.
-        """
-        split = lines.split(b"\n")
-        if not split[-1]:
-            split.pop()
-        return [record for line in split for record in self.feed(line)]
-
     def _decode(self, line: bytes) -> Decoded:
         return decode_line(line)
 

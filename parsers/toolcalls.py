@@ -18,12 +18,12 @@ NOT_FINISHED = "not finished when the tool that called it ended"
 
 
 class ToolCall(Struct, eq=False):
-    """One tool call of an assistant message, waiting for its result."""
+    """One tool call of an assistant message, waiting for its result; ``index`` is its place among these."""
 
     id: str
     name: str
     arguments: Any
-    span_id: str
+    index: int
 
 
 class Turn(Struct, eq=False):
@@ -48,6 +48,10 @@ class Turn(Struct, eq=False):
     open: set[str] = field(default_factory=set)
     _batch_start_ms: int = 0
     _written_ms: int | None = None
+
+    def span_id(self, call: ToolCall) -> str:
+        """The id of the span of one of its calls; it follows from the generation's."""
+        return derive("span", self.generation_id, call.id, call.index)
 
     def answer(self, call: ToolCall, result: e.ToolResultMessage, own_ms: int, written_ms: int) -> Span:
         """The span of a call and its result.
@@ -87,7 +91,7 @@ class Turn(Struct, eq=False):
 
     def _span(self, call: ToolCall, start: int | None, end: int, output: Any, is_error: bool) -> Span:
         return Span(
-            id=call.span_id,
+            id=self.span_id(call),
             trace_id=self.trace_id,
             window=self.window,
             start_ms=start,
@@ -103,14 +107,13 @@ class Turn(Struct, eq=False):
         )
 
 
-def calls_of(content: e.Content, generation_id: str) -> dict[str, ToolCall]:
-    """The tool calls of an answer, by their id; the span ids follow from the generation's."""
+def calls_of(content: e.Content) -> dict[str, ToolCall]:
+    """The tool calls of an answer, by their id."""
     calls: dict[str, ToolCall] = {}
     for index, block in enumerate(b for b in blocks_of(content) if b.type == "toolCall"):
         call_id = block.id or f"#{index}"
         if call_id not in calls:
-            span_id = derive("span", generation_id, call_id, index)
-            calls[call_id] = ToolCall(call_id, block.name, block.arguments, span_id)
+            calls[call_id] = ToolCall(call_id, block.name, block.arguments, index)
     return calls
 
 

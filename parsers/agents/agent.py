@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Protocol
 
-from parsers.counting import Measure
+from parsers.counting import CountingSession
 from parsers.delegation import Delegation
 from parsers.entries import SessionHeader
 from parsers.records import AnyRecord
@@ -118,8 +118,9 @@ class Agent:
         marks: what a path to its sessions holds (with ``/`` around every part), for paths of unknown origin.
         shape: what a path to its sessions looks like where the folder was renamed: a hint, no proof.
         parser: makes a parser for one session file, for a trace grouping and a session window in ms.
-        counter: makes one that reads a file for its numbers (see :mod:`parsers.counting`); without it, all
-            that was said is read, too. Its records have the same ids, times, usage and traces.
+        counter: makes one that reads a file for its numbers (see :mod:`parsers.counting`), for a grouping,
+            a window in ms and the longest input or output of a tool in characters; without it, all that was
+            said is read, too. Its records have the same ids, times, usage and traces.
         takes: whether a file of that name is a session, as far as the name tells.
         header: the first JSON object of a file with the fields of pi's header (``id``, ``cwd``,
             ``timestamp``, ``parentSession``); None where it is not that of a session.
@@ -134,7 +135,7 @@ class Agent:
     places: tuple[Place, ...]
     marks: re.Pattern[str]
     parser: Callable[[Grouping, int], SessionParser]
-    counter: Callable[[Grouping, int, Measure], SessionParser] | None = None
+    counter: Callable[[Grouping, int, int], CountingSession] | None = None
     shape: re.Pattern[str] | None = None
     takes: Callable[[str], bool] = is_jsonl
     header: Callable[[dict[str, Any]], dict[str, Any] | None] = pi_header

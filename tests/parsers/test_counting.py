@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from parsers.agents import AGENTS, Agent, SessionParser
 from parsers.agents.pi import PI
-from parsers.counting import CountingSession, NoSizes
-from parsers.lazy import LazyContent, LazyToolResult
-from parsers.messages import Source
+from parsers.identity import as_uuid
 from parsers.model_input import InputSizes
 from parsers.records import AnyRecord, Generation, Span
 from tests import bombs, fuzz
@@ -33,23 +31,62 @@ RECORDED = {
 }
 WINDOW_MS = 3_600_000
 FOR_EVER_MS = 10**14
+LONGEST = 1000
 NOT_COUNTED = "context rewritten too often"  # where no message is kept, a rewrite costs nothing
 
 
-class OfOne:
-    """Measures everything as one byte."""
+class Told:
+    """Figures as they are told: of a record what numbers depend on, of anything else what is given."""
 
-    def message(self, source: Source) -> int:
-        return 1
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.lengths: list[tuple[int, int, int]] = []
+        self.straight = 0
+        self._models: list[str] = []
+        self._calls: dict[str, tuple[str, str]] = {}
 
-    def answer(self, content: LazyContent) -> tuple[int, int]:
-        return 1, 1
+    def records(self, records: Sequence[AnyRecord]) -> None:
+        self.told += [numbers(record) for record in records]
+        for record in records:
+            if isinstance(record, Generation) and isinstance(record.input, InputSizes):
+                self.lengths.append((record.input.full, record.input.turn, record.input.new))
 
-    def state(self, arguments: Any) -> int:
-        return 1
+    def call(
+        self, own, generation_id, trace_id, model, start_ms, end_ms, tokens, cost_usd, prompt, length, given
+    ) -> int:
+        self.straight += 1
+        assert length > 0
+        self.lengths.append((given.full, given.full - given.before_run, given.full - given.before_call))
+        assert generation_id in ("", as_uuid(own))
+        self.told.append(
+            {
+                "is": "Generation",
+                "id": repr(as_uuid(own)),
+                "trace_id": repr(trace_id),
+                "model": repr(model),
+                "name": "'chat'",
+                "start_ms": repr(start_ms),
+                "end_ms": repr(end_ms),
+                "prompted": prompt is not None,
+                "tokens": tokens,
+                "cost_usd": cost_usd,
+            }
+        )
+        self._models.append(generation_id)
+        return len(self._models) - 1
 
-    def result(self, result: LazyToolResult, arguments: Any) -> tuple[int, int]:
-        return 1, 1
+    def span(self, own, model, name, end_ms, length) -> None:
+        self.straight += 1
+        assert length > 0
+        self.told.append(
+            {
+                "is": "Span",
+                "id": repr(as_uuid(own)),
+                "name": repr(name),
+                "parent_id": repr(self._models[model]),
+                "end_ms": repr(end_ms),
+            }
+        )
 
 
 def numbers(record: AnyRecord) -> dict[str, Any]:
@@ -59,17 +96,17 @@ def numbers(record: AnyRecord) -> dict[str, Any]:
     if isinstance(record, Span):
         names += ["name", "parent_id", "is_error"]
     elif isinstance(record, Generation):
-        names += ["name", "model", "start_ms", "usage"]
+        names += ["name", "model", "start_ms"]
+        said["tokens"], said["cost_usd"] = record.usage[:4], record.usage.cost_usd
         said["prompted"] = record.user_prompt is not None
     else:
         names += ["name", "start_ms", "session_name", "from_prompt", "input", "output", "is_error", "error"]
     return said | {name: repr(getattr(record, name)) for name in names}
 
 
-def told(session: SessionParser, records: list[AnyRecord]) -> dict[str, Any]:
-    """Everything that is compared of a session whose records these are."""
+def told(session: SessionParser) -> dict[str, Any]:
+    """Everything that is compared of a session besides its records."""
     return {
-        "records": [numbers(record) for record in records],
         "issues": {
             what: (issue.line, issue.count)
             for what, issue in session.issues.items()
@@ -93,57 +130,41 @@ def finishes(session: SessionParser, data: bytes) -> list[list[dict[str, Any]]]:
     return [[numbers(record) for record in session.finish(ms, last)] for ms in moments]
 
 
-def blocks(data: bytes, cuts: list[int]) -> Iterator[bytes]:
-    """Whole lines, so many at a time; the last number goes on."""
-    lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True) if b"\r" not in data else None
-    if lines is None:
-        lines = [line + b"\n" for line in data.split(b"\n")[:-1]]
-    at = number = 0
-    while at < len(lines):
-        count = cuts[min(number, len(cuts) - 1)]
-        yield b"".join(lines[at : at + count])
-        at, number = at + count, number + 1
+def lines_of_file(data: bytes) -> list[bytes]:
+    """The lines of a file with their newlines; the last one may have none."""
+    return [line for line in re.split(rb"(?<=\n)", data) if line]
 
 
-def fed(session: SessionParser, data: bytes, cuts: list[int] | None = None) -> list[AnyRecord]:
-    """The records of a file, fed line by line, or in blocks of so many lines."""
-    *lines, torn = data.split(b"\n")
+def read(session: SessionParser, data: bytes) -> list[dict[str, Any]]:
+    """What the records of a file say, read line by line."""
     records: list[AnyRecord] = []
-    if cuts is None:
-        for line in lines:
-            records += session.feed(line)
-    else:
-        for block in blocks(data, cuts):
-            records += session.feed_lines(block)
-    if torn:
-        records += session.feed(torn, torn=True)
-    return records
+    for line in lines_of_file(data):
+        records += session.feed(line, torn=not line.endswith(b"\n"))
+    return [numbers(record) for record in records]
 
 
-def assert_counted_as_read(
-    data: bytes, agent: Agent = PI, grouping: Any = "message", *cuts: list[int]
-) -> None:
+def assert_counted_as_read(data: bytes, agent: Agent = PI, grouping: Any = "message") -> int:
+    """How many events were told without a record."""
     assert agent.counter is not None
-    read = agent.parser(grouping, WINDOW_MS)
-    expected, expected_ends = told(read, fed(read, data)), finishes(read, data)
-    for cut in (None, [1], [10**9], *cuts):
-        for measure in (OfOne(), NoSizes()):
-            counted = agent.counter(grouping, WINDOW_MS, measure)
-            records = fed(counted, data, cut)
-            assert told(counted, records) == expected
-            assert finishes(counted, data) == expected_ends
-            calls = [r for r in records if isinstance(r, Generation)]
-            assert not any(isinstance(call.input, InputSizes) and call.input.full < 0 for call in calls)
-            if isinstance(measure, OfOne):
-                for call in calls:
-                    if isinstance(call.input, InputSizes):
-                        assert call.input.full >= call.input.turn >= 0
+    whole = agent.parser(grouping, WINDOW_MS)
+    expected = read(whole, data)
+    fed = agent.counter(grouping, WINDOW_MS, LONGEST)
+    assert read(fed, data) == expected
+    counted, figures = agent.counter(grouping, WINDOW_MS, LONGEST), Told()
+    counted.count_lines(lines_of_file(data), figures)
+    assert len(figures.told) == len(expected)
+    for one, other in zip(figures.told, expected, strict=True):
+        assert one == {name: other[name] for name in one}
+    assert told(counted) == told(fed) == told(whole)
+    assert finishes(counted, data) == finishes(fed, data) == finishes(whole, data)
+    assert all(full >= turn >= 0 <= new for full, turn, new in figures.lengths)
+    return figures.straight
 
 
 @pytest.mark.parametrize("grouping", ["message", "session"])
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_recorded_session_counts_as_it_reads(name: str, grouping: str) -> None:
-    assert_counted_as_read(SAMPLES[name], PI, grouping, [2], [3, 1, 7])
+    assert_counted_as_read(SAMPLES[name], PI, grouping)
 
 
 def test_no_sample_is_left_out() -> None:
@@ -158,57 +179,52 @@ def test_a_file_of_the_fixtures_counts_as_it_reads_by_every_agent(
     name: str, agent: Agent, grouping: str
 ) -> None:
     data = RECORDED[name].read_bytes()
-    assert_counted_as_read(data, agent, grouping, [2], [3, 1, 7])
-
-
-CUTS = st.lists(st.integers(1, 12), min_size=1, max_size=6)
+    assert_counted_as_read(data, agent, grouping)
 
 
 @examples(200)
-@given(FILES, GROUPINGS, CUTS)
-def test_a_random_session_counts_as_it_reads(data: bytes, grouping: str, cuts: list[int]) -> None:
-    assert_counted_as_read(data, PI, grouping, cuts)
+@given(FILES, GROUPINGS)
+def test_a_random_session_counts_as_it_reads(data: bytes, grouping: str) -> None:
+    assert_counted_as_read(data, PI, grouping)
 
 
 @examples(200)
-@given(TREES | LINES, GROUPINGS, CUTS, st.floats(0, 1))
-def test_a_torn_file_counts_as_it_reads(data: bytes, grouping: str, cuts: list[int], end: float) -> None:
-    assert_counted_as_read(data[: round(end * len(data))], PI, grouping, cuts)
+@given(TREES | LINES, GROUPINGS, st.floats(0, 1))
+def test_a_torn_file_counts_as_it_reads(data: bytes, grouping: str, end: float) -> None:
+    assert_counted_as_read(data[: round(end * len(data))], PI, grouping)
 
 
 @examples(100)
-@given(TREES, GROUPINGS, CUTS, st.data())
-def test_repeated_lines_count_as_they_read(
-    data: bytes, grouping: str, cuts: list[int], picks: st.DataObject
-) -> None:
+@given(TREES, GROUPINGS, st.data())
+def test_repeated_lines_count_as_they_read(data: bytes, grouping: str, picks: st.DataObject) -> None:
     lines = data.splitlines(keepends=True)
     start = picks.draw(st.integers(0, len(lines) - 1))
     stop = picks.draw(st.integers(start + 1, len(lines)))
     at = picks.draw(st.integers(stop, len(lines)))
-    assert_counted_as_read(b"".join([*lines[:at], *lines[start:stop], *lines[at:]]), PI, grouping, cuts)
+    assert_counted_as_read(b"".join([*lines[:at], *lines[start:stop], *lines[at:]]), PI, grouping)
 
 
 @examples(120)
-@given(TREES, st.sampled_from(sorted(ENCODINGS)), GROUPINGS, CUTS)
+@given(TREES, st.sampled_from(sorted(ENCODINGS)), GROUPINGS)
 def test_a_session_written_in_another_way_counts_as_it_reads(
-    data: bytes, encoding: str, grouping: str, cuts: list[int]
+    data: bytes, encoding: str, grouping: str
 ) -> None:
-    assert_counted_as_read(ENCODINGS[encoding](entries_of(data)), PI, grouping, cuts)
+    assert_counted_as_read(ENCODINGS[encoding](entries_of(data)), PI, grouping)
 
 
 @examples(60)
-@given(LINES, GROUPINGS, CUTS)
-def test_a_migrated_file_counts_as_it_reads(data: bytes, grouping: str, cuts: list[int]) -> None:
-    assert_counted_as_read(file_of(migrated(entries_of(data))), PI, grouping, cuts)
+@given(LINES, GROUPINGS)
+def test_a_migrated_file_counts_as_it_reads(data: bytes, grouping: str) -> None:
+    assert_counted_as_read(file_of(migrated(entries_of(data))), PI, grouping)
 
 
 @examples(120)
-@given(TREES, GROUPINGS, CUTS, st.integers(0, 30))
-def test_a_fork_counts_as_it_reads(data: bytes, grouping: str, cuts: list[int], at: int) -> None:
+@given(TREES, GROUPINGS, st.integers(0, 30))
+def test_a_fork_counts_as_it_reads(data: bytes, grouping: str, at: int) -> None:
     header, *entries = entries_of(data)
     if entries:
         header |= {"parentSession": "/x/2025_s.jsonl", "timestamp": entries[at % len(entries)]["timestamp"]}
-    assert_counted_as_read(file_of([header, *entries]), PI, grouping, cuts)
+    assert_counted_as_read(file_of([header, *entries]), PI, grouping)
 
 
 @examples(60)
@@ -216,28 +232,27 @@ def test_a_fork_counts_as_it_reads(data: bytes, grouping: str, cuts: list[int], 
 def test_lines_in_any_order_count_as_they_read(data: bytes, chance: Any, grouping: str) -> None:
     header, *lines = data.splitlines(keepends=True)
     chance.shuffle(lines)
-    assert_counted_as_read(b"".join([header, *lines]), PI, grouping, [3])
+    assert_counted_as_read(b"".join([header, *lines]), PI, grouping)
 
 
 @examples(500)
-@given(st.lists(st.sampled_from(SAMPLE_LINES), min_size=1, max_size=5, unique=True), st.data(), CUTS)
-def test_damaged_lines_count_as_they_read(lines: list[bytes], picks: st.DataObject, cuts: list[int]) -> None:
+@given(st.lists(st.sampled_from(SAMPLE_LINES), min_size=1, max_size=5, unique=True), st.data())
+def test_damaged_lines_count_as_they_read(lines: list[bytes], picks: st.DataObject) -> None:
     damaged = [HEADER]
     for line in lines:
         at = picks.draw(st.integers(0, len(line)))
         gone = picks.draw(st.integers(0, 4))
         damaged.append(line[:at] + picks.draw(st.binary(max_size=4) | TOKENS) + line[at + gone :])
-    assert_counted_as_read(b"\n".join(damaged) + b"\n", PI, "message", cuts)
+    assert_counted_as_read(b"\n".join(damaged) + b"\n", PI, "message")
 
 
 def test_the_last_moment_of_a_tree_is_known() -> None:
     assert last_time(next(iter(SAMPLES.values()))) > 0
 
 
-def test_feed_lines_takes_a_last_line_without_its_newline() -> None:
+def test_a_last_line_without_its_newline_counts() -> None:
     data = next(iter(SAMPLES.values()))
-    whole, cut = (CountingSession("message", WINDOW_MS, NoSizes()) for _ in range(2))
-    assert told(whole, whole.feed_lines(data)) == told(cut, cut.feed_lines(data.rstrip(b"\n")))
+    assert assert_counted_as_read(data.rstrip(b"\n")) == assert_counted_as_read(data) > 0
 
 
 ANSWER = (
@@ -254,20 +269,18 @@ def test_an_entry_that_is_repeated_in_a_damaged_line_is_counted_once(again: byte
 
 
 @examples(250)
-@given(TREES, st.data(), CUTS)
-def test_any_value_in_any_field_counts_as_it_reads(
-    data: bytes, picks: st.DataObject, cuts: list[int]
-) -> None:
+@given(TREES, st.data())
+def test_any_value_in_any_field_counts_as_it_reads(data: bytes, picks: st.DataObject) -> None:
     entries = entries_of(data)
     for _ in range(picks.draw(st.integers(1, 3))):
         at = picks.draw(st.integers(0, len(entries) - 1))
         entries[at] = changed(entries[at], picks.draw)
-    assert_counted_as_read(file_of(entries), PI, "message", cuts)
+    assert_counted_as_read(file_of(entries), PI, "message")
 
 
 @pytest.mark.parametrize("bomb", bombs.IN_ONE_FILE, ids=lambda bomb: bomb.__name__)
 def test_a_file_made_to_hurt_counts_as_it_reads(bomb: Any) -> None:
-    assert_counted_as_read(b"\n".join([*lines_of(bomb, 24_000)[0], b""]), PI, "message", [7])
+    assert_counted_as_read(b"\n".join([*lines_of(bomb, 24_000)[0], b""]), PI, "message")
 
 
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=list(AGENTS))

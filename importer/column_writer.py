@@ -1,0 +1,118 @@
+"""The figures of a session's events, written to columns as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from importer.columns import CALL, EVENT, GENERATION, NO_TIME, SPAN, TRACE, Columns
+from importer.estimate import Estimator
+from importer.totals import model_of
+from importer.trimming import EVENT_LIMIT
+from parsers.lengths import json_length
+from parsers.prompt import NO_PROMPT, SystemPrompt
+from parsers.records import AnyRecord, Generation, Span
+from parsers.sizes import Sizes
+
+_event, _call = EVENT.pack, CALL.pack
+
+
+class ColumnWriter:
+    """Writes the figures of one session (see :class:`parsers.figures.Figures`).
+
+    Args:
+        columns: where to.
+        models: the places of the models in these; new ones are added.
+        estimator: tells the lengths of this session's events.
+    """
+
+    def __init__(self, columns: Columns, models: dict[str, int], estimator: Estimator) -> None:
+        self._events, self._calls = columns.events, columns.calls
+        self._models = models
+        self._estimator = estimator
+        self._generation_length, self._span_length = estimator.bases[:2]
+        self._is_private = estimator.private
+        self._model_of: dict[str, int] = {}
+        self._prompt = NO_PROMPT
+        self._tools_length = self._text_length = 0
+        self._trace_id, self._trace = "", b""
+
+    def records(self, records: Sequence[AnyRecord]) -> None:
+        """Events of any kind."""
+        for record in records:
+            kind, model = TRACE, 0
+            if isinstance(record, Span):
+                kind, model = SPAN, self._model_of.get(record.parent_id, 0)
+                lengths = self._estimator.span(record)
+            elif isinstance(record, Generation):
+                kind, model = GENERATION, self._model(model_of(record), record.id)
+                lengths = self._estimator.generation(record)
+                start_ms = NO_TIME if record.start_ms is None else record.start_ms
+                usage, trace, prompted = (
+                    record.usage,
+                    as_bytes(record.trace_id),
+                    record.user_prompt is not None,
+                )
+                self._calls += _call(trace, start_ms, *usage[:4], usage.cost_usd, prompted)
+            else:
+                lengths = self._estimator.trace(record)
+            self._events += _event(as_bytes(record.id), record.end_ms, model, *lengths, kind)
+
+    def call(
+        self,
+        own: bytes,
+        generation_id: str,
+        trace_id: str,
+        model: str | None,
+        start_ms: int | None,
+        end_ms: int,
+        tokens: tuple[int, int, int, int],
+        cost_usd: float,
+        prompt: str | None,
+        length: int,
+        given: Sizes,
+    ) -> int:
+        """An answer."""
+        number = self._model(model or "(chat)", generation_id)
+        full = turn = new = size = self._generation_length + len(model or "")
+        if not self._is_private:
+            if given.prompt is not self._prompt:
+                self._learn(given.prompt)
+            size += length + self._tools_length
+            if prompt:
+                size += json_length(prompt)
+            sent = given.full
+            full = size + sent + self._text_length
+            turn = size + sent - given.before_run
+            new = size + sent - given.before_call
+            if full > EVENT_LIMIT:
+                full, turn, new = EVENT_LIMIT, min(turn, EVENT_LIMIT), min(new, EVENT_LIMIT)
+        if trace_id != self._trace_id:
+            self._trace_id, self._trace = trace_id, as_bytes(trace_id)
+        self._events += _event(own, end_ms, number, full, turn, new, GENERATION)
+        start = NO_TIME if start_ms is None else start_ms
+        self._calls += _call(self._trace, start, *tokens, cost_usd, prompt is not None)
+        return number
+
+    def span(self, own: bytes, model: int, name: str, end_ms: int, length: int) -> None:
+        """A tool call with its result."""
+        size = self._span_length + len(name)
+        if not self._is_private:
+            size += length
+        self._events += _event(own, end_ms, model, size, size, size, SPAN)
+
+    def _model(self, name: str, generation_id: str) -> int:
+        number = self._models.get(name)
+        if number is None:
+            number = self._models[name] = len(self._models)
+        if generation_id:
+            self._model_of[generation_id] = number
+        return number
+
+    def _learn(self, prompt: SystemPrompt) -> None:
+        self._prompt = prompt
+        self._tools_length, self._text_length = self._estimator.prompt(prompt)
+
+
+def as_bytes(uuid: str) -> bytes:
+    """The 16 bytes of a UUID."""
+    return bytes.fromhex(uuid.replace("-", ""))
