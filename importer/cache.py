@@ -190,7 +190,7 @@ def each_file(columns: Columns) -> Iterator[Columns]:
 
 
 def _is_lasting(about: CountedFile) -> bool:
-    return about.is_final and about.words_line is not None
+    return about.is_final and about.words_at is not None
 
 
 def _packed(columns: Columns) -> bytes:

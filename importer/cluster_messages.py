@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from importer.plan import PlannedFile
     from importer.settings import Settings
     from importer.totals import TraceTotals
-    from parsers.session import Issue
+    from parsers.issues import Issue
 
 ROOT = "pi-posthog"
 """The scheduler's metadata below it: run, task, report."""

@@ -30,7 +30,7 @@ from importer.cluster_messages import (
 if TYPE_CHECKING:
     from importer.envelope import Envelope
     from importer.pace import Pace
-    from parsers.session import Issue
+    from parsers.issues import Issue
 
 _LOOK_S = 0.2
 _RUNS = 16  # runs whose pace a worker keeps

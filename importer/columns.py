@@ -6,7 +6,7 @@ import struct
 
 from msgspec import Struct, field
 
-from parsers.session import Issue
+from parsers.issues import Issue
 
 KINDS = ("generation", "span", "trace", "identify")
 GENERATION, SPAN, TRACE, IDENTIFY = range(4)
@@ -28,7 +28,7 @@ class CountedFile(Struct):
     Attributes:
         events, calls: how many there are, and how many of them are generations.
         name, first_prompt: what a person knows the session by.
-        words_line: the line after which these two have not changed; None where nobody can tell.
+        words_at: the lines that these two stand in, 0 for none; None where nobody can tell.
         subagent: the name of the subagent whose session it is.
         issues: what was wrong with it.
         open_traces: the ids of the traces that were still being collected at its end.
@@ -40,7 +40,7 @@ class CountedFile(Struct):
     calls: int = 0
     name: str | None = None
     first_prompt: str | None = None
-    words_line: int | None = None
+    words_at: tuple[int, int] | None = None
     subagent: str | None = None
     issues: list[Issue] = field(default_factory=list)
     open_traces: list[bytes] = field(default_factory=list)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from importer.column_writer import ColumnWriter
 from importer.columns import CALL, EVENT, Columns, CountedFile
@@ -11,10 +10,10 @@ from importer.estimate import Estimator
 from importer.reading import count, new_count
 from importer.session_file import SessionFile
 from importer.settings import Settings
+from importer.words import words
 from parsers.agents import SessionParser
 
 _LATER_MS = 10 * 365 * 86_400_000
-_LONGEST_WORDS = 10_000  # characters of a name or a prompt that a table looks at
 
 
 def count_files(
@@ -45,27 +44,8 @@ def count_files(
 
 
 def _describe(counted: CountedFile, session: SessionParser) -> None:
-    counted.name, counted.first_prompt = _words(session)
-    counted.words_line = getattr(session, "words_line", None)
+    counted.name, counted.first_prompt = words(session)
+    counted.words_at = getattr(session, "words_at", None)
     counted.subagent = session.subagent.name if session.subagent else None
     counted.issues = list(session.issues.values())
     counted.open_traces = [bytes.fromhex(trace.replace("-", "")) for trace in session.open_traces()]
-
-
-def words_of(file: SessionFile, settings: Settings, line: int) -> tuple[str | None, str | None]:
-    """The name and the first prompt of a session, read from its first lines up to that one."""
-    session = new_count(settings, file.agent)
-    try:
-        with file.path.open("rb") as lines:
-            for each in islice(lines, line):
-                session.feed(each)
-    except OSError:
-        return None, None
-    return _words(session)
-
-
-def _words(session: SessionParser) -> tuple[str | None, str | None]:
-    prompt = session.first_prompt
-    return session.name and session.name[:_LONGEST_WORDS], prompt if prompt is None else prompt[
-        :_LONGEST_WORDS
-    ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -23,12 +24,14 @@ from importer.selection import EVERYTHING, Selection
 from importer.settings import Settings
 from importer.totals import TraceTotals
 from importer.workers import Counter, LocalCounter
-from parsers.session import Issue
+from parsers.issues import Issue
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from importer.grouping import Arrays
 
 _LOOKUP = 20_000
 
@@ -40,7 +43,7 @@ class PlannedFile:
     Attributes:
         file: the file, as it was when it was read: later lines are for a later import.
         name, first_prompt: what a person knows it by, at most 10,000 characters.
-        words_line: the line after which these have not changed; None where nobody can tell.
+        words_at: the lines that these stand in, 0 for none; None where nobody can tell.
         subagent: the name of the subagent whose session it is.
         issues: what was wrong with it.
     """
@@ -49,7 +52,7 @@ class PlannedFile:
     facts: SessionFacts
     name: str | None = None
     first_prompt: str | None = None
-    words_line: int | None = None
+    words_at: tuple[int, int] | None = None
     subagent: str | None = None
     issues: list[Issue] = field(default_factory=list)
 
@@ -70,8 +73,8 @@ class Plan:
     Attributes:
         files: the sessions, parents before their forks.
         skipped: the files that were left out.
-        rows: the frame of all figures, without the copies in forks: a row for each file, kind of event, model
-            and day, with sums over its events and generations (see :mod:`importer.tally`).
+        figures: all figures as columns, without the copies in forks: a row for each file, kind of event,
+            model and day, with sums over its events and generations (see :mod:`importer.tally`).
         ids: the uuids of the events that would be sent, 16 bytes each, file after file.
         row_of: the row of each of them.
         delivered: which of them are delivered already.
@@ -82,7 +85,7 @@ class Plan:
 
     files: list[PlannedFile]
     skipped: list[Skipped]
-    rows: pd.DataFrame
+    figures: Arrays
     ids: bytes
     row_of: NDArray[np.uint32]
     delivered: NDArray[np.bool_]
@@ -93,6 +96,13 @@ class Plan:
     def __len__(self) -> int:
         return len(self.row_of)
 
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The figures as a frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.figures)
+
     @property
     def bytes_read(self) -> int:
         """Bytes of all session files."""
@@ -101,13 +111,13 @@ class Plan:
     @property
     def files_of(self) -> NDArray[np.int64]:
         """The file of each event, its place in the plan; -1 for none."""
-        found: NDArray[np.int64] = self.rows["file"].to_numpy()[self.row_of]
+        found: NDArray[np.int64] = self.figures["file"][self.row_of]
         return found
 
     @property
     def events(self) -> Iterator[PlannedEvent]:
         """The events one by one."""
-        columns = (self.rows[name].tolist() for name in ("file", "kind", "model"))
+        columns = (self.figures[name].tolist() for name in ("file", "kind", "model"))
         files, kinds, models = columns
         for index, row in enumerate(self.row_of.tolist()):
             yield PlannedEvent(self.uuid(index), files[row], kinds[row], models[row])
@@ -121,10 +131,11 @@ class Plan:
         import numpy as np
 
         rows = self.row_of[~self.delivered]
-        counts = np.bincount(rows, minlength=len(self.rows))
-        share = counts / np.maximum(self.rows["events"].to_numpy(), 1)
-        sizes = {name: round(float((self.rows[name].to_numpy() * share).sum())) for name in CONTEXTS}
-        files = set(self.rows["file"].to_numpy()[counts > 0].tolist()) - {-1}
+        figures = self.figures
+        counts = np.bincount(rows, minlength=len(figures["events"]))
+        share = counts / np.maximum(figures["events"], 1)
+        sizes = {name: round(float((figures[name] * share).sum())) for name in CONTEXTS}
+        files = set(figures["file"][counts > 0].tolist()) - {-1}
         return Waiting(len(rows), len(files), sizes)
 
     def wanted(self) -> Iterator[tuple[int, dict[str, int]]]:
@@ -211,7 +222,7 @@ def _planned(
     on_progress: Callable[[Progress], None] | None,
     with_totals: bool,
 ) -> Plan:
-    counted = counter.count(files)  # from here on the processes are at work, while pandas is imported
+    counted = counter.count(files)  # from here on the processes are at work, while numpy is imported
     from importer.tally import Tally
 
     tally = Tally(selection, with_totals=with_totals)
@@ -233,7 +244,7 @@ def _planned(
                     facts_of(file, settings),
                     about.name,
                     about.first_prompt,
-                    about.words_line,
+                    about.words_at,
                     about.subagent,
                     about.issues,
                 )
@@ -241,9 +252,9 @@ def _planned(
         done, size = done + len(part), size + sum(file.size for file in part)
         if on_progress:
             on_progress(Progress(done, len(files), size, all_bytes))
-    rows, ids, row_of = tally.result(identify_event(settings))
+    figures, ids, row_of = tally.result(identify_event(settings))
     return Plan(
-        planned, [*found.skipped, *skipped], rows, ids, row_of, row_of < 0, tally.totals, now_ms, is_final
+        planned, [*found.skipped, *skipped], figures, ids, row_of, row_of < 0, tally.totals, now_ms, is_final
     )
 
 

@@ -61,11 +61,11 @@ def _known(
     if not known:
         return None
     if known["words"]:
-        from importer.count import words_of
+        from importer.words import words_of
 
         files = {encodable(file.path): file for file in found.sessions}
         for row in known["figures"]["groups"]:
-            words = words_of(files[row["path"]], settings, known["words"][row["path"]])
+            words = words_of(files[row["path"]], known["words"][row["path"]])
             row["name"], row["first_prompt"] = words
     return known["figures"], Findings(*known["findings"])
 
@@ -94,7 +94,7 @@ def _counted(
         mark_delivered(plan, ledger, settings)
     figures = report(plan, settings, request.by, selection) | left_out(plan)
     findings = findings_of(plan)
-    lines = {encodable(each.file.path): each.words_line for each in plan.files}
+    lines = {encodable(each.file.path): each.words_at for each in plan.files}
     can_last = plan.is_final and None not in lines.values()
     if can_last and key == _key(cache, found, request, selection, settings):
         silent = [{**row, **dict.fromkeys(_WORDS & row.keys())} for row in figures["groups"]]

@@ -12,7 +12,10 @@ _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 def printable(text: object) -> str:
     """Return ``str(text)`` with every character that cannot be printed written as an escape sequence."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def quoted(value: object) -> str:

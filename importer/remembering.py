@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from importer.cache import Cache, each_file, path_key
 from importer.columns import Columns
-from importer.count import count_files, words_of
+from importer.count import count_files
 from importer.session_file import SessionFile
+from importer.words import words_of
 from importer.workers import Counter, Work
 
 _AT_ONCE = 200  # files whose columns are looked up at once
@@ -49,7 +50,7 @@ class RememberingCounter:
         if columns is None:
             return count_files([file], *self._work)
         about = columns.files[0]
-        about.name, about.first_prompt = words_of(file, self._work[0], about.words_line or 0)
+        about.name, about.first_prompt = words_of(file, about.words_at or (0, 0))
         return columns
 
     def _merged(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from math import fsum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from importer.event import CONTEXTS
 from importer.plan import Plan
@@ -13,9 +14,12 @@ from importer.totals import SUMS
 from parsers.times import to_rfc3339
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import NDArray
+
+    from importer.grouping import Arrays
 
 _COUNTS = {"generations": "generation", "spans": "span", "traces": "trace"}
+_OF_MANY_MODELS = ("trace", "identify")
 _ADDED = ("events", "already_delivered", *CONTEXTS, "prompts", *_COUNTS, *SUMS)
 
 
@@ -32,23 +36,23 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
         Counts, tokens, ``cost_usd`` in dollars, sizes in bytes of uncompressed JSON (estimated, see
         :mod:`importer.estimate`), and ``groups``.
     """
-    rows = _keyed(plan, by)
-    total = rows[list(_ADDED)].sum()
-    sums = rows.groupby("key", sort=False)[list(_ADDED)].sum()
-    shown = sorted(set(rows["file"].tolist()) - {-1}) if selection.is_period else list(range(len(plan.files)))
-    keys: list[Any] = shown if by == "session" else sorted(key for key in sums.index if key is not None)
-    abouts = _about_sessions(plan, settings, rows, shown) if by == "session" else _about_others(rows, by)
+    keyed = _keyed(plan, by)
+    figures, added = keyed.figures, keyed.added
+    files = sorted(set(figures["file"].tolist()) - {-1})
+    shown = files if selection.is_period else list(range(len(plan.files)))
+    keys: list[Any] = shown if by == "session" else sorted(added)
+    abouts = _about_sessions(plan, settings, figures, shown) if by == "session" else keyed.abouts(by)
     empty = dict.fromkeys(_ADDED, 0)
-    added = sums.to_dict("index")
     groups = []
     for key in keys:
         own = added.get(key, empty)
         groups.append({**abouts[key], **_figures(own, settings.input_context), "state": _state(own)})
     if by == "session":
         groups.sort(key=lambda row: (row["started"] or "", row["path"]))
+    total = {name: _total(figures[name]) for name in _ADDED}
     return {
         "sessions": len(shown),
-        **_figures(total.to_dict(), settings.input_context),
+        **_figures(total, settings.input_context),
         "upload_bytes_by_input_context": {name: int(total[name]) for name in CONTEXTS},
         "input_context": settings.input_context,
         "by": by,
@@ -56,29 +60,61 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
     }
 
 
-def _keyed(plan: Plan, by: str) -> pd.DataFrame:
-    """The frame of figures with what is delivered, and the key of each row's group; None for no group."""
+class _Keyed(NamedTuple):
+    """Figures with what is delivered, the group of each row or None, and the sums of each group."""
+
+    figures: Arrays
+    keys: list[Any]
+    added: dict[Any, dict[str, Any]]
+
+    def abouts(self, by: str) -> dict[Any, dict[str, Any]]:
+        """How many sessions have a part in each group."""
+        files: dict[Any, set[int]] = {key: set() for key in self.added}
+        for key, file in zip(self.keys, self.figures["file"].tolist(), strict=True):
+            if key is not None:
+                files[key].add(file)
+        return {key: {by: key, "sessions": len(found)} for key, found in files.items()}
+
+
+def _keyed(plan: Plan, by: str) -> _Keyed:
     import numpy as np
 
-    rows = plan.rows.copy()
-    rows["already_delivered"] = np.bincount(plan.row_of[plan.delivered], minlength=len(rows))
-    for name, kind in _COUNTS.items():
-        rows[name] = rows["events"].where(rows["kind"] == kind, 0)
+    from importer.grouping import Groups
+
+    rows = len(plan.figures["events"])
+    delivered = np.bincount(plan.row_of[plan.delivered], minlength=rows)
+    counts = {
+        name: np.where(plan.figures["kind"] == kind, plan.figures["events"], 0)
+        for name, kind in _COUNTS.items()
+    }
+    figures = {**plan.figures, "already_delivered": delivered, **counts}
+    files, kinds = figures["file"].tolist(), figures["kind"].tolist()
     match by:
         case "session":
-            rows["key"] = rows["file"]
+            keys = files
         case "day":
-            rows["key"] = rows["day"]
+            keys = figures["day"].tolist()
         case "project":
             projects = [planned.facts.project for planned in plan.files]
-            rows["key"] = [projects[file] if file >= 0 else "" for file in rows["file"]]
-        case _:
-            rows["key"] = rows["model"].where(rows["model"] != "", "(none)")
-            # a trace can hold many models
-            rows.loc[rows["kind"].isin(["trace", "identify"]), "key"] = None
-    rows["key"] = rows["key"].astype(object)
-    rows.loc[rows["file"] < 0, "key"] = None
-    return rows
+            keys = [projects[file] if file >= 0 else "" for file in files]
+        case _:  # a trace can hold many models
+            models = zip(figures["model"].tolist(), kinds, strict=True)
+            keys = [None if kind in _OF_MANY_MODELS else model or "(none)" for model, kind in models]
+    keys = [None if file < 0 else key for key, file in zip(keys, files, strict=True)]
+    codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    groups = Groups(np.array([codes[key] for key in keys], dtype=np.int64))
+    names = list(codes)
+    sums = {name: values.tolist() for name, values in groups.sums(figures, _ADDED).items()}
+    added = {
+        names[code]: {name: values[place] for name, values in sums.items()}
+        for place, code in enumerate(groups.keys.tolist())
+    }
+    added.pop(None, None)
+    return _Keyed(figures, keys, added)
+
+
+def _total(values: NDArray[Any]) -> float:
+    return fsum(values.tolist()) if values.dtype.kind == "f" else int(values.sum())
 
 
 def _figures(own: dict[Any, Any], context: str) -> dict[str, Any]:
@@ -92,19 +128,16 @@ def _figures(own: dict[Any, Any], context: str) -> dict[str, Any]:
     }
 
 
-def _about_others(rows: pd.DataFrame, by: str) -> dict[Any, dict[str, Any]]:
-    sessions = rows.groupby("key", sort=False)["file"].nunique()
-    return {key: {by: key, "sessions": int(count)} for key, count in sessions.items()}
-
-
 def _about_sessions(
-    plan: Plan, settings: Settings, rows: pd.DataFrame, shown: list[int]
+    plan: Plan, settings: Settings, figures: Arrays, shown: list[int]
 ) -> dict[Any, dict[str, Any]]:
-    calls = rows[rows["kind"] == "generation"]
-    started = calls.groupby("file", sort=False)["started_ms"].min().to_dict()
-    models: dict[Any, dict[str, None]] = {}
-    for file, model in zip(calls["file"].tolist(), calls["model"].tolist(), strict=True):
-        models.setdefault(file, {})[model] = None
+    started: dict[int, int] = {}
+    models: dict[int, dict[str, None]] = {}
+    names = ("file", "kind", "model", "started_ms")
+    for file, kind, model, ms in zip(*(figures[name].tolist() for name in names), strict=True):
+        if kind == "generation":
+            models.setdefault(file, {})[model] = None
+            started[file] = min(ms, started.get(file, ms))
     abouts = {}
     for index in shown:
         planned = plan.files[index]

@@ -1,4 +1,4 @@
-"""Columns of many session files to one frame of figures; importing this imports pandas, which takes its time.
+"""Columns of many session files to figures; importing this imports numpy.
 
 What two files hold is counted once, for the first of them. Of every event its id is kept and the row that it
 counts in, so that ten gigabytes of sessions take little more memory than one.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from importer.columns import EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns
+from importer.columns import CALL, EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns
 from importer.event import CONTEXTS
+from importer.grouping import Groups
 from importer.periods import local_day
 from importer.seen import SeenIds
 from importer.selection import Selection
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from importer.event import Event
+    from importer.grouping import Arrays
+
+    Waiting = list[tuple[Columns, int]]
 
 _EVENT = np.dtype(
     [
@@ -35,14 +38,17 @@ _EVENT = np.dtype(
 _CALL = np.dtype(
     [
         ("trace", "V16"),
-        ("start_ms", "<i8"),
+        ("started_ms", "<i8"),
         *((name, "<i8") for name in TOKENS),
         ("cost_usd", "<f8"),
-        ("prompted", "u1"),
+        ("prompts", "u1"),
     ]
 )
-_KEY = ["file", "kind", "model", "day"]
-_ADDED = ["events", *CONTEXTS, "prompts", *SUMS]
+assert (_EVENT.itemsize, _CALL.itemsize) == (EVENT.size, CALL.size)  # noqa: S101  two words for one layout
+
+_KEY = ("file", "kind", "model", "day")
+ADDED = ("events", *CONTEXTS, "prompts", *SUMS)
+_ROW = (*_KEY, *ADDED, "started_ms")
 _AT_ONCE = 50_000  # events that are grouped at once
 _QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
 
@@ -67,9 +73,9 @@ class Tally:
         self._models: dict[str, int] = {"": 0}
         self._days: dict[int, int] = {}
         self._day_names: dict[str, int] = {}
-        self._waiting: list[tuple[Columns, int]] = []
+        self._waiting: Waiting = []
         self._events = 0
-        self._rows: list[pd.DataFrame] = []
+        self._rows: list[Arrays] = []
         self._row_count = 0
         self._ids: list[bytes] = []
         self._row_of: list[NDArray[np.uint32]] = []
@@ -81,24 +87,24 @@ class Tally:
         if self._events >= _AT_ONCE:
             self._group()
 
-    def result(self, identify: Event | None) -> tuple[pd.DataFrame, bytes, NDArray[np.uint32]]:
-        """The frame of figures, the ids of the events, and the row of each of them.
+    def result(self, identify: Event | None) -> tuple[Arrays, bytes, NDArray[np.uint32]]:
+        """The figures, the ids of the events, and the row of each of them.
 
-        Where there are any, the event that says who the user is comes first.
+        The figures are columns with a row for each file, kind of event, model and day. Where there are any,
+        the event that says who the user is comes first.
         """
         self._group()
-        rows = self._rows or [_frame({name: [] for name in [*_KEY, *_ADDED, "started_ms"]})]
-        ids, row_of = self._ids, self._row_of
+        rows, ids, row_of = self._rows, self._ids, self._row_of
         if identify is not None and ids:
-            own = dict.fromkeys([*_ADDED, "started_ms"], 0) | dict.fromkeys(CONTEXTS, identify.size)
-            key = {"file": -1, "kind": IDENTIFY, "model": 0, "day": self._day(identify.end_ms)}
-            rows.append(_frame({name: [value] for name, value in (own | key | {"events": 1}).items()}))
+            own = dict.fromkeys(_ROW, 0) | dict.fromkeys(CONTEXTS, identify.size) | {"events": 1}
+            own |= {"file": -1, "kind": IDENTIFY, "day": self._day(identify.end_ms)}
+            rows = [*rows, {name: np.array([value]) for name, value in own.items()}]
             ids = [bytes.fromhex(identify.uuid.replace("-", "")), *ids]
             row_of = [np.array([self._row_count], dtype=np.uint32), *row_of]
-        frame = pd.concat(rows, ignore_index=True)
+        columns = {name: _joined([each[name] for each in rows]) for name in _ROW}
         for name, names in (("kind", KINDS), ("model", [*self._models]), ("day", [*self._day_names])):
-            frame[name] = np.array(names, dtype=object)[frame[name].to_numpy()] if len(frame) else ""
-        return frame, b"".join(ids), np.concatenate(row_of or [np.zeros(0, dtype=np.uint32)])
+            columns[name] = np.array([names[code] for code in columns[name].tolist()], dtype=object)
+        return columns, b"".join(ids), _joined(row_of).astype(np.uint32)
 
     def _group(self) -> None:
         """Add up what waits."""
@@ -106,40 +112,37 @@ class Tally:
         if not waiting:
             return
         events = np.frombuffer(b"".join(columns.events for columns, _ in waiting), _EVENT)
+        calls = np.frombuffer(b"".join(columns.calls for columns, _ in waiting), _CALL)
+        files = np.concatenate([_files(columns, first) for columns, first in waiting])
         ids = _uuids(events["own"])
-        frame = _frame(
-            {
-                "file": np.concatenate([_files(columns, first) for columns, first in waiting]),
-                "kind": events["kind"],
-                "model": self._models_in(waiting, events["model"]),
-                "end_ms": events["end_ms"],
-                **{name: events[name].astype(np.int64) for name in CONTEXTS},
-            }
-        )
-        calls = self._calls(waiting, frame)
-        taken = self._taken(waiting, ids, frame)
+        is_call = events["kind"] == GENERATION
+        taken = self._taken(waiting, ids, files, events)
         if self._with_totals:
-            self._add_totals(waiting, ids, frame, calls, taken)
-        frame["events"] = 1
-        is_call = frame["kind"].to_numpy() == GENERATION
-        for name in ("prompts", *SUMS):
-            frame[name] = 0.0 if name == "cost_usd" else 0
-            frame.loc[is_call, name] = calls[name].to_numpy()
-        frame["started_ms"] = frame["end_ms"]
-        frame.loc[is_call, "started_ms"] = calls["started_ms"].to_numpy()
-        quarters, place = np.unique(frame["end_ms"].to_numpy() // _QUARTER_MS, return_inverse=True)
-        frame["day"] = np.array([self._day(int(quarter) * _QUARTER_MS) for quarter in quarters])[place]
-        frame = frame[taken]
-        groups = frame.groupby(_KEY, sort=False)
-        rows = groups[_ADDED].sum()
-        rows["started_ms"] = groups["started_ms"].min()
-        self._rows.append(rows.reset_index())
-        self._row_of.append((groups.ngroup().to_numpy() + self._row_count).astype(np.uint32))
-        self._row_count += len(rows)
+            self._add_totals(ids, files, events, calls, taken)
+        quarters, place = np.unique(events["end_ms"] // _QUARTER_MS, return_inverse=True)
+        days = np.array([self._day(int(quarter) * _QUARTER_MS) for quarter in quarters], dtype=np.int64)
+        values: Arrays = {
+            "file": files,
+            "kind": events["kind"].astype(np.int64),
+            "model": self._models_in(waiting, events["model"]),
+            "day": days[place],
+            "events": np.ones(len(events), dtype=np.int64),
+            **{name: events[name].astype(np.int64) for name in CONTEXTS},
+            **{name: _spread(calls[name], is_call) for name in ("prompts", *SUMS)},
+        }
+        started_ms = events["end_ms"].copy()
+        started_ms[is_call] = np.where(
+            calls["started_ms"] == NO_TIME, started_ms[is_call], calls["started_ms"]
+        )
+        values["started_ms"] = started_ms
+        rows, row_of = _rows({name: column[taken] for name, column in values.items()})
+        self._rows.append(rows)
+        self._row_of.append((row_of + self._row_count).astype(np.uint32))
+        self._row_count += len(rows["events"])
         self._ids.append(np.frombuffer(ids, dtype="V16")[taken].tobytes())
 
     def _taken(
-        self, waiting: list[tuple[Columns, int]], ids: bytes, frame: pd.DataFrame
+        self, waiting: Waiting, ids: bytes, files: NDArray[np.int64], events: NDArray[np.void]
     ) -> NDArray[np.bool_]:
         """Which events are taken: no file before has them, and they are in the period.
 
@@ -153,60 +156,45 @@ class Tally:
                     for trace_id in about.open_traces:
                         self._open.setdefault(trace_id, place)
                     place += 1
-        files = frame["file"].to_numpy()
-        for index in np.flatnonzero(taken & (frame["kind"].to_numpy() == TRACE)).tolist():
+        for index in np.flatnonzero(taken & (events["kind"] == TRACE)).tolist():
             if self._open.get(ids[16 * index : 16 * index + 16], files[index]) < files[index]:
                 taken[index] = False
-        end_ms = frame["end_ms"].to_numpy()
         if self._selection.since_ms is not None:
-            taken &= end_ms >= self._selection.since_ms
+            taken &= events["end_ms"] >= self._selection.since_ms
         if self._selection.until_ms is not None:
-            taken &= end_ms < self._selection.until_ms
+            taken &= events["end_ms"] < self._selection.until_ms
         return taken
-
-    def _calls(self, waiting: list[tuple[Columns, int]], frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame of all generations, also of those that another file has."""
-        own = frame.loc[frame["kind"] == GENERATION, ["file", "end_ms"]]
-        calls = np.frombuffer(b"".join(columns.calls for columns, _ in waiting), _CALL)
-        no_time = calls["start_ms"] == NO_TIME
-        return _frame(
-            {
-                "file": own["file"].to_numpy(),
-                "started_ms": np.where(no_time, own["end_ms"].to_numpy(), calls["start_ms"]),
-                **{name: calls[name] for name in SUMS},
-                "prompts": calls["prompted"].astype(np.int64),
-                "trace": calls["trace"],
-            }
-        )
 
     def _add_totals(
         self,
-        waiting: list[tuple[Columns, int]],
         ids: bytes,
-        frame: pd.DataFrame,
-        calls: pd.DataFrame,
+        files: NDArray[np.int64],
+        events: NDArray[np.void],
+        calls: NDArray[np.void],
         taken: NDArray[np.bool_],
     ) -> None:
-        calls["trace_id"] = [bytes(trace).hex() for trace in calls["trace"]]
-        totals = trace_totals(calls)
-        files = frame["file"].to_numpy()
-        for index in np.flatnonzero(taken & (frame["kind"].to_numpy() == TRACE)).tolist():
+        import pandas as pd
+
+        traces = [trace.hex() for trace in calls["trace"].tolist()]
+        own = {"file": files[events["kind"] == GENERATION], "trace_id": traces}
+        totals = trace_totals(pd.DataFrame(own | {name: calls[name] for name in SUMS}))
+        for index in np.flatnonzero(taken & (events["kind"] == TRACE)).tolist():
             key = ids[16 * index : 16 * index + 16].hex()
             file = int(files[index])
             if (file, key) in totals:
-                self.totals[file, f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"] = totals[
-                    file, key
-                ]
+                uuid = f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
+                self.totals[file, uuid] = totals[file, key]
 
-    def _models_in(self, waiting: list[tuple[Columns, int]], models: NDArray[np.int32]) -> NDArray[np.int64]:
+    def _models_in(self, waiting: Waiting, models: NDArray[np.int32]) -> NDArray[np.int64]:
         """The models of events, by their places here."""
         known = [
             np.array([self._models.setdefault(name, len(self._models)) for name in columns.model_names])
             for columns, _ in waiting
         ]
         first = np.cumsum([0, *map(len, known)])[:-1]
-        events = [len(columns.events) // EVENT.size for columns, _ in waiting]
-        return np.concatenate(known)[np.repeat(first, events) + models]
+        counts = [len(columns.events) // EVENT.size for columns, _ in waiting]
+        found: NDArray[np.int64] = np.concatenate(known)[np.repeat(first, counts) + models]
+        return found
 
     def _day(self, ms: int) -> int:
         quarter = ms // _QUARTER_MS
@@ -216,9 +204,30 @@ class Tally:
         return self._days[quarter]
 
 
+def _rows(values: Arrays) -> tuple[Arrays, NDArray[np.int64]]:
+    """A row for each combination of key values, and each event's row."""
+    key = np.zeros(len(values["events"]), dtype=np.int64)
+    for name in _KEY:
+        key = key * (int(values[name].max(initial=0)) + 1) + values[name]
+    groups = Groups(key)
+    rows = {name: groups.first(values[name]) for name in _KEY} | groups.sums(values, ADDED)
+    return rows | {"started_ms": groups.least(values["started_ms"])}, groups.place
+
+
+def _spread(values: NDArray[Any], places: NDArray[np.bool_]) -> NDArray[Any]:
+    """Values at some places, zeros between them."""
+    spread = np.zeros(len(places), dtype=np.float64 if values.dtype == np.float64 else np.int64)
+    spread[places] = values
+    return spread
+
+
 def _files(columns: Columns, first: int) -> NDArray[np.int64]:
     counts = [about.events for about in columns.files if about.error is None]
     return np.repeat(np.arange(first, first + len(counts)), counts)
+
+
+def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
 
 
 def _uuids(own: NDArray[np.void]) -> bytes:
@@ -227,7 +236,3 @@ def _uuids(own: NDArray[np.void]) -> bytes:
     ids[:, 6] = ids[:, 6] & 0x0F | 0x50
     ids[:, 8] = ids[:, 8] & 0x3F | 0x80
     return ids.tobytes()
-
-
-def _frame(columns: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(columns)

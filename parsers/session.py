@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from parsers import entries as e
@@ -18,6 +18,7 @@ from parsers.context import EMPTY
 from parsers.decoding import Decoded, KnownMessageEntry, decode_after_torn, decode_line
 from parsers.delegation import Delegation
 from parsers.generations import When
+from parsers.issues import Issue
 from parsers.lazy import LazyMessageEntry
 from parsers.messages import text_of
 from parsers.position import Position
@@ -29,14 +30,6 @@ from parsers.times import to_ms
 from parsers.untyped import BadLineError
 
 _MOST_ISSUES = 100  # kinds of damage that are told apart in one file
-
-
-class Issue(Struct):
-    """What was wrong with a file: what, at which line first, and how often."""
-
-    what: str
-    line: int
-    count: int = 1
 
 
 class Session:
@@ -54,7 +47,7 @@ class Session:
         prompts: how many user messages the file holds.
         subagent: the subagent whose session this is, if it says so before its first own record.
         has_copies: whether it holds entries that were copied from the session it was forked from.
-        words_line: the line after which its name and first prompt have not changed, from 1.
+        words_at: the lines that its name and its first prompt stand in, from 1; 0 for none.
         issues: what was wrong with the file, by kind.
     """
 
@@ -69,7 +62,7 @@ class Session:
         self.first_prompt: str | None = None
         self.last_prompt: str | None = None
         self.prompts = 0
-        self.words_line = 0
+        self.words_at = (0, 0)
         self.subagent: Subagent | None = None
         self.has_copies = False
         self.issues: dict[str, Issue] = {}
@@ -120,8 +113,7 @@ class Session:
     def _take(self, decoded: Decoded, line: bytes) -> list[AnyRecord]:
         entry, dropped = self._in_pi_terms(decoded) if self._in_pi_terms else decoded
         if isinstance(entry, e.TitleLine):
-            self.name = (entry.title or "").strip() or None
-            self.words_line = self._lines
+            self._name((entry.title or "").strip() or None)
             return []
         if dropped:
             for field in dropped:
@@ -176,8 +168,8 @@ class Session:
                 self._note("another session's header, line skipped")
             return
         self.header = header
-        self.words_line = self._lines
-        self.name = self.name or (header.title or "").strip() or None
+        if not self.name:
+            self._name((header.title or "").strip() or None)
         self._order = 0
         self._header_ms = self._time_ms = to_ms(header.timestamp) or 0
         self._is_fork = (header.parent_session or header.branched_from) is not None
@@ -250,17 +242,19 @@ class Session:
             self.last_prompt = text_of(message.content)
             if self.first_prompt is None or (self._is_first_copied and not copied):
                 self.first_prompt, self._is_first_copied = self.last_prompt, copied
-                self.words_line = self._lines
+                self.words_at = (self.words_at[0], self._lines)
         elif isinstance(message, e.SystemMessage):
             if message.agent and not self._has_records:
                 self.subagent = Subagent(message.agent, "")
         elif isinstance(entry, e.SessionInfo):
-            self.name = session_name(entry)
-            self.words_line = self._lines
+            self._name(session_name(entry))
             if copied:
                 self._copied_subagent = self._copied_subagent or subagent_of(self.name)
             elif not self._has_records:  # a name that came later would be known to some of the records only
                 self.subagent = self.subagent or subagent_of(self.name)
+
+    def _name(self, name: str | None) -> None:
+        self.name, self.words_at = name, (self._lines, self.words_at[1])
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
         """Whether the same entry stands in the file already, as after a file was appended to itself."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from parsers.entries import Timestamp
+if TYPE_CHECKING:
+    from parsers.entries import Timestamp
 
 _LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Python knows no local time
 

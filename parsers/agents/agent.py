@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from parsers.counting import CountingSession
-from parsers.delegation import Delegation
-from parsers.entries import SessionHeader
-from parsers.records import AnyRecord
-from parsers.runs import SETTLE_MS, Grouping
-from parsers.session import Issue
-from parsers.subagents import Subagent
+if TYPE_CHECKING:
+    from parsers.delegation import Delegation
+    from parsers.entries import SessionHeader
+    from parsers.issues import Issue
+    from parsers.records import AnyRecord
+    from parsers.runs import Grouping
+    from parsers.subagents import Subagent
 
 _PARENT_FILE = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")
 _LONGEST_NAME = 255  # of a file, on every system: a longer text is not searched, which takes quadratic time
@@ -62,7 +62,7 @@ class SessionParser(Protocol):
     def feed(self, line: bytes, *, torn: bool = False) -> list[AnyRecord]:
         """The records that the next line completes; it may depend on nothing but the lines so far."""
 
-    def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
+    def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = ...) -> list[AnyRecord]:
         """The records of what has ended by now although no further line says so; changes nothing."""
 
     def open_traces(self) -> set[str]:
@@ -135,7 +135,7 @@ class Agent:
     places: tuple[Place, ...]
     marks: re.Pattern[str]
     parser: Callable[[Grouping, int], SessionParser]
-    counter: Callable[[Grouping, int, int], CountingSession] | None = None
+    counter: Callable[[Grouping, int, int], SessionParser] | None = None
     shape: re.Pattern[str] | None = None
     takes: Callable[[str], bool] = is_jsonl
     header: Callable[[dict[str, Any]], dict[str, Any] | None] = pi_header

@@ -9,21 +9,22 @@ that it has imported to a folder beside the sessions' (``doctor-session-sqlite``
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from parsers import entries as e
 from parsers.agents.agent import Agent, Place
-from parsers.counting import CountingSession
-from parsers.decoding import Decoded
-from parsers.session import Session
+from parsers.agents.parsing import counting, whole
+
+if TYPE_CHECKING:
+    from parsers.decoding import Decoded
 
 _SESSIONS = "agents/*/session*"  # ``sessions``, and ``session-sqlite-import-archive`` beside it
 _COPIES = re.compile(r"\.(?:trajectory|acp-stream|checkpoint\.[0-9a-fA-F-]{36})\.jsonl$")
 _ARCHIVED = re.compile(r"\.jsonl\.(?:reset|deleted)\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d{3})?Z$")
 _FOLDERS = ("sessions", "session-sqlite-import-archive")
 _IMPORTED = re.compile(r"\.imported-\d+(?:\.\d+)?$")
-_OWN_WORDS = frozenset({"delivery-mirror", "gateway-injected"})
 
 
 def takes(name: str) -> bool:
@@ -54,18 +55,10 @@ def parent_id(parent: str) -> str | None:
     return (stem.rpartition("_")[2] or None) if found else None
 
 
-def in_pi_terms(decoded: Decoded) -> Decoded:
-    """Make the texts that OpenClaw puts into a session itself, as an assistant, no model calls.
+def _terms() -> Callable[[Decoded], Decoded]:
+    from parsers.agents.openclaw_terms import in_pi_terms
 
-    It writes them with its own name for a provider, without usage, and keeps them from the model
-    (isTranscriptOnlyOpenClawAssistantMessage in its ``dist``).
-    """
-    line = decoded.line
-    if isinstance(line, e.MessageEntry) and isinstance(line.message, e.AssistantMessage):
-        message = line.message
-        if message.provider == "openclaw" and message.model in _OWN_WORDS:
-            line.message = e.UnknownMessage("assistant", message.timestamp)
-    return decoded
+    return in_pi_terms
 
 
 OPENCLAW = Agent(
@@ -85,8 +78,8 @@ OPENCLAW = Agent(
     ),
     marks=re.compile(r"/(?:\.openclaw(?:-[^/]+)?|\.clawdbot|\.moldbot|\.moltbot)/"),
     shape=re.compile(r"/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"),
-    parser=partial(Session, in_pi_terms=in_pi_terms),
-    counter=partial(CountingSession, in_pi_terms=in_pi_terms),
+    parser=partial(whole, terms=_terms),
+    counter=partial(counting, terms=_terms),
     takes=takes,
     agent_name=agent_name,
     parent_id=parent_id,

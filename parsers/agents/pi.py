@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from parsers.agents.agent import Agent, Place
-from parsers.counting import CountingSession
-from parsers.session import Session
+from parsers.agents.parsing import counting, whole
 
 _SETTING = ("settings.json", "sessionDir")
 
@@ -23,6 +22,6 @@ PI = Agent(
         Place("~/.pi/agent", "sessions", _SETTING),
     ),
     marks=re.compile(r"/\.pi/"),
-    parser=Session,
-    counter=CountingSession,
+    parser=whole,
+    counter=counting,
 )

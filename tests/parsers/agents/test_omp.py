@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from parsers import entries as e
-from parsers.agents.omp import in_pi_terms, parent_id
+from parsers.agents.omp import parent_id
+from parsers.agents.omp_terms import in_pi_terms
 from parsers.decoding import decode_line
 from parsers.messages import text_of
 from tests.parsers.agents.totals import RECORDED, lines, spent

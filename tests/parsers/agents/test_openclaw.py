@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from parsers import entries as e
-from parsers.agents.openclaw import OPENCLAW, agent_name, in_pi_terms, parent_id, takes
+from parsers.agents.openclaw import OPENCLAW, agent_name, parent_id, takes
+from parsers.agents.openclaw_terms import in_pi_terms
 from parsers.decoding import decode_line
 from parsers.messages import text_of
 from tests.parsers.agents.totals import RECORDED, spent
