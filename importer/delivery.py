@@ -20,6 +20,7 @@ from importer.endpoint import BATCH, Choice, Endpoint, Routes
 from importer.envelope import Envelope
 from importer.errors import DeliveryError
 from importer.pace import Pace
+from importer.packing import Packer
 from importer.parallel import Call, Inline, Say, Threads, Workers
 from importer.retry import RetryPolicy
 from importer.suspects import Suspect, Suspects
@@ -97,8 +98,9 @@ class Delivery:
         self._broken = False
         stop = stop or threading.Event()
         self._stop = stop
+        packer = Packer()
         connections = [
-            Connection(host, api_key, retry or RetryPolicy(), stop, clock, sleep, pace)
+            Connection(host, api_key, retry or RetryPolicy(), stop, clock, sleep, pace, packer)
             for _ in range(max(1, parallel))
         ]
         self._workers: Workers = Threads(connections, stop) if parallel > 1 else Inline(connections[0])

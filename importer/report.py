@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from importer.event import CONTEXTS
@@ -114,7 +113,7 @@ def _keyed(plan: Plan, by: str) -> _Keyed:
 
 
 def _total(values: NDArray[Any]) -> float:
-    return fsum(values.tolist()) if values.dtype.kind == "f" else int(values.sum())
+    return float(values.sum()) if values.dtype.kind == "f" else int(values.sum())
 
 
 def _figures(own: dict[Any, Any], context: str) -> dict[str, Any]:

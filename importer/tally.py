@@ -7,6 +7,7 @@ counts in, so that ten gigabytes of sessions take little more memory than one.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 
@@ -173,17 +174,14 @@ class Tally:
         calls: NDArray[np.void],
         taken: NDArray[np.bool_],
     ) -> None:
-        import pandas as pd
+        import pandas as pd  # whose sums were sent so far: no other way to add gives the same last digit
 
-        traces = [trace.hex() for trace in calls["trace"].tolist()]
-        own = {"file": files[events["kind"] == GENERATION], "trace_id": traces}
+        own = {"file": files[events["kind"] == GENERATION], "trace_id": calls["trace"].tolist()}
         totals = trace_totals(pd.DataFrame(own | {name: calls[name] for name in SUMS}))
         for index in np.flatnonzero(taken & (events["kind"] == TRACE)).tolist():
-            key = ids[16 * index : 16 * index + 16].hex()
-            file = int(files[index])
-            if (file, key) in totals:
-                uuid = f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
-                self.totals[file, uuid] = totals[file, key]
+            file, trace_id = int(files[index]), ids[16 * index : 16 * index + 16]
+            if (file, trace_id) in totals:
+                self.totals[file, str(UUID(bytes=trace_id))] = totals[file, trace_id]
 
     def _models_in(self, waiting: Waiting, models: NDArray[np.int32]) -> NDArray[np.int64]:
         """The models of events, by their places here."""
