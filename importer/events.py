@@ -243,7 +243,11 @@ def estimator(settings: Settings) -> Estimator:
     )
     bases = Bases(*(builder.build(record).size for record in (call, span, trace)))
     return Estimator(
-        bases, settings.max_attribute_length, settings.privacy_mode, settings.project_name is None
+        bases,
+        settings.max_attribute_length,
+        settings.privacy_mode,
+        names_project=settings.project_name is None,
+        names_person=settings.distinct_id is not None,
     )
 
 
