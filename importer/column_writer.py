@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from importer.columns import CALL, EVENT, GENERATION, NO_TIME, SPAN, TRACE, Columns
+from importer.columns import CALL, EVENT, GENERATION, NO_TIME, SPAN, TRACE, Columns, as_bytes
 from importer.estimate import Estimator
 from importer.totals import model_of
-from importer.trimming import EVENT_LIMIT
-from parsers.lengths import json_length
-from parsers.prompt import NO_PROMPT, SystemPrompt
 from parsers.records import AnyRecord, Generation, Span
 from parsers.sizes import Sizes
 
@@ -29,11 +26,7 @@ class ColumnWriter:
         self._events, self._calls = columns.events, columns.calls
         self._models = models
         self._estimator = estimator
-        self._generation_length, self._span_length = estimator.bases[:2]
-        self._is_private = estimator.private
         self._model_of: dict[str, int] = {}
-        self._prompt = NO_PROMPT
-        self._tools_length = self._text_length = 0
         self._trace_id, self._trace = "", b""
 
     def records(self, records: Sequence[AnyRecord]) -> None:
@@ -47,11 +40,8 @@ class ColumnWriter:
                 kind, model = GENERATION, self._model(model_of(record), record.id)
                 lengths = self._estimator.generation(record)
                 start_ms = NO_TIME if record.start_ms is None else record.start_ms
-                usage, trace, prompted = (
-                    record.usage,
-                    as_bytes(record.trace_id),
-                    record.user_prompt is not None,
-                )
+                usage, prompted = record.usage, record.user_prompt is not None
+                trace = as_bytes(record.trace_id)
                 self._calls += _call(trace, start_ms, *usage[:4], usage.cost_usd, prompted)
             else:
                 lengths = self._estimator.trace(record)
@@ -73,32 +63,19 @@ class ColumnWriter:
     ) -> int:
         """An answer."""
         number = self._model(model or "(chat)", generation_id)
-        full = turn = new = size = self._generation_length + len(model or "")
-        if not self._is_private:
-            if given.prompt is not self._prompt:
-                self._learn(given.prompt)
-            size += length + self._tools_length
-            if prompt:
-                size += json_length(prompt)
-            sent = given.full
-            full = size + sent + self._text_length
-            turn = size + sent - given.before_run
-            new = size + sent - given.before_call
-            if full > EVENT_LIMIT:
-                full, turn, new = EVENT_LIMIT, min(turn, EVENT_LIMIT), min(new, EVENT_LIMIT)
+        full, before_run, before_call = given.full, given.before_run, given.before_call
+        sent = full, full - before_run, full - before_call
+        lengths = self._estimator.call(model, prompt, length, given.prompt, sent)
         if trace_id != self._trace_id:
             self._trace_id, self._trace = trace_id, as_bytes(trace_id)
-        self._events += _event(own, end_ms, number, full, turn, new, GENERATION)
+        self._events += _event(own, end_ms, number, *lengths, GENERATION)
         start = NO_TIME if start_ms is None else start_ms
         self._calls += _call(self._trace, start, *tokens, cost_usd, prompt is not None)
         return number
 
     def span(self, own: bytes, model: int, name: str, end_ms: int, length: int) -> None:
         """A tool call with its result."""
-        size = self._span_length + len(name)
-        if not self._is_private:
-            size += length
-        self._events += _event(own, end_ms, model, size, size, size, SPAN)
+        self._events += _event(own, end_ms, model, *self._estimator.tool_call(name, length), SPAN)
 
     def _model(self, name: str, generation_id: str) -> int:
         number = self._models.get(name)
@@ -107,12 +84,3 @@ class ColumnWriter:
         if generation_id:
             self._model_of[generation_id] = number
         return number
-
-    def _learn(self, prompt: SystemPrompt) -> None:
-        self._prompt = prompt
-        self._tools_length, self._text_length = self._estimator.prompt(prompt)
-
-
-def as_bytes(uuid: str) -> bytes:
-    """The 16 bytes of a UUID."""
-    return bytes.fromhex(uuid.replace("-", ""))

@@ -63,3 +63,8 @@ class Columns(Struct):
     model_names: list[str] = field(default_factory=lambda: [""])
     events: bytearray = field(default_factory=bytearray)
     calls: bytearray = field(default_factory=bytearray)
+
+
+def as_bytes(uuid: str) -> bytes:
+    """The 16 bytes of a UUID."""
+    return bytes.fromhex(uuid.replace("-", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from importer.column_writer import ColumnWriter
-from importer.columns import CALL, EVENT, Columns, CountedFile
+from importer.columns import CALL, EVENT, Columns, CountedFile, as_bytes
 from importer.estimate import Estimator
 from importer.reading import count, new_count
 from importer.session_file import SessionFile
@@ -48,4 +48,4 @@ def _describe(counted: CountedFile, session: SessionParser) -> None:
     counted.words_at = getattr(session, "words_at", None)
     counted.subagent = session.subagent.name if session.subagent else None
     counted.issues = list(session.issues.values())
-    counted.open_traces = [bytes.fromhex(trace.replace("-", "")) for trace in session.open_traces()]
+    counted.open_traces = [as_bytes(trace) for trace in session.open_traces()]

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from importer.facts import project_of
 from importer.session_file import SessionFile
 from importer.trimming import EVENT_LIMIT
+from parsers.chain import Span as ContextSpan
 from parsers.lazy import LazyToolResult
 from parsers.lengths import answer_length, json_length, message_length, result_length, state_length
 from parsers.model_input import ModelInput
@@ -60,43 +61,67 @@ class Estimator(Struct):
             names += _PARENT
         return replace(self, bases=Bases(*(base + names for base in self.bases)))
 
-    def prompt(self, prompt: SystemPrompt) -> tuple[int, int]:
-        """What a system prompt adds: its tools to every generation, its text to one in full context."""
-        return _tools_length(prompt), _text_length(prompt)
+    def call(
+        self,
+        model: str | None,
+        user_prompt: str | None,
+        said: int,
+        system: SystemPrompt | None,
+        given: tuple[int, int, int],
+    ) -> tuple[int, int, int]:
+        """A model call, in full, turn and new context.
+
+        Args:
+            model: the model's name.
+            user_prompt: the prompt, if the event has it.
+            said: the length of the answer.
+            system: the system prompt and tools that the call was given; None where pi recorded no input.
+            given: the lengths of the messages that it was given.
+        """
+        size = self.bases.generation + len(model or "")
+        if self.private:
+            return size, size, size
+        size += said
+        if user_prompt:
+            size += json_length(user_prompt)
+        text = 0
+        if system is not None:
+            size += _tools_length(system)
+            text = _text_length(system)
+        full, turn, new = size + given[0] + text, size + given[1], size + given[2]
+        if full > EVENT_LIMIT:
+            return EVENT_LIMIT, min(EVENT_LIMIT, turn), min(EVENT_LIMIT, new)
+        return full, turn, new
 
     def generation(self, call: Generation) -> tuple[int, int, int]:
         """A generation, in full, turn and new context."""
-        size = self.bases.generation + len(call.model or "")
-        if self.private:
-            return size, size, size
-        size += answer_length(call.output, self.max_length)[1] + json_length(call.user_prompt or "")
+        said = answer_length(call.output, self.max_length)[1]
         given = call.input
-        if given is None:
-            return size, size, size
-        tools, text = self.prompt(given.prompt)
+        lengths = (0, 0, 0)
         if isinstance(given, ModelInput):  # of a parser that cannot count
-            spans = (given.full, given.turn, given.new)
-            full, turn, new = (
-                sum(message_length(m.source, self.max_length) for m in span.messages()) for span in spans
-            )
-        else:
-            full, turn, new = given.full, given.turn, given.new
-        size += tools
-        return (
-            min(EVENT_LIMIT, size + full + text),
-            min(EVENT_LIMIT, size + turn),
-            min(EVENT_LIMIT, size + new),
-        )
+            lengths = (self._span(given.full), self._span(given.turn), self._span(given.new))
+        elif given is not None:
+            lengths = (given.full, given.turn, given.new)
+        system = None if given is None else given.prompt
+        return self.call(call.model, call.user_prompt, said, system, lengths)
+
+    def _span(self, span: ContextSpan) -> int:
+        return sum(message_length(message.source, self.max_length) for message in span.messages())
+
+    def tool_call(self, name: str, said: int) -> tuple[int, int, int]:
+        """A tool call with that name, and that length of its input and output."""
+        size = self.bases.span + len(name)
+        if not self.private:
+            size += said
+        return size, size, size
 
     def span(self, span: Span) -> tuple[int, int, int]:
         """A span."""
-        size = self.bases.span + len(span.name)
-        if not self.private:
-            size += state_length(span.input, self.max_length)
-            if isinstance(span.output, LazyToolResult):
-                _, result = result_length(span.output, 0, self.max_length) or (0, 0)
-                size += 2 * result if span.error_is_output else result
-        return size, size, size
+        said = state_length(span.input, self.max_length)
+        if isinstance(span.output, LazyToolResult):
+            _, result = result_length(span.output, 0, self.max_length) or (0, 0)
+            said += 2 * result if span.error_is_output else result
+        return self.tool_call(span.name, said)
 
     def trace(self, trace: Trace) -> tuple[int, int, int]:
         """A trace."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -28,7 +27,6 @@ from parsers.issues import Issue
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from importer.grouping import Arrays
@@ -95,13 +93,6 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.row_of)
-
-    @cached_property
-    def rows(self) -> pd.DataFrame:
-        """The figures as a frame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.figures)
 
     @property
     def bytes_read(self) -> int:

@@ -57,12 +57,6 @@ def count(file: SessionFile, session: SessionParser, figures: Figures, now_ms: i
         figures.records(records)
 
 
-def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[SessionParser, list[AnyRecord]]:
-    """The session in a file, and all its records; raises as :func:`records_of`."""
-    session = new_session(settings, file.agent)
-    return session, [record for some in records_of(file, session, now_ms) for record in some]
-
-
 def _lines(file: SessionFile) -> Iterator[bytes]:
     """The lines of a file with their newlines; the last one may have none."""
     left = file.size

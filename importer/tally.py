@@ -11,7 +11,7 @@ from uuid import UUID
 
 import numpy as np
 
-from importer.columns import CALL, EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns
+from importer.columns import CALL, EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns, as_bytes
 from importer.event import CONTEXTS
 from importer.grouping import Groups
 from importer.periods import local_day
@@ -48,8 +48,8 @@ _CALL = np.dtype(
 assert (_EVENT.itemsize, _CALL.itemsize) == (EVENT.size, CALL.size)  # noqa: S101  two words for one layout
 
 _KEY = ("file", "kind", "model", "day")
-ADDED = ("events", *CONTEXTS, "prompts", *SUMS)
-_ROW = (*_KEY, *ADDED, "started_ms")
+_ADDED = ("events", *CONTEXTS, "prompts", *SUMS)
+_ROW = (*_KEY, *_ADDED, "started_ms")
 _AT_ONCE = 50_000  # events that are grouped at once
 _QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
 
@@ -100,7 +100,7 @@ class Tally:
             own = dict.fromkeys(_ROW, 0) | dict.fromkeys(CONTEXTS, identify.size) | {"events": 1}
             own |= {"file": -1, "kind": IDENTIFY, "day": self._day(identify.end_ms)}
             rows = [*rows, {name: np.array([value]) for name, value in own.items()}]
-            ids = [bytes.fromhex(identify.uuid.replace("-", "")), *ids]
+            ids = [as_bytes(identify.uuid), *ids]
             row_of = [np.array([self._row_count], dtype=np.uint32), *row_of]
         columns = {name: _joined([each[name] for each in rows]) for name in _ROW}
         for name, names in (("kind", KINDS), ("model", [*self._models]), ("day", [*self._day_names])):
@@ -208,7 +208,7 @@ def _rows(values: Arrays) -> tuple[Arrays, NDArray[np.int64]]:
     for name in _KEY:
         key = key * (int(values[name].max(initial=0)) + 1) + values[name]
     groups = Groups(key)
-    rows = {name: groups.first(values[name]) for name in _KEY} | groups.sums(values, ADDED)
+    rows = {name: groups.first(values[name]) for name in _KEY} | groups.sums(values, _ADDED)
     return rows | {"started_ms": groups.least(values["started_ms"])}, groups.place
 
 

@@ -15,7 +15,8 @@ from parsers.chain import FAILED, says_something
 from parsers.counting_replay import CountedTurn, CountingReplay
 from parsers.decoding import Decoded, KnownMessageEntry, decode_lazily, decode_line
 from parsers.figures import Figures
-from parsers.identity import as_uuid, fingerprint
+from parsers.generations import generation_fingerprint
+from parsers.identity import as_uuid
 from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
 from parsers.lengths import plain_answer, result_length
 from parsers.position import Position
@@ -52,15 +53,17 @@ class CountingSession(Session):
     def count_lines(self, lines: Iterable[bytes], figures: Figures) -> None:
         """Read some lines, and tell the figures of the events that they complete.
 
+        Which tool calls may have started subagents is not noted: only :meth:`feed` keeps what they say.
+
         Args:
             lines: the lines with their newlines; one that has none is torn.
             figures: takes the figures.
         """
-        straight = self._straight if self._in_pi_terms is None else _not_straight
+        is_pis = self._in_pi_terms is None
         for line in lines:
             entry = decode_lazily(line)
             if type(entry) is LazyMessageEntry:
-                if straight(entry, figures):
+                if is_pis and self._straight(entry, figures):
                     continue
                 if not is_plain(entry.message):
                     entry = None
@@ -128,18 +131,7 @@ class CountingSession(Session):
         tokens = usage.input, usage.output, usage.cache_read, usage.cache_write
         cost = usage.cost
         cost_usd = usage_of(usage).cost_usd if cost is None or cost.total is None else cost.total
-        own = fingerprint(
-            "generation",
-            message.provider,
-            message.model,
-            message.response_id,
-            start_ms,
-            ms,
-            *tokens,
-            stop,
-            message.error_message,
-            *call_ids,
-        )
+        own = generation_fingerprint(message, start_ms, ms, tokens, call_ids)
         generation_id = as_uuid(own) if calls else ""
         prompt = run.prompt if run is not at.asked else None
         sizes: Sizes = at.context
@@ -195,7 +187,7 @@ class CountingSession(Session):
         size, length = lengths
         turn.open.discard(call.id)
         figures.span(
-            fingerprint("span", turn.generation_id, call.id, call.index),
+            turn.span_fingerprint(call),
             turn.model,
             call.name or "unknown",
             to_ms(message.timestamp) or ms,
@@ -206,7 +198,3 @@ class CountingSession(Session):
             run.trace.touch(ms)
         context = replace(sizes, full=sizes.full + size, branch=sizes.branch + size)
         return replace(at, context=context, active_ms=ms)
-
-
-def _not_straight(entry: LazyMessageEntry, figures: Figures) -> bool:
-    return False

@@ -66,11 +66,8 @@ def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
         BadLineError: the line is no JSON object with a ``type``.
     """
     if lazy:
-        try:
-            entry = _decode_lazily(line)
-        except _ERRORS:
-            return _decode_bad(line)
-        if type(entry) is LazyMessageEntry and not is_plain(entry.message):
+        entry = decode_lazily(line)
+        if entry is None or (type(entry) is LazyMessageEntry and not is_plain(entry.message)):
             return _decode_bad(line)
         return Decoded(entry, ())
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
 
 from parsers import entries as e
-from parsers.identity import derive, digest
+from parsers.identity import as_uuid, derive, digest, fingerprint
 from parsers.messages import blocks_of
 from parsers.model_input import InputSizes, ModelInput
 from parsers.records import Generation, Span
@@ -22,19 +23,33 @@ class When(Struct, frozen=True):
     copied: bool
 
 
-def generation_id(message: e.AssistantMessage, start_ms: int | None, end_ms: int, usage: Usage) -> str:
-    """The id of an assistant message's generation."""
-    return derive(
+def generation_fingerprint(
+    message: e.AssistantMessage,
+    start_ms: int | None,
+    end_ms: int,
+    tokens: tuple[int, int, int, int],
+    call_ids: Iterable[str],
+) -> bytes:
+    """What the id of an assistant message's generation is made of.
+
+    Args:
+        message: the message.
+        start_ms: its own time, in ms.
+        end_ms: that of its entry, in ms.
+        tokens: the first four numbers of its usage.
+        call_ids: the ids of its tool calls as they are recorded, in their order.
+    """
+    return fingerprint(
         "generation",
         message.provider,
         message.model,
         message.response_id,
         start_ms,
         end_ms,
-        *usage[:4],
+        *tokens,
         message.stop_reason,
         message.error_message,
-        *[block.id for block in blocks_of(message.content) if block.type == "toolCall"],
+        *call_ids,
     )
 
 
@@ -44,8 +59,9 @@ def chat_generation(
     """An assistant message: one model call, from the message's own time to that of its entry."""
     start_ms = to_ms(message.timestamp)
     usage = usage_of(message.usage)
+    call_ids = [block.id for block in blocks_of(message.content) if block.type == "toolCall"]
     return Generation(
-        id=generation_id(message, start_ms, when.ms, usage),
+        id=as_uuid(generation_fingerprint(message, start_ms, when.ms, usage[:4], call_ids)),
         trace_id="",
         parent_id="",
         window=1,

@@ -16,7 +16,6 @@ _NAMESPACE = UUID(
 ).bytes  # drawn once for this project; never change it
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _encode = msgspec.json.Encoder().encode
-_sha1 = hashlib.sha1
 
 
 def derive(kind: str, *recorded: str | int | float | None) -> str:
@@ -26,7 +25,7 @@ def derive(kind: str, *recorded: str | int | float | None) -> str:
 
 def fingerprint(kind: str, *recorded: str | int | float | None) -> bytes:
     """What such an id is made of: 20 bytes; a UUID has the first 16, but for its version and variant."""
-    return _sha1(_NAMESPACE + _encode((kind, *recorded)), usedforsecurity=False).digest()
+    return hashlib.sha1(_NAMESPACE + _encode((kind, *recorded)), usedforsecurity=False).digest()
 
 
 def as_uuid(fingerprint: bytes) -> str:

@@ -14,7 +14,7 @@ from parsers import entries as e
 from parsers.untyped import untyped
 from parsers.usage import MOST_TOKENS
 
-QUOTE = ord('"')
+_QUOTE = ord('"')
 _NOTHING = Raw()
 
 Tokens = Annotated[int, Meta(gt=-MOST_TOKENS, lt=MOST_TOKENS)]
@@ -100,7 +100,7 @@ def is_plain(message: object) -> bool:
 
 def is_text(raw: Raw) -> bool:
     """Whether some JSON is a text."""
-    return memoryview(raw)[0] == QUOTE
+    return memoryview(raw)[0] == _QUOTE
 
 
 def value_of(value: Any) -> Any:

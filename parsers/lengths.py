@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from parsers import entries as e
-from parsers.lazy import QUOTE, LazyBlock, LazyContent, LazyToolResult, is_text
+from parsers.lazy import LazyBlock, LazyContent, LazyToolResult, is_text
 from parsers.messages import Source, bash_text, text_of
 from parsers.toolcalls import ToolCall
 
@@ -115,18 +115,13 @@ def result_length(result: LazyToolResult, arguments: object, longest: int) -> tu
     size = marks = 0
     for block in content:
         text, thought = block.raw_text, block.raw_thinking
-        if thought and not is_text(thought):
+        if (text and not is_text(text)) or (thought and not is_text(thought)):
             return None
-        if text:
-            sample, length = bytes(memoryview(text)[:_SAMPLE]), len(text)
-            if sample[0] != QUOTE:
-                return None
-            if block.type == "text":
-                size += length
-                marks += (sample.count(b'"') + sample.count(b"\\")) * length // len(sample)
-                continue
         if block.type != "text":
             size += _IMAGE
+        elif text:
+            size += len(text)
+            marks += escaping(text)
     inner = size + _RESULT + (len(details) if isinstance(details, Raw) else 0)
     most = longest + _CUT
     cut = inner if inner < most else most

@@ -27,7 +27,6 @@ class Record(Struct, kw_only=True):
         copied: whether the entry was copied here from the session that this one was forked from.
         measured_ms: how long it took, where pi measured that.
         agent: the name of the subagent whose session this is; None for the agent that the user talks to.
-        size: about how many bytes of JSON it takes what it says, where a session is only counted.
     """
 
     id: str
@@ -38,7 +37,6 @@ class Record(Struct, kw_only=True):
     copied: bool
     measured_ms: float | None = None
     agent: str | None = None
-    size: int | None = None
 
     @property
     def latency_s(self) -> float | None:

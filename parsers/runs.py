@@ -147,14 +147,19 @@ class Window:
         """Whether the pause since the last call is longer than a window allows."""
         return self._last_ms is not None and now_ms - self._last_ms > self._window_ms
 
-    def note(self, end_ms: int) -> None:
-        """Note a call's end."""
-        self._last_ms = max(self._last_ms or 0, end_ms)
+    def enter(self, trace: OpenTrace, edge_ms: int, end_ms: int) -> None:
+        """Note a call of a trace, which belongs to the window of its first call.
 
-    def advance(self, edge_ms: int) -> None:
-        """Go on to the next window if a call of that moment is past this one."""
-        if self.is_over(edge_ms):
-            self.number += 1
+        Args:
+            trace: the trace, which the call was not added to yet.
+            edge_ms: the moment that decides whether the call is past this window.
+            end_ms: when the call ended.
+        """
+        if not trace.calls:
+            if self.is_over(edge_ms):
+                self.number += 1
+            trace.window = self.number
+        self._last_ms = max(self._last_ms or 0, end_ms)
 
 
 class Traces:
@@ -219,10 +224,7 @@ class Traces:
                 run = self._latest = Run(None, self._begin(None, call, session_name))
         trace = run.trace
         assert trace is not None  # noqa: S101  both branches above set it
-        if not trace.calls:
-            window.advance(edge_ms)
-            trace.window = window.number
-        window.note(call.end_ms)
+        window.enter(trace, edge_ms, call.end_ms)
         call.trace_id, call.window = trace.id, trace.window
         if call.name == "chat":
             run.asked, run.last_stop = True, call.stop_reason
@@ -248,12 +250,8 @@ class Traces:
             edge_ms = end_ms
         elif run.is_over(end_ms):
             return None
-        if not trace.calls:
-            window.advance(edge_ms)
-            trace.window = window.number
-        window.note(end_ms)
-        run.asked = True
-        run.last_stop = answer.stop_reason
+        window.enter(trace, edge_ms, end_ms)
+        run.asked, run.last_stop = True, answer.stop_reason
         trace.stopped(answer.stop_reason, answer.error_message)
         trace.add(start_ms, end_ms, answer.content)
         return trace

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET, Struct, field
 
 from parsers import entries as e
-from parsers.identity import derive
+from parsers.identity import as_uuid, derive, fingerprint
 from parsers.lazy import LazyToolResult
 from parsers.messages import MEDIA, blocks_of
 from parsers.records import Span
@@ -18,12 +18,19 @@ NOT_FINISHED = "not finished when the tool that called it ended"
 
 
 class ToolCall(Struct, eq=False):
-    """One tool call of an assistant message, waiting for its result; ``index`` is its place among these."""
+    """One tool call of an assistant message, waiting for its result.
+
+    Attributes:
+        id, name, arguments: what pi recorded.
+        index: its place among the message's calls.
+        span_id: the id of its span, once somebody asked for it (see :meth:`Turn.span_id`).
+    """
 
     id: str
     name: str
     arguments: Any
     index: int
+    span_id: str = ""
 
 
 class Turn(Struct, eq=False):
@@ -51,7 +58,13 @@ class Turn(Struct, eq=False):
 
     def span_id(self, call: ToolCall) -> str:
         """The id of the span of one of its calls; it follows from the generation's."""
-        return derive("span", self.generation_id, call.id, call.index)
+        if not call.span_id:
+            call.span_id = as_uuid(self.span_fingerprint(call))
+        return call.span_id
+
+    def span_fingerprint(self, call: ToolCall) -> bytes:
+        """What that id is made of."""
+        return fingerprint("span", self.generation_id, call.id, call.index)
 
     def answer(self, call: ToolCall, result: e.ToolResultMessage, own_ms: int, written_ms: int) -> Span:
         """The span of a call and its result.

@@ -6,18 +6,32 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from importer.discovery import read_session_file
 from importer.event import Event
 from importer.events import EventBuilder
 from importer.facts import facts_of
-from importer.reading import read_records
+from importer.plan import Plan
+from importer.reading import new_session, records_of
 from importer.session_file import SessionFile
 from importer.settings import Settings
 from importer.totals import generation_frame, generation_row, trace_totals
-from parsers.agents import AGENTS
-from parsers.records import Generation
+from parsers.agents import AGENTS, SessionParser
+from parsers.records import AnyRecord, Generation
 
 NOW_MS = 1_830_000_000_000  # long after every session of the tests: all runs have ended
+
+
+def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[SessionParser, list[AnyRecord]]:
+    """The session in a file, and all its records; raises as :func:`importer.reading.records_of`."""
+    session = new_session(settings, file.agent)
+    return session, [record for some in records_of(file, session, now_ms) for record in some]
+
+
+def rows_of(plan: Plan) -> pd.DataFrame:
+    """The figures of a plan as a frame."""
+    return pd.DataFrame(plan.figures)
 
 
 def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:

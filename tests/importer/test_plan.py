@@ -13,7 +13,7 @@ from importer.events import identify_event
 from importer.facts import project_of
 from importer.plan import Progress, Selection, make_plan
 from importer.settings import Settings
-from tests.building import NOW_MS, built, events
+from tests.building import NOW_MS, built, events, rows_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -46,8 +46,8 @@ def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
 def test_the_rows_count_the_events_that_point_to_them():
     plan = planned(SAMPLES)
     counts = Counter(plan.row_of.tolist())
-    assert [counts[row] for row in range(len(plan.rows))] == plan.rows["events"].tolist()
-    assert not plan.rows.duplicated(["file", "kind", "model", "day"]).any()
+    assert [counts[row] for row in range(len(rows_of(plan)))] == rows_of(plan)["events"].tolist()
+    assert not rows_of(plan).duplicated(["file", "kind", "model", "day"]).any()
 
 
 FOLDERS = sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.glob("*/*/"))
@@ -73,11 +73,11 @@ def sizes(name, context):
     for path in (SAMPLES / name).glob("*.jsonl"):
         for event in built(path, input_context=context):
             exact.setdefault(event.uuid, len(event.encode()))
-    return int(planned(SAMPLES / name).rows[context].sum()), list(exact.values())
+    return int(rows_of(planned(SAMPLES / name))[context].sum()), list(exact.values())
 
 
 def test_a_larger_context_takes_no_fewer_bytes_and_only_in_calls():
-    rows = planned(SAMPLES).rows
+    rows = rows_of(planned(SAMPLES))
     calls = rows["kind"] == "generation"
     assert (rows["full"] >= rows["turn"]).all()
     assert (rows["full"] >= rows["new"]).all()
@@ -87,10 +87,10 @@ def test_a_larger_context_takes_no_fewer_bytes_and_only_in_calls():
 
 
 def test_in_privacy_mode_every_context_takes_as_much():
-    rows = planned(SAMPLES, privacy_mode=True).rows
+    rows = rows_of(planned(SAMPLES, privacy_mode=True))
     assert rows["full"].tolist() == rows["turn"].tolist() == rows["new"].tolist()
     exact = [len(event.encode()) for event in built(FORKS[0], privacy_mode=True)]
-    told = planned(FORKS[0], privacy_mode=True).rows["full"].sum()
+    told = rows_of(planned(FORKS[0], privacy_mode=True))["full"].sum()
     assert abs(told - sum(exact)) < 150 * len(exact)
 
 
@@ -102,7 +102,7 @@ def test_what_a_fork_copied_belongs_to_its_parent(tmp_path):
         if event.uuid in {e["uuid"] for e in parent}:
             assert event.file == 0
     assert any({e["uuid"] for e in child} & {e["uuid"] for e in parent} for child in children)
-    calls = plan.rows[plan.rows["kind"] == "generation"]
+    calls = rows_of(plan)[rows_of(plan)["kind"] == "generation"]
     assert calls["events"].sum() == len({e.uuid for e in plan.events if e.kind == "generation"})
 
 
@@ -139,8 +139,8 @@ def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_p
     assert sorted(e.kind for e in late.events) == ["generation", "span", "trace"]
     assert [e.kind for e in early.events] == ["generation"]
     assert {e.uuid for e in late.events} | {e.uuid for e in early.events} == {e.uuid for e in whole.events}
-    assert [plan.rows["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
-    assert [plan.rows["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
+    assert [rows_of(plan)["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
+    assert [rows_of(plan)["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
     assert [t.input_tokens for t in late.totals.values()] == [200]
 
 
@@ -212,7 +212,7 @@ def test_a_person_is_identified_once_and_first():
 
 def test_where_nothing_is_sent_nobody_is_identified(tmp_path):
     plan = planned(tmp_path, distinct_id="me@example.com")
-    assert (len(plan), list(plan.events), len(plan.rows)) == (0, [], 0)
+    assert (len(plan), list(plan.events), len(rows_of(plan))) == (0, [], 0)
 
 
 def test_what_is_delivered_is_asked_once_for_every_event():
@@ -246,10 +246,10 @@ def test_what_waits_is_told_file_by_file():
 
 def test_the_bytes_that_wait_are_those_of_the_rows_in_proportion():
     plan = planned(SAMPLES, distinct_id="me@example.com")
-    assert plan.waiting().bytes_of == {name: plan.rows[name].sum() for name in CONTEXTS}
+    assert plan.waiting().bytes_of == {name: rows_of(plan)[name].sum() for name in CONTEXTS}
     assert plan.waiting().files == len({event.file for event in plan.events} - {-1})
     plan.delivered[:] = True
     assert plan.waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
     row = plan.row_of[-1]
     plan.delivered[plan.row_of == row] = False
-    assert plan.waiting().bytes_of == {name: plan.rows[name][row] for name in CONTEXTS}
+    assert plan.waiting().bytes_of == {name: rows_of(plan)[name][row] for name in CONTEXTS}

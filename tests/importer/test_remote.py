@@ -19,12 +19,11 @@ from importer.errors import PiPosthogError, UsageError
 from importer.output import output_of
 from importer.partitions import Partitions
 from importer.plan import make_plan
-from importer.reading import read_records
 from importer.session_file import SessionFile, read_session_file
 from importer.settings import Settings
 from importer.storage import RemotePath
 from parsers.records import Trace
-from tests.building import NOW_MS
+from tests.building import NOW_MS, read_records
 from tests.command import ROOT, SAMPLES
 from tests.s3_server import upload
 from tests.session_writer import SessionWriter, tool_call

@@ -11,7 +11,7 @@ from importer.plan import Selection, make_plan
 from importer.report import report
 from importer.request import GROUPINGS
 from importer.settings import Settings
-from tests.building import NOW_MS, events
+from tests.building import NOW_MS, events, rows_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -60,7 +60,7 @@ def test_the_totals_count_what_the_plan_holds():
     for name, sent in PROPERTIES.items():
         assert whole[name] == pytest.approx(sum(call[sent] for call in calls.values())), name
     sizes = whole["upload_bytes_by_input_context"]
-    assert sizes == {c: plan.rows[c].sum() for c in ("full", "turn", "new")}
+    assert sizes == {c: rows_of(plan)[c].sum() for c in ("full", "turn", "new")}
     assert whole["upload_bytes"] == sizes["full"] > sizes["turn"] > sizes["new"]
     assert figures(SAMPLES, input_context="new")[0]["upload_bytes"] == sizes["new"]
 

@@ -9,7 +9,7 @@ from importer.discovery import find_sessions
 from importer.plan import make_plan
 from importer.settings import Settings
 from importer.totals import SUMS, generation_frame, trace_totals
-from tests.building import NOW_MS, events
+from tests.building import NOW_MS, events, rows_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call, usage
 
@@ -43,7 +43,7 @@ def planned(path, **settings):
 @pytest.mark.parametrize("name", sorted(name for name in STATS if name.startswith("0.87.1/")))
 def test_the_frame_adds_up_to_what_pi_said(name):
     """0.87.1 counts every entry; the older one leaves out what was compacted away."""
-    frame, said = planned(SAMPLES / name).rows, STATS[name]
+    frame, said = rows_of(planned(SAMPLES / name)), STATS[name]
     assert frame["cost_usd"].sum() == pytest.approx(said["cost"])
     for column, kind in zip(SUMS, ("input", "output", "cacheRead", "cacheWrite"), strict=False):
         assert frame[column].sum() == said["tokens"][kind], column
@@ -60,9 +60,11 @@ def test_a_tools_own_model_work_is_in_the_totals(tmp_path):
     plan = planned(story.path)
     (totals,) = plan.totals.values()
     assert totals[:4] == (1200, 47, 5, 3)
-    assert totals.cost_usd == pytest.approx(plan.rows["cost_usd"].sum())
+    assert totals.cost_usd == pytest.approx(rows_of(plan)["cost_usd"].sum())
     assert [e.model for e in plan.events if e.kind == "generation"] == ["mock-1", "(expert)", "mock-1"]
-    by_model = plan.rows[plan.rows["kind"] == "generation"].set_index("model")["input_tokens"].to_dict()
+    by_model = (
+        rows_of(plan)[rows_of(plan)["kind"] == "generation"].set_index("model")["input_tokens"].to_dict()
+    )
     assert by_model == {"mock-1": 200, "(expert)": 1000}
 
 
@@ -74,7 +76,7 @@ def test_only_the_first_call_of_a_prompt_counts_the_prompt(tmp_path):
     story.assistant(text("done"))
     story.user("again")
     story.assistant(text("done again"))
-    rows = planned(story.path).rows
+    rows = rows_of(planned(story.path))
     assert dict(zip(rows["kind"], rows["prompts"], strict=True)) == {"generation": 2, "span": 0, "trace": 0}
     assert rows[rows["kind"] == "generation"]["events"].tolist() == [3]
 

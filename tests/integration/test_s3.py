@@ -10,9 +10,8 @@ import warnings
 import pytest
 
 from importer.discovery import find_sessions
-from importer.reading import read_records
 from importer.settings import Settings
-from tests.building import NOW_MS
+from tests.building import NOW_MS, read_records
 from tests.command import SAMPLES
 from tests.s3_server import BUCKET, connected, s3_server, upload
 
