@@ -33,7 +33,7 @@ _LOOKUP = 500
 _TABLES = """
 PRAGMA synchronous = OFF;
 PRAGMA journal_mode = WAL;
-CREATE TABLE IF NOT EXISTS counted (path BLOB PRIMARY KEY, key BLOB NOT NULL, columns BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counted (path INTEGER UNIQUE NOT NULL, key BLOB NOT NULL, columns BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS figures (key BLOB PRIMARY KEY, figures BLOB NOT NULL);
 """
 
@@ -91,6 +91,8 @@ class Cache:
     def known(self, files: Sequence[SessionFile]) -> set[int]:
         """The places of those files that are as they were when they were counted."""
         found: set[int] = set()
+        if not self._asked(lambda db: db.execute("SELECT 1 FROM counted LIMIT 1").fetchone(), None):
+            return found
         for start in range(0, len(files), _LOOKUP):
             some = files[start : start + _LOOKUP]
             keys = self._rows("key", some)
@@ -99,15 +101,15 @@ class Cache:
             )
         return found
 
-    def columns(self, files: Sequence[SessionFile]) -> dict[bytes, Columns]:
-        """The columns of files that are known, by path; those that cannot be told after all are not there."""
+    def columns(self, files: Sequence[SessionFile]) -> dict[int, Columns]:
+        """The columns of files that are known, by :func:`path_key`, as far as they can be told after all."""
         found = {}
         for path, packed in self._rows("columns", files).items():
             with suppress(msgspec.DecodeError, ValueError):
                 found[path] = _unpacked(packed)
         return found
 
-    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[bytes, bytes]:
+    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[int, bytes]:
         marks = ",".join("?" * len(files))
         query = f"SELECT path, {column} FROM counted WHERE path IN ({marks})"  # noqa: S608  a name from here
         paths = [path_key(file) for file in files]
@@ -124,16 +126,25 @@ class Cache:
         if rows:
             self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", rows), None)
 
-    def figures_key(
-        self, files: Sequence[SessionFile], skipped: Sequence[Skipped], *asked: object, others: Iterable[Path]
-    ) -> bytes:
-        """What figures depend on: the files, what was asked for, and other files, such as the ledger's."""
+    def digest(self, files: Iterable[SessionFile], skipped: Sequence[Skipped]) -> bytes:
+        """What figures depend on that are made of such files, besides what is asked for."""
         digest = hashlib.sha1(self._settings, usedforsecurity=False)
-        rest = repr((asked, skipped, [_stamp(path) for path in others], time.tzname))
-        digest.update(rest.encode(errors="surrogateescape"))
+        digest.update(repr(skipped).encode(errors="surrogateescape"))
         for file in files:
-            digest.update(self._key(file))
+            digest.update(_told(file))
         return digest.digest()
+
+    def figures_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
+        """What figures depend on: the files, what was asked for, and other files, such as the ledger's.
+
+        Args:
+            digest: that of the files.
+            asked: what was asked for.
+            others: the other files.
+        """
+        rest = repr((asked, [_stamp(path) for path in others], time.tzname))
+        whole = digest + rest.encode(errors="surrogateescape")
+        return hashlib.sha1(whole, usedforsecurity=False).digest()
 
     def figures(self, key: bytes) -> dict[str, Any] | None:
         """The figures with that key."""
@@ -154,11 +165,7 @@ class Cache:
         self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO figures VALUES (?, ?)", rows), None)
 
     def _key(self, file: SessionFile) -> bytes:
-        header = (file.session_id, file.cwd, file.version, file.timestamp_ms, file.parent_session)
-        key = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header)).encode(
-            errors="surrogateescape"
-        )
-        return hashlib.sha1(self._settings + key, usedforsecurity=False).digest()
+        return hashlib.sha1(self._settings + _told(file), usedforsecurity=False).digest()
 
     def _asked(self, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """What the database answers; where it cannot, it is not asked again, and is begun anew next time."""
@@ -175,9 +182,17 @@ class Cache:
             return otherwise
 
 
-def path_key(file: SessionFile) -> bytes:
-    """A file's path as bytes: names need not be UTF-8."""
-    return str(file.path).encode(errors="surrogateescape")
+def _told(file: SessionFile) -> bytes:
+    """All that is known of a file before it is read."""
+    header = (file.session_id, file.cwd, file.version, file.timestamp_ms, file.parent_session)
+    told = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header))
+    return told.encode(errors="surrogateescape")
+
+
+def path_key(file: SessionFile) -> int:
+    """What a file's entry is found by; what two files share, their entries' keys tell apart."""
+    path = str(file.path).encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.sha1(path, usedforsecurity=False).digest()[:8], signed=True)
 
 
 def each_file(columns: Columns) -> Iterator[Columns]:

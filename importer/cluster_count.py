@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from importer.cluster import AHEAD, PARTS, Cluster
 from importer.cluster_messages import Sealed
 from importer.columns import Columns
@@ -72,5 +74,5 @@ class ClusterCounter:
 def elsewhere(file: SessionFile) -> SessionFile:
     """The file with its whole path: a worker stands in another folder."""
     if isinstance(file.path, Path):
-        return replace(file, path=Path(os.path.abspath(file.path)))
+        return structs.replace(file, path=Path(os.path.abspath(file.path)))
     return file

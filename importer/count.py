@@ -13,8 +13,6 @@ from importer.settings import Settings
 from importer.words import words
 from parsers.agents import SessionParser
 
-_LATER_MS = 10 * 365 * 86_400_000
-
 
 def count_files(
     files: Sequence[SessionFile], settings: Settings, estimator: Estimator, now_ms: int
@@ -34,8 +32,7 @@ def count_files(
         else:
             _describe(counted, session)
             written_ms = file.mtime_ns // 1_000_000
-            ended = len(session.finish(now_ms, written_ms))
-            counted.is_final = ended == len(session.finish(now_ms + _LATER_MS, written_ms))
+            counted.is_final = session.is_final(now_ms, written_ms)
             counted.events = (len(columns.events) - events) // EVENT.size
             counted.calls = (len(columns.calls) - calls) // CALL.size
         columns.files.append(counted)

@@ -12,7 +12,7 @@ from importer.errors import UsageError
 from importer.forks import parents_first
 from importer.locations import agent_dir, default_session_dir
 from importer.quoting import printable
-from importer.session_file import SessionFile, Skipped, described, first_entry, read_session_file
+from importer.session_file import SessionFile, Skipped, described, first_entry, read_local, read_session_file
 from importer.sources import Source, existing_roots, source_of, unread
 from importer.storage import RemotePath, SessionPath
 from parsers.agents import Agent
@@ -74,23 +74,18 @@ def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[i
     if isinstance(item, Skipped):
         found.skipped.append(item)
         return
-    try:
-        status = item.stat()
-    except OSError as error:
-        found.skipped.append(Skipped.unreadable(item, error))
-        return
-    if not stat.S_ISREG(status.st_mode):
-        found.skipped.append(Skipped(item, "not a regular file", serious=False))
-        return
-    # Some network and Windows file systems number no inodes.
-    identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(item)
-    if identity in seen:
-        return
-    seen.add(identity)
-    result = read_session_file(item, agent, follow=True)
+
+    def is_new(status: os.stat_result) -> bool:
+        # Some network and Windows file systems number no inodes.
+        identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(item)
+        known = len(seen)
+        seen.add(identity)
+        return len(seen) > known
+
+    result = read_local(item, agent, is_new)
     if isinstance(result, SessionFile):
         found.sessions.append(result)
-    else:
+    elif result:
         found.skipped.append(result)
 
 
@@ -113,7 +108,7 @@ def _add_remote(path: RemotePath, source: Source, found: Discovery, seen: set[tu
             if isinstance(head, OSError):
                 raise head
             with open_remote(entry.path, head) as file:
-                first = first_entry(file)
+                first = first_entry(file.read)
             result = described(entry.path, entry.size, entry.mtime_ns, first, agents[entry.path.parent])
         except OSError as error:
             result = Skipped.unreadable(entry.path, error)

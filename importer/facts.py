@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath, PureWindowsPath
 
 from importer.lineage import parent_id
@@ -52,10 +53,11 @@ def session_facts(
     """The same from a header's fields."""
     project = settings.project_name or project_of(cwd)
     parent = parent_id(path, parent_session, agent)
-    name = agent.agent_name(path.absolute())
+    name = agent.agent_name(path.absolute()) if agent.agent_name else None
     return SessionFacts(session_id, project, str(path), parent, framework=agent.name, agent=name)
 
 
+@lru_cache(1024)
 def project_of(cwd: str | None) -> str:
     """The last part of a folder's path, of whatever system; ``unknown`` where there is none."""
     if not cwd:

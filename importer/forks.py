@@ -22,6 +22,8 @@ def parents_first(sessions: Iterable[SessionFile]) -> list[SessionFile]:
     last. Takes O(n log n).
     """
     ordered = sorted(sessions, key=_rank)
+    if not any(session.parent_session for session in ordered):
+        return ordered
     parents = _parents(ordered)
     _break_cycles(parents)
     children: list[list[int]] = [[] for _ in ordered]

@@ -6,6 +6,7 @@ pandas can do that, too, but takes a quarter of a second to begin with.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,9 @@ class Groups:
     def _sum(self, values: NDArray[Any]) -> NDArray[Any]:
         if values.dtype != np.float64:
             return self._reduced(np.add, values)
-        parts = np.split(values[self._order], self._starts[1:]) if len(self) else []
-        return np.array([fsum(part.tolist()) for part in parts], dtype=np.float64)
+        ordered = values[self._order].tolist()
+        edges = [*self._starts.tolist(), len(ordered)]
+        return np.array([fsum(ordered[start:end]) for start, end in pairwise(edges)], dtype=np.float64)
 
     def _reduced(self, reduce: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         ordered = values[self._order]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from importer.session_file import SessionFile, read_session_file
@@ -26,10 +27,18 @@ _SEPARATORS = re.compile(r"[/\\]")
 
 def enclosing_session(path: SessionPath) -> SessionPath | None:
     """The session file that a subagent's file lies below, whether or not it exists; None outside of one."""
+    if not _is_below_session(str(path)[: -len(path.name)]):
+        return None
     for folder in path.parents[:_LEVELS]:
         if _FOLDER.fullmatch(folder.name):
             return folder.with_name(folder.name + ".jsonl")
     return None
+
+
+@lru_cache(1024)
+def _is_below_session(folder: str) -> bool:
+    """Whether a folder, or one above it, may be that of a session's subagents."""
+    return any(map(_FOLDER.fullmatch, _SEPARATORS.split(folder)))
 
 
 def parent_id(path: SessionPath, named: str | None, agent: Agent) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from importer.cache import Cache, default_cache
@@ -34,8 +36,9 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
     selection = request.selection()
     found = find_sessions(request.paths, request.origin)
     with Cache(default_cache(), settings) as cache:
-        figures, findings = _known(cache, found, request, selection, settings) or _counted(
-            cache, found, request, selection, settings, screen
+        key = partial(_key, cache, cache.digest(found.sessions, found.skipped), request, selection, settings)
+        figures, findings = _known(cache, key, found) or _counted(
+            cache, key, found, request, selection, settings, screen
         )
     if screen.as_json:
         screen.result(figures)
@@ -45,19 +48,18 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
     return findings.code
 
 
-def _key(cache: Cache, found: Discovery, request: Request, selection: Selection, settings: Settings) -> bytes:
+def _key(cache: Cache, digest: bytes, request: Request, selection: Selection, settings: Settings) -> bytes:
+    """What the figures depend on, as it is now."""
     ledger = request.state or default_ledger()
     others = [ledger, ledger.with_name(ledger.name + "-wal")]
-    return cache.figures_key(
-        found.sessions, found.skipped, selection, request.by, settings.api_key, others=others
-    )
+    return cache.figures_key(digest, selection, request.by, settings.api_key, others=others)
 
 
 def _known(
-    cache: Cache, found: Discovery, request: Request, selection: Selection, settings: Settings
+    cache: Cache, key: Callable[[], bytes], found: Discovery
 ) -> tuple[dict[str, Any], Findings] | None:
     """The figures, where nothing has changed since they were shown last."""
-    known = cache.figures(_key(cache, found, request, selection, settings))
+    known = cache.figures(key())
     if not known:
         return None
     if known["words"]:
@@ -71,7 +73,13 @@ def _known(
 
 
 def _counted(
-    cache: Cache, found: Discovery, request: Request, selection: Selection, settings: Settings, screen: Screen
+    cache: Cache,
+    key: Callable[[], bytes],
+    found: Discovery,
+    request: Request,
+    selection: Selection,
+    settings: Settings,
+    screen: Screen,
 ) -> tuple[dict[str, Any], Findings]:
     from importer.ledger import Ledger
     from importer.placing import connected, counter_on
@@ -89,18 +97,18 @@ def _counted(
             counter=counter_on(cluster, settings, now_ms),
             cache=cache,
         )
-    key = _key(cache, found, request, selection, settings)
+    before = key()
     with Ledger.open(request.state or default_ledger(), read_only=True) as ledger:
         mark_delivered(plan, ledger, settings)
     figures = report(plan, settings, request.by, selection) | left_out(plan)
     findings = findings_of(plan)
     lines = {encodable(each.file.path): each.words_at for each in plan.files}
     can_last = plan.is_final and None not in lines.values()
-    if can_last and key == _key(cache, found, request, selection, settings):
+    if can_last and before == key():
         silent = [{**row, **dict.fromkeys(_WORDS & row.keys())} for row in figures["groups"]]
         words = lines if request.by == "session" and not settings.privacy_mode else {}
         remembered = {"figures": figures | {"groups": silent}, "findings": list(findings), "words": words}
-        cache.remember_figures(key, remembered)
+        cache.remember_figures(before, remembered)
     return figures, findings
 
 

@@ -27,8 +27,8 @@ def quoted(value: object) -> str:
 
 def encodable(path: object) -> str:
     """Return a path as text that UTF-8 can hold; bytes of its name that are no UTF-8 become U+FFFD."""
-    text = path if isinstance(path, os.PathLike) else str(path)
-    return os.fsencode(text).decode("utf-8", "replace")
+    text = str(path)
+    return text if text.isascii() else os.fsencode(text).decode("utf-8", "replace")
 
 
 def shown_host(url: str) -> str:

@@ -41,7 +41,7 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
     shown = files if selection.is_period else list(range(len(plan.files)))
     keys: list[Any] = shown if by == "session" else sorted(added)
     abouts = _about_sessions(plan, settings, figures, shown) if by == "session" else keyed.abouts(by)
-    empty = dict.fromkeys(_ADDED, 0)
+    empty = {**dict.fromkeys(_ADDED, 0), "cost_usd": 0.0}
     groups = []
     for key in keys:
         own = added.get(key, empty)
@@ -52,7 +52,7 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
     return {
         "sessions": len(shown),
         **_figures(total, settings.input_context),
-        "upload_bytes_by_input_context": {name: int(total[name]) for name in CONTEXTS},
+        "upload_bytes_by_input_context": {name: total[name] for name in CONTEXTS},
         "input_context": settings.input_context,
         "by": by,
         "groups": groups,
@@ -118,12 +118,11 @@ def _total(values: NDArray[Any]) -> float:
 
 def _figures(own: dict[Any, Any], context: str) -> dict[str, Any]:
     return {
-        "prompts": int(own["prompts"]),
-        **{name: int(own[name]) for name in _COUNTS},
-        **{name: float(own[name]) if name == "cost_usd" else int(own[name]) for name in SUMS},
-        "events": int(own["events"]),
-        "already_delivered": int(own["already_delivered"]),
-        "upload_bytes": int(own[context]),
+        "prompts": own["prompts"],
+        **{name: own[name] for name in (*_COUNTS, *SUMS)},
+        "events": own["events"],
+        "already_delivered": own["already_delivered"],
+        "upload_bytes": own[context],
     }
 
 

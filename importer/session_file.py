@@ -6,11 +6,14 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from importer.storage import RemotePath, SessionPath
 from parsers.agents import PI, Agent
@@ -20,18 +23,16 @@ _FIRST_READ = 4096
 _SCAN_LIMIT = 1024 * 1024
 # A crash can leave NULs; the parser passes over them, too.
 _BLANKS = b" \t\r\n\0"
+# Opening waits for nobody at the other end of a pipe.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Readable(Protocol):
-    """A file that is open for reading."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """At most so many bytes; none at the end."""
+Read = Callable[[int], bytes | None]
+"""Reads at most so many bytes of a file that is open; none at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFile:
+class SessionFile(Struct, frozen=True):
     """A file that pi, or another ``agent``, wrote a session to.
 
     ``size`` is in bytes and ``mtime_ns`` in nanoseconds since the epoch, both as of the moment of reading.
@@ -71,10 +72,10 @@ class Skipped:
         return cls(path, f"cannot be read: {error.strerror or error}", serious=True)
 
 
-def read_session_file(path: SessionPath, agent: Agent = PI, *, follow: bool = False) -> SessionFile | Skipped:
+def read_session_file(path: SessionPath, agent: Agent = PI) -> SessionFile | Skipped:
     """Return what the head of a regular file says, or why it is not a session. Never raises for bad content.
 
-    A symbolic link is only read where ``follow`` says that somebody has looked where it leads.
+    A symbolic link is not followed.
 
     A session's first parseable line is ``{"type":"session","id":"…"}``; blank, NUL-only and torn lines before
     it are passed over, as pi's readSessionHeader does (pi 0.87.1, ``dist/core/session-manager.js``), within
@@ -83,13 +84,34 @@ def read_session_file(path: SessionPath, agent: Agent = PI, *, follow: bool = Fa
     if isinstance(path, RemotePath):
         return _read_remote(path, agent)
     try:
-        if not follow and path.is_symlink():
+        if path.is_symlink():
             return Skipped(path, "a symbolic link, not followed", serious=False)
-        with open(path, "rb", buffering=0, opener=_open) as file:
-            status = os.fstat(file.fileno())
+    except OSError as error:
+        return Skipped.unreadable(path, error)
+    return read_local(path, agent, lambda status: True) or Skipped(path, "read already", serious=False)
+
+
+def read_local(
+    path: Path, agent: Agent, is_wanted: Callable[[os.stat_result], bool]
+) -> SessionFile | Skipped | None:
+    """As :func:`read_session_file`, for a file here whose link, if it is one, somebody has looked at.
+
+    Args:
+        path: the file.
+        agent: whose it is.
+        is_wanted: whether a regular file of that status is to be read at all; if not, there is no answer.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return Skipped(path, "not a regular file", serious=False)
-            first = first_entry(file)
+            if not is_wanted(status):
+                return None
+            first = first_entry(partial(os.read, descriptor))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         return Skipped.unreadable(path, error)
     return described(path, status.st_size, status.st_mtime_ns, first, agent)
@@ -105,7 +127,7 @@ def _read_remote(path: RemotePath, agent: Agent) -> SessionFile | Skipped:
         if entry.is_folder:
             return Skipped(path, "not a regular file", serious=False)
         with open_remote(entry.path) as file:
-            first = first_entry(file)
+            first = first_entry(file.read)
     except OSError as error:
         return Skipped.unreadable(path, error)
     return described(entry.path, entry.size, entry.mtime_ns, first, agent)
@@ -139,14 +161,9 @@ def described(
     )
 
 
-def _open(path: str, flags: int) -> int:
-    """Open a file without waiting for the other end of a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def first_entry(file: Readable) -> dict[str, Any]:
+def first_entry(read: Read) -> dict[str, Any]:
     """Return the first JSON value after any title line if it is an object, else an empty one."""
-    for line in _head_lines(file):
+    for line in _head_lines(read):
         entry = _decoded(line.strip(_BLANKS))
         # What JavaScript calls false is passed over by pi like a malformed line.
         if entry in (None, False, 0, ""):
@@ -176,26 +193,32 @@ def _decoded(line: bytes) -> object:
     return value if isinstance(value, dict) else None
 
 
-def _head_lines(file: Readable) -> Iterator[bytes]:
+def _head_lines(read: Read) -> Iterator[bytes]:
     """Yield the lines that end within the first MiB, reading 4 KiB and then twice as much each time."""
     pending = b""
     scanned = 0
     read_size = _FIRST_READ
     while scanned < _SCAN_LIMIT:
-        chunk = file.read(min(read_size, _SCAN_LIMIT - scanned))
+        chunk = read(min(read_size, _SCAN_LIMIT - scanned))
         if not chunk:
             yield pending
             return
         scanned += len(chunk)
         read_size *= 2
-        *lines, pending = (pending + chunk).split(b"\n")
-        yield from lines
-    if not file.read(1):
+        start = 0
+        pending += chunk
+        while (end := pending.find(b"\n", start)) >= 0:
+            yield pending[start:end]
+            start = end + 1
+        pending = pending[start:]
+    if not read(1):
         yield pending
 
 
 def _text(value: object) -> str | None:
-    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
 def _version(value: object) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from importer.grid import Cell, show_grid
+from importer import grid
+from importer.grid import show_grid
 from importer.quoting import printable
 
 _LONGEST = 400  # characters of a cell: a prompt of megabytes is not laid out
@@ -38,20 +39,36 @@ def show_groups(console: Console, figures: dict[str, Any], *, private: bool) -> 
         stacks = [(column,) for column in _columns(figures["by"], private=private)]
     else:
         stacks = _stacked(figures["by"], private=private)
-    rows: list[list[Cell]] = [[[(column.heading, "bold") for column in stack] for stack in stacks]]
-    rows += ([_cell(row, stack) for stack in stacks] for row in figures["groups"])
-    rows.append([[("total", "bold")], *([(c.cell(figures), "bold") for c in stack] for stack in stacks[1:])])
-    show_grid(console, [stack[0].justify for stack in stacks], rows, widest=_WIDEST)
+    columns = [
+        grid.Column(
+            stack[0].justify,
+            [
+                _line(column, figures, is_first=not place, is_below=bool(number))
+                for number, column in enumerate(stack)
+            ],
+        )
+        for place, stack in enumerate(stacks)
+    ]
+    show_grid(console, columns, widest=_WIDEST)
     console.print()
     console.print(_upload(figures))
 
 
-def _cell(row: dict[str, Any], stack: Sequence[Column]) -> Cell:
-    lines = []
-    for index, column in enumerate(stack):
-        style = _STATES[row["state"]] if column.heading == "state" else "dim" if index else ""
-        lines.append((printable(column.cell(row)[:_LONGEST]), style))
-    return lines
+def _line(column: Column, figures: dict[str, Any], *, is_first: bool, is_below: bool) -> grid.Line:
+    """What a column shows of the groups, and of all of them together."""
+    groups = figures["groups"]
+    total = ("" if is_below else "total") if is_first else column.cell(figures)
+    style: str | list[str] = "dim" if is_below else ""
+    if column.heading == "state":
+        style = [_STATES[row["state"]] for row in groups]
+    return grid.Line(column.heading, _printable([column.cell(row) for row in groups]), total, style)
+
+
+def _printable(texts: list[str]) -> list[str]:
+    """Texts as a terminal can show them."""
+    if max(map(len, texts), default=0) <= _LONGEST and "".join(texts).isprintable():
+        return texts
+    return [printable(text[:_LONGEST]) for text in texts]
 
 
 def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> None:
@@ -175,6 +192,5 @@ def when(started: str | None) -> str:
     if started is None:
         return ""
     moment = datetime.fromisoformat(started).astimezone()
-    return (
-        f"{moment:%m-%d %H:%M}" if moment.year == datetime.now().astimezone().year else f"{moment:%Y-%m-%d}"
-    )
+    this_year = datetime.now().year
+    return f"{moment:%m-%d %H:%M}" if moment.year == this_year else f"{moment:%Y-%m-%d}"

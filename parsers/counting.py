@@ -17,7 +17,7 @@ from parsers.decoding import Decoded, KnownMessageEntry, decode_lazily, decode_l
 from parsers.figures import Figures
 from parsers.generations import generation_fingerprint
 from parsers.identity import as_uuid
-from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
+from parsers.lazy import LAZY, LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
 from parsers.lengths import plain_answer, result_length
 from parsers.position import Position
 from parsers.runs import Grouping
@@ -63,7 +63,7 @@ class CountingSession(Session):
         for line in lines:
             entry = decode_lazily(line)
             if type(entry) is LazyMessageEntry:
-                if is_pis and self._straight(entry, figures):
+                if is_pis and type(entry.message) in LAZY and self._straight(entry, figures):
                     continue
                 if not is_plain(entry.message):
                     entry = None
@@ -89,12 +89,10 @@ class CountingSession(Session):
             return False
         order = self._order + 1
         copied = self._is_fork and ms < self._header_ms
-        if type(message) is LazyToolResult:
-            after = self._result(at, message, ms, figures)
-        elif type(message) is LazyAssistantMessage:
+        if type(message) is LazyAssistantMessage:
             after = self._answer(at, message, order, ms, copied, figures)
         else:
-            return False
+            after = self._result(at, message, ms, figures)  # type: ignore[arg-type]
         if after is None:
             return False
         self._seen.add((entry_id, KnownMessageEntry, timestamp))

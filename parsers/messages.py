@@ -62,6 +62,8 @@ def text_of(content: e.Content, separator: str = "\n") -> str:
     """The text blocks of a content, joined."""
     if isinstance(content, str):
         return content
+    if content and len(content) == 1 and content[0].type == "text":
+        return content[0].text
     return separator.join(block.text for block in blocks_of(content) if block.type == "text")
 
 

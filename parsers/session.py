@@ -24,11 +24,13 @@ from parsers.messages import text_of
 from parsers.position import Position
 from parsers.records import AnyRecord
 from parsers.replay import Replay, session_name
-from parsers.runs import ABANDONED_MS, SETTLE_MS, Grouping, Traces
+from parsers.runs import ABANDONED_MS, SETTLE_MS, Grouping, OpenTrace, Traces
 from parsers.subagents import Subagent, subagent_of
 from parsers.times import to_ms
+from parsers.toolcalls import Turn
 from parsers.untyped import BadLineError
 
+_LATER_MS = 10 * 365 * 86_400_000
 _MOST_ISSUES = 100  # kinds of damage that are told apart in one file
 
 
@@ -143,15 +145,32 @@ class Session:
             settle_ms: how long it must have been quiet after a final stop, in ms; after an error or a cut
                 answer, six times that.
         """
-        records: list[AnyRecord] = []
-        ended = {trace.id: trace for trace in self._traces.ended(now_ms, written_ms, settle_ms)}
-        left = now_ms - max(self._time_ms, written_ms) >= ABANDONED_MS
-        for turn in self._replay.turns:
-            was_left = turn.trace_id in ended or (left and turn.trace_id not in self.open_traces())
-            if was_left and not turn.copied:  # how a copied call ended, the parent's file knows
-                records.extend(turn.unanswered())
-        records.extend(trace.record() for trace in ended.values())
+        turns, traces = self._ended(now_ms, written_ms, settle_ms)
+        records: list[AnyRecord] = [span for turn in turns for span in turn.unanswered()]
+        records.extend(trace.record() for trace in traces)
         return self._owned(records)
+
+    def is_final(self, now_ms: int, written_ms: int) -> bool:
+        """Whether :meth:`finish` tells all that it ever will, unless something more is written.
+
+        Args:
+            now_ms: the time now, in ms.
+            written_ms: when the file was last written, in ms.
+        """
+        return self._ended(now_ms, written_ms) == self._ended(now_ms + _LATER_MS, written_ms)
+
+    def _ended(
+        self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS
+    ) -> tuple[list[Turn], list[OpenTrace]]:
+        """The turns whose open calls will not be answered, and the traces that have ended."""
+        traces = self._traces.ended(now_ms, written_ms, settle_ms)
+        turns = [turn for turn in self._replay.turns if turn.open and not turn.copied]
+        if not turns:  # how a copied call ended, the parent's file knows
+            return [], traces
+        ended, going_on = {trace.id for trace in traces}, self.open_traces()
+        left = now_ms - max(self._time_ms, written_ms) >= ABANDONED_MS
+        turns = [turn for turn in turns if turn.trace_id in ended or (left and turn.trace_id not in going_on)]
+        return turns, traces
 
     @property
     def delegations(self) -> Collection[Delegation]:

@@ -37,7 +37,7 @@ def to_ms(timestamp: Timestamp) -> int | None:
 
 def to_rfc3339(ms: int) -> str:
     """``2026-11-23T10:33:17.047Z`` for milliseconds since the epoch."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 def measured(ms: float | None) -> float | None:

@@ -65,6 +65,9 @@ class SessionParser(Protocol):
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = ...) -> list[AnyRecord]:
         """The records of what has ended by now although no further line says so; changes nothing."""
 
+    def is_final(self, now_ms: int, written_ms: int) -> bool:
+        """Whether `finish` tells all that it ever will, unless something more is written."""
+
     def open_traces(self) -> set[str]:
         """The ids of the traces that are still being collected."""
 
@@ -103,10 +106,6 @@ def id_of_parent(parent: str) -> str | None:
     return found[1] if found else None
 
 
-def _no_name(path: PurePath) -> str | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Agent:
     """An agent whose sessions can be imported; all of it is data and pure functions.
@@ -124,7 +123,7 @@ class Agent:
         takes: whether a file of that name is a session, as far as the name tells.
         header: the first JSON object of a file with the fields of pi's header (``id``, ``cwd``,
             ``timestamp``, ``parentSession``); None where it is not that of a session.
-        agent_name: the agent's own name for who worked in the session at that path.
+        agent_name: the agent's own name for who worked in the session at that path, if it gives one.
         parent_id: the id of a session's parent, as far as the header's ``parentSession`` tells it.
         unread: a pattern, below a place, of files that hold sessions which nothing here can read, and a
             word for them.
@@ -139,6 +138,6 @@ class Agent:
     shape: re.Pattern[str] | None = None
     takes: Callable[[str], bool] = is_jsonl
     header: Callable[[dict[str, Any]], dict[str, Any] | None] = pi_header
-    agent_name: Callable[[PurePath], str | None] = _no_name
+    agent_name: Callable[[PurePath], str | None] | None = None
     parent_id: Callable[[str], str | None] = id_of_parent
     unread: tuple[str, str] | None = None

@@ -53,6 +53,9 @@ class ToyParser:
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list:
         return []
 
+    def is_final(self, now_ms: int, written_ms: int) -> bool:
+        return True
+
     def open_traces(self) -> set[str]:
         return set()
 
