@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from importer.amounts import size
 from importer.discovery import find_sessions
 from importer.errors import PiPosthogError, UsageError
 from importer.ledger import DamagedLedgerError, Ledger
@@ -22,7 +23,6 @@ from importer.quoting import encodable
 from importer.session_file import SessionFile, Skipped
 from importer.settings import Settings
 from importer.storage import common_folder
-from importer.tables import size
 from parsers.agents import AGENTS
 
 MAX_NAMED = 5

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from importer.amounts import size
 from importer.backfill import Backfill
 from importer.cache import Cache, default_cache
 from importer.discovery import find_sessions
@@ -27,7 +28,7 @@ from importer.request import Request, default_ledger
 from importer.screen import Screen
 from importer.selection import Selection
 from importer.settings import Settings
-from importer.tables import show_summary, size
+from importer.tables import show_summary
 
 if TYPE_CHECKING:
     from importer.cluster import Cluster

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from importer.quoting import encodable
-from importer.screen import Screen
 
 if TYPE_CHECKING:
     from importer.plan import Plan
+    from importer.screen import Screen
 
 MAX_WARNINGS = 20
 MAX_HARMLESS = 3  # extensions leave many other files among the sessions

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from importer.amounts import money, tokens
 from importer.quoting import printable
 from importer.sender import SenderState
-from importer.tables import money, tokens
 from importer.tail import Activity
 from importer.today import Today
 

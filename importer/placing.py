@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from importer.backfill import Backfill
-from importer.plan import Plan
-from importer.settings import Settings
-from importer.workers import Counter
-
 if TYPE_CHECKING:
+    from importer.backfill import Backfill
     from importer.cluster import Cluster
+    from importer.plan import Plan
+    from importer.settings import Settings
+    from importer.workers import Counter
 
 
 def connected(scheduler: str | None) -> AbstractContextManager[Cluster | None]:
@@ -40,6 +39,8 @@ def counter_on(cluster: Cluster | None, settings: Settings, now_ms: int) -> Coun
 def backfill_on(cluster: Cluster | None, plan: Plan, settings: Settings) -> Backfill:
     """What delivers a plan: this machine, or the cluster."""
     if cluster is None:
+        from importer.backfill import Backfill
+
         return Backfill(plan, settings)
     from importer.cluster_backfill import ClusterBackfill
 

@@ -12,14 +12,13 @@ from importer.discovery import Discovery, find_sessions
 from importer.findings import Findings, findings_of, left_out
 from importer.quoting import encodable
 from importer.request import Request, default_ledger
-from importer.screen import Screen
 from importer.selection import Selection
 from importer.settings import Settings
-from importer.tables import show_groups
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
     from importer.plan import Plan
+    from importer.screen import Screen
 
 _WORDS = {"name", "first_prompt"}
 
@@ -43,6 +42,8 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
     if screen.as_json:
         screen.result(figures)
     else:
+        from importer.tables import show_groups
+
         show_groups(screen.out, figures, private=settings.privacy_mode)
     findings.warn(screen)
     return findings.code

@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-from importer.tables import money, size
+from importer.amounts import money, size
 
 if TYPE_CHECKING:
     from importer.backfill import Outcome
+    from importer.bars import Bars
     from importer.plan import Progress as Reading
+    from importer.screen import Screen
 
 _LOG_EVERY_S = 5.0
 
 
 class Display:
-    """Shows how far the reading and the delivery are.
+    """Shows how far the reading and the delivery are; use it as a context manager.
 
     Args:
-        console: where to show it (stderr, so that stdout holds results only).
-        live: whether to draw bars; otherwise a log line every few seconds.
-        quiet: show nothing at all.
+        screen: where to show it: on stderr, so that stdout holds results only.
     """
 
-    def __init__(self, console: Console, *, live: bool, quiet: bool = False) -> None:
-        self._console = console
-        self._live = live
-        self._quiet = quiet
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._has_bars = False
         self._logged_s = time.monotonic()
         self._retry = ""
         self._started_s = 0.0
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not live or quiet,
-            expand=True,
-        )
-        self._reading = self._bars.add_task("reading", facts="", visible=False)
-        self._sending = self._bars.add_task("sending", facts="", visible=False)
 
     def __enter__(self) -> Display:
         return self
@@ -54,24 +38,27 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._has_bars:
+            self._bars.stop()
+
+    @cached_property
+    def _bars(self) -> Bars:
+        # Not before they are needed: they start a thread, and worker processes are best forked without.
+        from importer.bars import Bars
+
+        self._has_bars = True
+        return Bars(self._screen.err)
 
     def reading(self, progress: Reading) -> None:
         """Show how many files and bytes were read."""
-        self._bars.start()  # not before: it starts a thread, and worker processes are best forked without
         facts = f"{progress.files:,}/{progress.all_files:,} files  {size(progress.bytes)}"
-        self._bars.update(
-            self._reading,
-            total=progress.all_bytes,
-            completed=progress.bytes,
-            facts=facts,
-            visible=progress.files < progress.all_files,
-        )
-        self._log(f"read {facts}")
+        if self._screen.live:
+            self._bars.reading(facts, progress.bytes, progress.all_bytes)
+        else:
+            self._log(f"read {facts}")
 
     def sending(self, outcome: Outcome) -> None:
         """Show how much was delivered."""
-        self._bars.start()
         now_s = time.monotonic()
         self._started_s = self._started_s or now_s
         speed = outcome.bytes / max(now_s - self._started_s, 0.001)
@@ -81,26 +68,16 @@ class Display:
             f"{outcome.delivered:,}/{outcome.planned:,} events  {size(speed)}/s  {money(outcome.cost_usd)}"
             + (f"  {retries} retries" if retries else "")
         )
-        self._bars.update(
-            self._sending,
-            total=outcome.planned_bytes,
-            completed=outcome.bytes,
-            facts=facts,
-            visible=True,
-            description="waiting" if outcome.retry else "sending",
-        )
+        if self._screen.live:
+            self._bars.sending(facts, outcome.bytes, outcome.planned_bytes, waits=bool(outcome.retry))
         if outcome.retry and outcome.retry != self._retry:
-            self.say(outcome.retry)
+            self._screen.say(outcome.retry)
         self._retry = outcome.retry
-        self._log(f"sent {facts}")
-
-    def say(self, line: str) -> None:
-        """Print one line above the bars."""
-        if not self._quiet:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if not self._screen.live:
+            self._log(f"sent {facts}")
 
     def _log(self, line: str) -> None:
         now_s = time.monotonic()
-        if not self._live and now_s - self._logged_s >= _LOG_EVERY_S:
+        if now_s - self._logged_s >= _LOG_EVERY_S:
             self._logged_s = now_s
-            self.say(line)
+            self._screen.say(line)

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from importer.amounts import size
 from importer.damage import DamagedLedgerError, move_aside
 from importer.ledger import Ledger
 from importer.ledger_file import LedgerError, one_line_errors
 from importer.locking import lock, unlock
 from importer.quoting import printable
-from importer.tables import size
 
 LEAST_BYTES = 1_000_000  # what some batches take until they are written back
 

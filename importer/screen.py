@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
 
 from importer.quoting import printable, without_controls
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from importer.progress import Display
 
 
 class Screen:
-    """Where results (stdout) and progress (stderr) go."""
+    """Where results (stdout) and progress (stderr) go; rich is imported when there is something to show."""
 
     def __init__(self, *, as_json: bool = False) -> None:
-        self.out = Console(highlight=False)
-        self.err = Console(stderr=True, highlight=False)
         self.as_json = as_json
-        self.live = not as_json and self.out.is_terminal and self.err.is_terminal
+
+    @cached_property
+    def out(self) -> Console:
+        """The console for results."""
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """The console for progress and warnings."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    @cached_property
+    def live(self) -> bool:
+        """Whether a person watches both of them."""
+        return not self.as_json and self.out.is_terminal and self.err.is_terminal
 
     def display(self) -> Display:
         """A progress display; log lines where stdout is no terminal."""
         from importer.progress import Display
 
-        return Display(self.err, live=self.live)
+        return Display(self)
 
     def warn(self, line: str) -> None:
         """One line on stderr."""
-        self.err.print(printable(line), markup=False, soft_wrap=True)
+        self.say(printable(line))
+
+    def say(self, line: str) -> None:
+        """One line on stderr that can be printed as it is; above the bars, where there are some."""
+        self.err.print(line, markup=False, soft_wrap=True)
 
     def result(self, figures: dict[str, Any]) -> None:
         """The figures as one JSON object on stdout."""

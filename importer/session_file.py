@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -185,6 +184,8 @@ def _decoded(line: bytes) -> object:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         pass
+    import json  # hardly ever needed
+
     try:
         # JSON.parse also takes half a surrogate pair (in a Windows path) and numbers beyond a double.
         value = json.loads(text)

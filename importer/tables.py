@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from importer import grid
+from importer.amounts import money, size, tokens, when
 from importer.grid import show_grid
 from importer.quoting import printable
 
@@ -76,6 +75,8 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
     if not (figures["delivered"] or figures["failed"] or figures["left"]):
         console.print(f"Nothing new: {figures['already_delivered']:,} events are delivered already.")
         return
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -95,28 +96,6 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
         if value:
             table.add_row(name, value)
     console.print(table)
-
-
-def size(count: float) -> str:
-    """Bytes as ``1.2 MB`` (decimal units)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
-
-
-def tokens(count: float) -> str:
-    """Tokens as ``12.3k`` or ``4.5M``."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(count) >= limit:
-            return f"{count / limit:.1f}{unit}"
-    return f"{count:.0f}"
-
-
-def money(dollars: float) -> str:
-    """Dollars, with as many digits as a small amount needs."""
-    return f"${dollars:,.2f}" if abs(dollars) >= 1 or not dollars else f"${dollars:.4f}"
 
 
 def _columns(by: str, *, private: bool) -> list[Column]:
@@ -185,12 +164,3 @@ def _upload(figures: dict[str, Any]) -> Text:
         line.append(f"{name} {size(count)}", "bold" if name == figures["input_context"] else "")
     line.append(f"  in {figures['events']:,} events", "dim")
     return line
-
-
-def when(started: str | None) -> str:
-    """A moment in local time; the year only where it is not this one."""
-    if started is None:
-        return ""
-    moment = datetime.fromisoformat(started).astimezone()
-    this_year = datetime.now().year
-    return f"{moment:%m-%d %H:%M}" if moment.year == this_year else f"{moment:%Y-%m-%d}"

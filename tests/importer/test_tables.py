@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from importer.amounts import money, size, tokens, when
 from importer.discovery import find_sessions
 from importer.plan import Selection, make_plan
 from importer.report import report
 from importer.request import GROUPINGS
 from importer.settings import Settings
-from importer.tables import money, show_groups, show_summary, size, tokens, when
+from importer.tables import show_groups, show_summary
 from tests.building import NOW_MS
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter
