@@ -1,7 +1,4 @@
-"""Columns of numbers added up in groups; importing this imports numpy.
-
-pandas can do that, too, but takes a quarter of a second to begin with.
-"""
+"""Columns of numbers added up in groups; importing this imports numpy."""
 
 from __future__ import annotations
 

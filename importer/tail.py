@@ -15,7 +15,7 @@ from importer.facts import project_of, session_facts
 from importer.lineage import Delegations
 from importer.reading import new_session
 from importer.settings import Settings
-from importer.totals import GenerationRow, generation_frame, generation_row, trace_totals
+from importer.totals import Sums
 from parsers.agents import PI, Agent
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.runs import ABANDONED_MS, RETRY_FACTOR
@@ -88,7 +88,7 @@ class Tail:
         self._head = b""
         self._last = b""
         self._builder: EventBuilder | None = None
-        self._rows: dict[str, list[GenerationRow]] = defaultdict(list)
+        self._sums: dict[str, Sums] = defaultdict(Sums)
         self._look_ms: int | None = 0
 
     def read(self) -> list[AnyRecord]:
@@ -122,7 +122,7 @@ class Tail:
         for record in records:
             self.activity.note(record)
             if isinstance(record, Generation):
-                self._rows[record.trace_id].append(generation_row(0, record))
+                self._sums[record.trace_id].add(record.usage[:4], record.usage.cost_usd)
         self._describe()
         return records
 
@@ -165,8 +165,7 @@ class Tail:
             self._builder = EventBuilder(self._settings, facts)
         totals = None
         if isinstance(record, Trace):
-            frame = generation_frame(self._rows.get(record.trace_id, ()))
-            totals = trace_totals(frame).get((0, record.trace_id))
+            totals = self._sums[record.trace_id].totals
         starter = self._delegations.started_by(self.path, self._parent, self._agent, self.session, record)
         return self._builder.build(record, totals, starter)
 

@@ -6,6 +6,7 @@ counts in, so that ten gigabytes of sessions take little more memory than one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from importer.grouping import Groups
 from importer.periods import local_day
 from importer.seen import SeenIds
 from importer.selection import Selection
-from importer.totals import SUMS, TOKENS, TraceTotals, trace_totals
+from importer.totals import SUMS, TOKENS, Sums, TraceTotals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,14 +175,15 @@ class Tally:
         calls: NDArray[np.void],
         taken: NDArray[np.bool_],
     ) -> None:
-        import pandas as pd  # whose sums were sent so far: no other way to add gives the same last digit
-
-        own = {"file": files[events["kind"] == GENERATION], "trace_id": calls["trace"].tolist()}
-        totals = trace_totals(pd.DataFrame(own | {name: calls[name] for name in SUMS}))
+        sums: dict[tuple[int, bytes], Sums] = defaultdict(Sums)
+        of_calls = files[events["kind"] == GENERATION].tolist(), calls["trace"].tolist()
+        costs = calls["cost_usd"].tolist()
+        for *key, tokens, cost in zip(*of_calls, calls[list(TOKENS)].tolist(), costs, strict=True):
+            sums[key[0], key[1]].add(tokens, cost)
         for index in np.flatnonzero(taken & (events["kind"] == TRACE)).tolist():
             file, trace_id = int(files[index]), ids[16 * index : 16 * index + 16]
-            if (file, trace_id) in totals:
-                self.totals[file, str(UUID(bytes=trace_id))] = totals[file, trace_id]
+            if (file, trace_id) in sums:
+                self.totals[file, str(UUID(bytes=trace_id))] = sums[file, trace_id].totals
 
     def _models_in(self, waiting: Waiting, models: NDArray[np.int32]) -> NDArray[np.int64]:
         """The models of events, by their places here."""

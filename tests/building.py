@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from importer.plan import Plan
 from importer.reading import new_session, records_of
 from importer.session_file import SessionFile
 from importer.settings import Settings
-from importer.totals import generation_frame, generation_row, trace_totals
+from importer.totals import Sums
 from parsers.agents import AGENTS, SessionParser
 from parsers.records import AnyRecord, Generation
 
@@ -40,10 +41,12 @@ def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
     file = read_session_file(path, AGENTS[origin])
     assert isinstance(file, SessionFile), file
     _, records = read_records(file, chosen, NOW_MS)
-    calls = [generation_row(0, record) for record in records if isinstance(record, Generation)]
-    totals = trace_totals(generation_frame(calls))
+    sums: dict[str, Sums] = defaultdict(Sums)
+    for record in records:
+        if isinstance(record, Generation):
+            sums[record.trace_id].add(record.usage[:4], record.usage.cost_usd)
     builder = EventBuilder(chosen, facts_of(file, chosen))
-    return [builder.build(record, totals.get((0, record.trace_id))) for record in records]
+    return [builder.build(record, sums[record.trace_id].totals) for record in records]
 
 
 def events(path: Path, **settings: Any) -> list[dict[str, Any]]:

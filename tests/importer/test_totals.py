@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from importer.discovery import find_sessions
 from importer.plan import make_plan
 from importer.settings import Settings
-from importer.totals import SUMS, generation_frame, trace_totals
+from importer.totals import SUMS, Sums, TraceTotals, added
 from tests.building import NOW_MS, events, rows_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call, usage
@@ -81,10 +82,19 @@ def test_only_the_first_call_of_a_prompt_counts_the_prompt(tmp_path):
     assert rows[rows["kind"] == "generation"]["events"].tolist() == [3]
 
 
-def test_no_generations_make_an_empty_frame_and_no_totals():
-    frame = generation_frame(())
-    assert (len(frame), trace_totals(frame)) == (0, {})
-    assert math.isclose(frame["cost_usd"].sum(), 0)
+def test_no_generations_are_no_tokens_and_no_dollars():
+    assert Sums().totals == TraceTotals(0, 0, 0, 0, 0.0)
+
+
+def test_dollars_are_added_in_the_same_way_for_ever():
+    """To the last digit: events that were sent before, when numpy did it, must stay what they are."""
+    costs = np.random.default_rng(2).exponential(0.02, 2000).round(7)
+    lengths = [*range(1, 300), 500, 1000, 1999, 2000]
+    for length in lengths:
+        own = costs[-length:]
+        assert added(own.tolist()) == np.add.reduceat(own, [0])[0], length
+    assert any(added(costs[:length].tolist()) != math.fsum(costs[:length]) for length in lengths)
+    assert [added(()), added([0.1])] == [0.0, 0.1]
 
 
 def test_what_two_files_hold_is_in_the_totals_of_the_first_only(tmp_path):
