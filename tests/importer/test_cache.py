@@ -128,6 +128,22 @@ def test_no_word_of_a_session_is_kept(tmp_path, counted):
     assert [word for word in WORDS if word.encode() in held] == []
 
 
+def test_an_interrupted_preview_keeps_what_it_counted(tmp_path, counted, monkeypatch):
+    for number in range(3):
+        told(tmp_path / f"{number}.jsonl", number)
+    monkeypatch.setattr(workers, "MOST_FILES", 1)  # in one part
+
+    def interrupt(progress):
+        if progress.files == 2:
+            raise KeyboardInterrupt
+
+    with Cache(tmp_path / "cache", Settings()) as cache, pytest.raises(KeyboardInterrupt):
+        make_plan(find_sessions([tmp_path]), Settings(), now_ms=NOW_MS, on_progress=interrupt, cache=cache)
+    assert counted == ["0.jsonl", "1.jsonl"]
+    planned(tmp_path, tmp_path / "cache")
+    assert counted == ["0.jsonl", "1.jsonl", "2.jsonl"]
+
+
 @pytest.mark.parametrize("seed", range(16))
 def test_a_damaged_cache_changes_nothing(tmp_path, seed):
     chance = random.Random(seed)

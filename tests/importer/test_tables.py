@@ -48,6 +48,19 @@ def test_the_totals_and_the_size_of_every_context_are_shown():
     assert re.search(r"upload: full [\d.]+ kB · turn [\d.]+ kB · new [\d.]+ kB +in [\d,]+ events", table)
 
 
+def test_colours_change_nothing_but_colours(tmp_path):
+    SessionWriter(tmp_path / "s.jsonl").turn("größer als 好", "done")
+    plan = make_plan(find_sessions([tmp_path]), Settings(), now_ms=NOW_MS)
+    figures = report(plan, Settings(), "session", Selection())
+    screen = io.StringIO()
+    terminal = Console(file=screen, width=80, force_terminal=True, color_system="standard", no_color=False)
+    show_groups(terminal, figures, private=False)
+    painted = screen.getvalue()
+    assert re.search(r"\x1b\[36m *new\x1b\[0m", painted)
+    assert "\x1b[1msession" in painted
+    assert re.sub(r"\x1b\[[\d;]*m", "", painted) == shown(tmp_path)
+
+
 def test_a_row_says_what_project_when_and_which_model(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", start=datetime(2025, 3, 1, 12, tzinfo=UTC))
     story.turn("find the bug\nand more", "done")
