@@ -153,7 +153,7 @@ def test_ctrl_c_stops_the_workers_and_remembers_what_was_acknowledged(
 def test_when_the_command_is_killed_the_workers_stop_and_the_next_one_goes_on(
     command, cluster, server, history, on_one_machine
 ):
-    server.faults = slow(0.15)
+    server.faults = slow(0.4)
     process = start(command, server, history, cluster)
     wait_until(lambda: remembered(command) > 0, process)
     process.kill()
