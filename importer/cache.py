@@ -30,6 +30,7 @@ from importer.settings import Settings
 _MOST_BYTES = 1_000_000_000
 _RACY_NS = 2_000_000_000  # a file written while it was read may have the same size and time as after it
 _LOOKUP = 500
+_WAITING_BYTES = 2_000_000  # are written at once: small files are counted sooner than written one by one
 _TABLES = """
 PRAGMA synchronous = OFF;
 PRAGMA journal_mode = WAL;
@@ -65,6 +66,8 @@ class Cache:
     def __init__(self, path: Path | None, settings: Settings) -> None:
         self._path = path
         self._database: sqlite3.Connection | None = None
+        self._waiting: list[tuple[int, bytes, bytes]] = []
+        self._waiting_bytes = 0
         own = (_program(), settings.trace_grouping, settings.session_window_minutes)
         sizes = (settings.max_attribute_length, settings.privacy_mode, settings.tags, settings.project_name)
         names = (settings.agent_name, settings.distinct_id, settings.input_context, settings.host)
@@ -85,8 +88,10 @@ class Cache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._write_waiting()
         if self._database is not None:
             self._database.close()
+            self._database = None
 
     def known(self, files: Sequence[SessionFile]) -> set[int]:
         """The places of those files that are as they were when they were counted."""
@@ -116,13 +121,21 @@ class Cache:
         return dict(self._asked(lambda database: database.execute(query, paths).fetchall(), []))
 
     def remember(self, counted: Iterable[tuple[SessionFile, Columns]]) -> None:
-        """Remember what was found in files that tell the same for ever, if nothing is written to them."""
+        """Remember what was found in files that tell the same for ever, if nothing is written to them.
+
+        It is written with what comes later, or when the cache is closed.
+        """
         recent_ns = time.time_ns() - _RACY_NS
-        rows = [
-            (path_key(file), self._key(file), _packed(columns))
-            for file, columns in counted
-            if _is_lasting(columns.files[0]) and file.mtime_ns < recent_ns
-        ]
+        for file, columns in counted:
+            if _is_lasting(columns.files[0]) and file.mtime_ns < recent_ns:
+                packed = _packed(columns)
+                self._waiting.append((path_key(file), self._key(file), packed))
+                self._waiting_bytes += len(packed)
+        if self._waiting_bytes >= _WAITING_BYTES:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        rows, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if rows:
             self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", rows), None)
 

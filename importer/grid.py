@@ -105,8 +105,7 @@ def _cells(column: Column, number: int, width: int, styles: _Styles) -> list[str
         return cells
     of_rows = [line.style] * len(line.rows) if isinstance(line.style, str) else line.style
     return [
-        styles.painted(cell, style) if style else cell
-        for cell, style in zip(cells, (_EDGES, *of_rows, _EDGES), strict=True)
+        styles.painted(cell, style) for cell, style in zip(cells, (_EDGES, *of_rows, _EDGES), strict=True)
     ]
 
 

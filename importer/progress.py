@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ class Display:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._has_bars = False
+        self._bars: Bars | None = None
         self._logged_s = time.monotonic()
         self._retry = ""
         self._started_s = 0.0
@@ -38,22 +37,23 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._has_bars:
+        if self._bars:
             self._bars.stop()
 
-    @cached_property
-    def _bars(self) -> Bars:
-        # Not before they are needed: they start a thread, and worker processes are best forked without.
-        from importer.bars import Bars
+    def _shown(self) -> Bars:
+        """The bars, on the screen from now on."""
+        if self._bars is None:
+            # Not before they are needed: they start a thread, and worker processes are best forked without.
+            from importer.bars import Bars
 
-        self._has_bars = True
-        return Bars(self._screen.err)
+            self._bars = Bars(self._screen.err)
+        return self._bars
 
     def reading(self, progress: Reading) -> None:
         """Show how many files and bytes were read."""
         facts = f"{progress.files:,}/{progress.all_files:,} files  {size(progress.bytes)}"
         if self._screen.live:
-            self._bars.reading(facts, progress.bytes, progress.all_bytes)
+            self._shown().reading(facts, progress.bytes, progress.all_bytes)
         else:
             self._log(f"read {facts}")
 
@@ -69,7 +69,7 @@ class Display:
             + (f"  {retries} retries" if retries else "")
         )
         if self._screen.live:
-            self._bars.sending(facts, outcome.bytes, outcome.planned_bytes, waits=bool(outcome.retry))
+            self._shown().sending(facts, outcome.bytes, outcome.planned_bytes, waits=bool(outcome.retry))
         if outcome.retry and outcome.retry != self._retry:
             self._screen.say(outcome.retry)
         self._retry = outcome.retry

@@ -13,8 +13,6 @@ from importer.words import words_of
 from importer.workers import Counter, Work
 
 _AT_ONCE = 200  # files whose columns are looked up at once
-_MOST_FILES = 5000  # that are remembered in one transaction
-_MOST_BYTES = 1_000_000  # of their columns
 
 
 class RememberingCounter:
@@ -43,18 +41,9 @@ class RememberingCounter:
     def _remembered(
         self, counted: Iterator[tuple[Sequence[SessionFile], Columns]]
     ) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
-        waiting: list[tuple[SessionFile, Columns]] = []
-        size = 0
-        try:
-            for part, columns in counted:
-                waiting += zip(part, each_file(columns), strict=True)
-                size += len(columns.events)
-                if len(waiting) >= _MOST_FILES or size >= _MOST_BYTES:
-                    self._cache.remember(waiting)
-                    waiting, size = [], 0
-                yield part, columns
-        finally:  # where somebody interrupts it, too
-            self._cache.remember(waiting)
+        for part, columns in counted:
+            self._cache.remember(zip(part, each_file(columns), strict=True))
+            yield part, columns
 
     def _restored(self, file: SessionFile, columns: Columns | None) -> Columns:
         """Remembered columns with the session's name and first prompt, which are not remembered."""

@@ -104,6 +104,7 @@ class Tally:
             ids = [as_bytes(identify.uuid), *ids]
             row_of = [np.array([self._row_count], dtype=np.uint32), *row_of]
         columns = {name: _joined([each[name] for each in rows]) for name in _ROW}
+        columns["cost_usd"] = columns["cost_usd"].astype(np.float64)  # dollars, even where there are none
         for name, names in (("kind", KINDS), ("model", [*self._models]), ("day", [*self._day_names])):
             columns[name] = np.array([names[code] for code in columns[name].tolist()], dtype=object)
         return columns, b"".join(ids), _joined(row_of).astype(np.uint32)

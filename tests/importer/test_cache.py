@@ -137,7 +137,7 @@ def test_an_interrupted_preview_keeps_what_it_counted(tmp_path, counted, monkeyp
         if progress.files == 2:
             raise KeyboardInterrupt
 
-    with Cache(tmp_path / "cache", Settings()) as cache, pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), Cache(tmp_path / "cache", Settings()) as cache:
         make_plan(find_sessions([tmp_path]), Settings(), now_ms=NOW_MS, on_progress=interrupt, cache=cache)
     assert counted == ["0.jsonl", "1.jsonl"]
     planned(tmp_path, tmp_path / "cache")

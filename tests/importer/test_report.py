@@ -157,3 +157,12 @@ def test_nothing_found_is_all_zeros(tmp_path, by):
 def test_a_day_is_that_of_the_computers_own_clock():
     moment = datetime(2025, 3, 1, 23, 59, 59).astimezone()
     assert local_day(round(moment.timestamp() * 1000)) == "2025-03-01"
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_dollars_are_a_fraction_and_counts_are_whole_even_of_nothing(tmp_path, by):
+    for path, selection in ((tmp_path, None), (SAMPLES, None), (SAMPLES, Selection(since_ms=NOW_MS))):
+        whole, _ = figures(path, by, selection)
+        for row in (whole, *whole["groups"]):
+            assert type(row["cost_usd"]) is float
+            assert {type(row[name]) for name in ADDED if name != "cost_usd"} == {int}
