@@ -49,7 +49,11 @@ def test_refuses_a_wrong_key_and_keeps_nothing(server):
     assert server.accepted == []
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"[1"), gzip.compress(b"{}")[:-4]])
+@pytest.mark.parametrize(
+    "body",
+    [b"not gzip", gzip.compress(b"[1"), gzip.compress(b"{}")[:-4]],
+    ids=["plain", "torn JSON", "torn gzip"],
+)
 def test_refuses_a_body_that_is_not_gzipped_json(server, body):
     answer = requests.post(server.url + "/batch/", body, headers={"Content-Encoding": "gzip"}, timeout=10)
     assert answer.status_code == 400
