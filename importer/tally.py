@@ -1,7 +1,7 @@
 """Columns of many session files to figures; importing this imports numpy.
 
-What two files hold is counted once, for the first of them. Of every event its id is kept and the row that it
-counts in, so that ten gigabytes of sessions take little more memory than one.
+What two files hold is counted once, for the first of them. Of every event no more than its id is kept and
+the row that it counts in; that is what memory grows with.
 """
 
 from __future__ import annotations
