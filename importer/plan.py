@@ -133,12 +133,15 @@ class Plan:
         """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
         import numpy as np
 
-        places = np.flatnonzero(~self.delivered)
-        files = self.files_of[places]
-        edges = [0, *(np.flatnonzero(np.diff(files)) + 1).tolist(), len(places)]
-        for start, end in pairwise(edges):
-            if start < end:
-                yield int(files[start]), {self.uuid(place): place for place in places[start:end].tolist()}
+        file_of = self.figures["file"].astype(np.int32)[self.row_of]
+        inner = (np.flatnonzero(file_of[1:] != file_of[:-1]) + 1).tolist()
+        starts = [0, *inner] if len(self) else []
+        files = file_of[starts].tolist()
+        del file_of  # sending may take hours, and this is large
+        for file, (start, end) in zip(files, pairwise([*starts, len(self)]), strict=True):
+            places = (np.flatnonzero(~self.delivered[start:end]) + start).tolist()
+            if places:
+                yield file, {self.uuid(place): place for place in places}
 
     def mark_delivered(self, known: Callable[[Sequence[bytes]], AbstractSet[bytes]]) -> None:
         """Ask which events are delivered, and note it.

@@ -41,10 +41,14 @@ class SeenIds:
         import numpy as np
 
         while self._runs and len(self._runs[-1][0]) < _RATIO * len(high):
-            older_high, older_low = self._runs.pop()
-            high, low = np.concatenate((older_high, high)), np.concatenate((older_low, low))
+            older = self._runs.pop()
+            # One half after the other, so that what is merged is not there three times over.
+            high = np.concatenate((older[0], high))
             order = np.argsort(high, kind="stable")  # which merges what is sorted in linear time
-            high, low = high[order], low[order]
+            low = np.concatenate((older[1], low))
+            del older
+            high = high[order]
+            low = low[order]
         self._runs.append((high, low))
 
 

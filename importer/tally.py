@@ -90,12 +90,13 @@ class Tally:
             self._group()
 
     def result(self, identify: Event | None) -> tuple[Arrays, bytes, NDArray[np.uint32]]:
-        """The figures, the ids of the events, and the row of each of them.
+        """The figures, the ids of the events, and the row of each of them; to be asked once, at the end.
 
         The figures are columns with a row for each file, kind of event, model and day. Where there are any,
         the event that says who the user is comes first.
         """
         self._group()
+        self._seen = SeenIds()  # as large as the ids that are joined here, and nobody asks it again
         rows, ids, row_of = self._rows, self._ids, self._row_of
         if identify is not None and ids:
             own = dict.fromkeys(_ROW, 0) | dict.fromkeys(CONTEXTS, identify.size) | {"events": 1}
