@@ -244,6 +244,26 @@ def test_what_waits_is_told_file_by_file():
     assert (waiting.events, waiting.files) == (sum(map(len, told.values())), len(told))
 
 
+def test_what_is_delivered_while_the_files_are_told_changes_nothing_of_what_is_told():
+    plan = planned(SAMPLES)
+    delivered_before = plan.row_of == plan.row_of[-1]
+    plan.delivered[:] = delivered_before
+    expected = dict(plan.wanted())
+    told = {}
+    for file, wanted in plan.wanted():
+        assert file not in told
+        told[file] = wanted
+        plan.delivered[list(wanted.values())] = True
+    assert told == expected
+    assert plan.delivered.all()
+    assert list(plan.wanted()) == []
+
+
+def test_of_no_events_nothing_waits():
+    plan = planned(SAMPLES, selection=Selection(since_ms=2**60))
+    assert (len(plan), list(plan.wanted())) == (0, [])
+
+
 def test_the_bytes_that_wait_are_those_of_the_rows_in_proportion():
     plan = planned(SAMPLES, distinct_id="me@example.com")
     assert plan.waiting().bytes_of == {name: rows_of(plan)[name].sum() for name in CONTEXTS}
