@@ -100,9 +100,9 @@ class Plan:
         return sum(planned.file.size for planned in self.files)
 
     @property
-    def files_of(self) -> NDArray[np.int64]:
+    def files_of(self) -> NDArray[np.int32]:
         """The file of each event, its place in the plan; -1 for none."""
-        found: NDArray[np.int64] = self.figures["file"][self.row_of]
+        found: NDArray[np.int32] = self.figures["file"].astype("int32")[self.row_of]
         return found
 
     @property
@@ -133,11 +133,11 @@ class Plan:
         """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
         import numpy as np
 
-        file_of = self.figures["file"].astype(np.int32)[self.row_of]
-        inner = (np.flatnonzero(file_of[1:] != file_of[:-1]) + 1).tolist()
+        files_of = self.files_of
+        inner = (np.flatnonzero(files_of[1:] != files_of[:-1]) + 1).tolist()
         starts = [0, *inner] if len(self) else []
-        files = file_of[starts].tolist()
-        del file_of  # sending may take hours, and this is large
+        files = files_of[starts].tolist()
+        del files_of  # sending may take hours, and this is large
         for file, (start, end) in zip(files, pairwise([*starts, len(self)]), strict=True):
             places = (np.flatnonzero(~self.delivered[start:end]) + start).tolist()
             if places:
