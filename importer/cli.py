@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -265,6 +266,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character is no reason to fail
             stream.reconfigure(errors="backslashreplace")
+    # numpy's linear algebra, which nothing here uses, else starts threads that spin beside the workers
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = app(prog_name="pi-posthog", standalone_mode=False)
     except UsageError as error:
