@@ -22,7 +22,7 @@ _DAY = timedelta(days=1)
 
 def local_day(ms: int) -> str:
     """The local date of a moment in ms, as ``2026-11-23``."""
-    return datetime.fromtimestamp(ms / 1000).astimezone().date().isoformat()
+    return date.fromtimestamp(ms / 1000).isoformat()
 
 
 def parse_since(text: str, now: datetime) -> int:

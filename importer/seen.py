@@ -23,9 +23,9 @@ class SeenIds:
 
         halves = np.frombuffer(bytes(ids), dtype=">u8").reshape(-1, 2)
         high, low = halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
-        order = np.argsort(high, kind="stable")  # of the same ids the first one stays first
+        order = np.argsort(high)
         if (np.diff(high[order]) == 0).any():
-            order = np.lexsort((low, high))
+            order = np.lexsort((low, high))  # which leaves the first of the same ids first
         high, low = high[order], low[order]
         is_first = np.ones(len(high), dtype=bool)
         is_first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])

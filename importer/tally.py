@@ -51,7 +51,7 @@ assert (_EVENT.itemsize, _CALL.itemsize) == (EVENT.size, CALL.size)  # noqa: S10
 _KEY = ("file", "kind", "model", "day")
 _ADDED = ("events", *CONTEXTS, "prompts", *SUMS)
 _ROW = (*_KEY, *_ADDED, "started_ms")
-_AT_ONCE = 50_000  # events that are grouped at once
+_AT_ONCE = 16_000  # events that are grouped at once: what a processor's cache holds
 _QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
 
 
