@@ -1,17 +1,14 @@
-"""The command line: options in, exit code out. The work is in :mod:`importer.commands`."""
+"""The command line: its commands and options. The work is in :mod:`importer.commands`."""
 
 from __future__ import annotations
 
 import gc
-import io
-import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from importer.errors import PiPosthogError, UsageError
+from importer.errors import UsageError
 
 app = typer.Typer(
     name="pi-posthog",
@@ -22,8 +19,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # the ClickException of typer's own click
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
 _SETTINGS = "Settings (they win over environment and posthog.json)"
 
 Paths = Annotated[
@@ -261,37 +256,6 @@ def doctor(
     raise typer.Exit(run(paths or (), origin, state, {"host": host}, Screen(as_json=as_json), send=send))
 
 
-def main() -> None:
-    """Run the command line; every error ends as one line on stderr and the exit code that fits it."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
-    # numpy's linear algebra, which nothing here uses, else starts threads that spin beside the workers
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        code = app(prog_name="pi-posthog", standalone_mode=False)
-    except UsageError as error:
-        _fail(str(error), 2)
-    except PiPosthogError as error:
-        _fail(str(error), 1)
-    except _CommandLineError as error:
-        _fail(_command_line_advice(error), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone: no traceback for it
-        sys.exit(1)
-    if code == _INTERRUPTED:
-        _fail("Interrupted: run the same command again to go on.", 1)
-    sys.exit(code)
-
-
-def _command_line_advice(error: Exception) -> str:
-    """What is wrong with the command line, on one line; empty where the help was shown instead."""
-    says = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
-    return f"{says} See pi-posthog --help." if says else ""
-
-
 def _flags(
     host: str | None,
     privacy_mode: bool | None,
@@ -306,9 +270,3 @@ def _flags(
         "input_context": input_context,
         "distinct_id": distinct_id,
     }
-
-
-def _fail(line: str, code: int) -> NoReturn:
-    if line:
-        typer.echo(f"pi-posthog: {line}", err=True)
-    sys.exit(code)

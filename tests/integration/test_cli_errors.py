@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +190,30 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_sent(command, serve
     assert (done.code, done.json["delivered"]) == (1, 2)
     (line,) = done.error_lines
     assert "bad.jsonl" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["preview", SAMPLES], ["preview", SAMPLES, "--json"]])
+def test_an_output_that_cannot_be_written_is_one_line(command, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "importer", *map(str, arguments)],
+            env=command.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"pi-posthog: The output cannot be written: {os.strerror(errno.ENOSPC)}.\n"
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["preview", SAMPLES], ["preview", SAMPLES, "--json"]])
+def test_a_reader_that_has_gone_is_told_nothing(command, arguments):
+    process = command.start(*arguments)
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 1

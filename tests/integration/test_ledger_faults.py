@@ -266,7 +266,7 @@ def test_a_file_size_limit_is_one_line_too(command, server, tmp_path):
         story.turn(f"prompt {turn}", "answer")
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from importer.cli import main; sys.argv[1:] = sys.argv[1:]; main()"
+        "from importer.__main__ import command; command()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", limited, "backfill", str(tmp_path / "s.jsonl"), *NEW],
