@@ -24,28 +24,27 @@ def command() -> NoReturn:
     What is printed is written out, but nothing is taken apart that the system takes back at once: that is
     a tenth of a short command's time.
     """
+    code: object = 0
     try:
         main()
-        code: object = 0
     except SystemExit as end:
         code = end.code or 0
-    written = [_written_out(stream) for stream in (sys.stdout, sys.stderr)]
-    if not all(written):
-        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        failed = _write_out(stream, says_so=not code)
+        code = code or failed
     os._exit(code if isinstance(code, int) else 1)
 
 
-def _written_out(stream: TextIO | None) -> bool:
-    """Write out what a stream holds; only now does it show that there is no room for a small output."""
+def _write_out(stream: TextIO | None, *, says_so: bool) -> int:
+    """Write out what a stream still holds: only now does it show that there is no room for a short output."""
     try:
         if stream is not None and not stream.closed:
             stream.flush()
-    except BrokenPipeError:
-        return False
     except OSError as error:
-        _say(_no_output(error))
-        return False
-    return True
+        if says_so and not isinstance(error, BrokenPipeError):
+            _say(_no_output(error))
+        return 1
+    return 0
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ _MOST_BYTES = 8_000_000
 _LEAST_BYTES = 500_000
 MOST_FILES = 250
 _PARTS = 12  # for each worker, so that all of them end at about the same time
+_ROUNDS = 3  # that what is left is shared out in, so that the last parts are small
 _AHEAD = 3  # parts for each worker that wait, or whose columns do
 
 
@@ -73,7 +74,7 @@ class LocalCounter:
     def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
         """As :meth:`Counter.count`; the processes are at work when this returns."""
         size = sum(file.size for file in files)
-        parts = list(split(files, size // (self._processes * _PARTS)))
+        parts = list(split(files, size // (self._processes * _PARTS), self._processes * _ROUNDS))
         if self._processes == 1 or size < _FEW_BYTES or len(parts) == 1:
             return ((part, count_files(part, *self._work)) for part in parts)
         self._pool = ProcessPoolExecutor(min(self._processes, len(parts)), _context(), _begin)
@@ -114,16 +115,25 @@ class LocalCounter:
             waiting.append((part, future))
 
 
-def split(files: Sequence[SessionFile], part_bytes: int) -> Iterator[list[SessionFile]]:
-    """The files in parts of about that many bytes, in their order."""
+def split(files: Sequence[SessionFile], part_bytes: int, shares: int = 0) -> Iterator[list[SessionFile]]:
+    """The files in parts, in their order.
+
+    Args:
+        files: the files.
+        part_bytes: about how many bytes a part has.
+        shares: that many parts the rest would make, once these are smaller; 0 if parts do not get smaller.
+    """
     part_bytes = part_size(part_bytes)
+    left = sum(file.size for file in files)
     part: list[SessionFile] = []
     size = 0
     for file in files:
+        wanted = min(part_bytes, part_size(left // shares)) if shares else part_bytes
         part.append(file)
         size += file.size
-        if size >= part_bytes or len(part) >= MOST_FILES:
+        if size >= wanted or len(part) >= MOST_FILES:
             yield part
+            left -= size
             part, size = [], 0
     if part:
         yield part

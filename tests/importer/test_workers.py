@@ -19,6 +19,7 @@ from importer.discovery import find_sessions
 from importer.events import estimator
 from importer.plan import make_plan
 from importer.selection import EVERYTHING
+from importer.session_file import SessionFile
 from importer.settings import Settings
 from importer.workers import LocalCounter, split
 from tests.building import NOW_MS, rows_of
@@ -212,3 +213,12 @@ def test_files_are_split_in_their_order(corpus, part_bytes):
         assert sum(sizes) >= wanted or len(part) == workers._MOST_FILES
         assert sum(sizes[:-1]) < wanted
     assert list(split([], part_bytes)) == []
+
+
+def test_the_last_parts_are_small_so_that_all_processes_end_together():
+    files = [SessionFile(Path(f"{number}.jsonl"), 400_000, 0, "s") for number in range(60)]
+    sizes = [sum(file.size for file in part) for part in split(files, 4_000_000, shares=4)]
+    assert sum(sizes) == 24_000_000
+    assert sizes[0] == 4_000_000
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes[-4:]) <= 2 * workers._LEAST_BYTES
