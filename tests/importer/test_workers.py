@@ -221,4 +221,4 @@ def test_the_last_parts_are_small_so_that_all_processes_end_together():
     assert sum(sizes) == 24_000_000
     assert sizes[0] == 4_000_000
     assert sizes == sorted(sizes, reverse=True)
-    assert max(sizes[-4:]) <= 2 * workers._LEAST_BYTES
+    assert max(sizes[-2:]) <= 2 * workers._LEAST_BYTES
