@@ -124,14 +124,15 @@ def split(files: Sequence[SessionFile], part_bytes: int, shares: int = 0) -> Ite
         shares: that many parts the rest would make, once these are smaller; 0 if parts do not get smaller.
     """
     part_bytes = part_size(part_bytes)
-    left = sum(file.size for file in files)
+    left = sum(file.size for file in files) if shares else 0
     part: list[SessionFile] = []
     size = 0
     for file in files:
-        wanted = min(part_bytes, part_size(left // shares)) if shares else part_bytes
+        if shares and not part:
+            part_bytes = min(part_bytes, part_size(left // shares))
         part.append(file)
         size += file.size
-        if size >= wanted or len(part) >= MOST_FILES:
+        if size >= part_bytes or len(part) >= MOST_FILES:
             yield part
             left -= size
             part, size = [], 0
