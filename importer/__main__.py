@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn, TextIO
 
 import typer
@@ -65,8 +66,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone: no traceback for it
-        sys.exit(1)
+        sys.exit(1)  # the reader of a pipe has gone: there is nothing to say about it
     except OSError as error:
         if error.filename is not None or error.errno not in _NO_OUTPUT:
             raise
@@ -93,7 +93,8 @@ def _fail(line: str, code: int) -> NoReturn:
 
 
 def _say(line: str) -> None:
-    typer.echo(f"pi-posthog: {line}", err=True)
+    with suppress(OSError):  # where stderr cannot be written to either, the exit code has to do
+        typer.echo(f"pi-posthog: {line}", err=True)
 
 
 if __name__ == "__main__":
