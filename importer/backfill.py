@@ -158,7 +158,7 @@ class Backfill:
             self._watch(self.outcome)
 
     def _events_of(self, index: int, planned: PlannedFile, wanted: dict[str, int]) -> Iterator[Envelope]:
-        totals = {uuid: total for uuid in wanted if (total := self._plan.totals.get((index, uuid)))}
+        totals = self._plan.totals.of_file(index)
         try:
             for record, event in events_of(
                 planned, wanted.keys(), totals, self._delegations, self._settings, self._plan.now_ms

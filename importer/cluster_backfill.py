@@ -111,7 +111,7 @@ class ClusterBackfill(Backfill):
                 yield share()
                 continue
             planned = self._plan.files[index]
-            totals = {each: total for each in wanted if (total := self._plan.totals.get((index, each)))}
+            totals = self._plan.totals.of_file(index)
             there = replace(planned, file=elsewhere(planned.file))
             files.append(WantedFile(index, there, b"".join(ids), totals))
             size += planned.file.size

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
 
 from importer.cache import Cache
 from importer.discovery import Discovery, SessionFile, Skipped, parents_first
@@ -21,7 +19,6 @@ from importer.facts import SessionFacts, facts_of, project_of
 from importer.remembering import RememberingCounter
 from importer.selection import EVERYTHING, Selection
 from importer.settings import Settings
-from importer.totals import TraceTotals
 from importer.workers import Counter, LocalCounter
 from parsers.issues import Issue
 
@@ -29,9 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from importer.event_index import EventIndex
     from importer.grouping import Arrays
-
-_LOOKUP = 20_000
+    from importer.kept_totals import KeptTotals
 
 
 @dataclass(slots=True)
@@ -73,10 +70,9 @@ class Plan:
         skipped: the files that were left out.
         figures: all figures as columns, without the copies in forks: a row for each file, kind of event,
             model and day, with sums over its events and generations (see :mod:`importer.tally`).
-        ids: the uuids of the events that would be sent, 16 bytes each, file after file.
-        row_of: the row of each of them.
+        index: the events that would be sent, file after file.
         delivered: which of them are delivered already.
-        totals: the totals of the traces, by file and trace id, where they were asked for.
+        totals: the totals of the traces, by their files' places, where they were asked for.
         now_ms: the moment of the import: what had ended by then is in it.
         is_final: whether it will be the same at any later moment, as long as no file is written to.
     """
@@ -84,15 +80,14 @@ class Plan:
     files: list[PlannedFile]
     skipped: list[Skipped]
     figures: Arrays
-    ids: bytes
-    row_of: NDArray[np.uint32]
+    index: EventIndex
     delivered: NDArray[np.bool_]
-    totals: dict[tuple[int, str], TraceTotals]
+    totals: KeptTotals
     now_ms: int
     is_final: bool = False
 
     def __len__(self) -> int:
-        return len(self.row_of)
+        return len(self.index)
 
     @property
     def bytes_read(self) -> int:
@@ -100,48 +95,52 @@ class Plan:
         return sum(planned.file.size for planned in self.files)
 
     @property
-    def files_of(self) -> NDArray[np.int32]:
-        """The file of each event, its place in the plan; -1 for none."""
-        found: NDArray[np.int32] = self.figures["file"].astype("int32")[self.row_of]
-        return found
-
-    @property
     def events(self) -> Iterator[PlannedEvent]:
         """The events one by one."""
+        from importer.event_index import uuids
+
         columns = (self.figures[name].tolist() for name in ("file", "kind", "model"))
         files, kinds, models = columns
-        for index, row in enumerate(self.row_of.tolist()):
-            yield PlannedEvent(self.uuid(index), files[row], kinds[row], models[row])
+        for _, events in self.index.parts():
+            for uuid, row in zip(uuids(events), events["row"].tolist(), strict=True):
+                yield PlannedEvent(uuid, files[row], kinds[row], models[row])
 
-    def uuid(self, index: int) -> str:
-        """The uuid of an event as text."""
-        return str(UUID(bytes=self.ids[16 * index : 16 * index + 16]))
+    def delivered_counts(self) -> NDArray[np.int64]:
+        """How many events of each row are delivered."""
+        import numpy as np
+
+        counts = np.zeros(len(self.figures["events"]), dtype=np.int64)
+        for places, events in self.index.parts():
+            rows = events["row"][self.delivered[places]]
+            if len(rows):
+                counts += np.bincount(rows, minlength=len(counts))
+        return counts
 
     def waiting(self) -> Waiting:
         """How much is not delivered."""
         import numpy as np
 
-        rows = self.row_of[~self.delivered]
         figures = self.figures
-        counts = np.bincount(rows, minlength=len(figures["events"]))
+        counts = figures["events"] - self.delivered_counts()
         share = counts / np.maximum(figures["events"], 1)
         sizes = {name: round(float((figures[name] * share).sum())) for name in CONTEXTS}
         files = set(figures["file"][counts > 0].tolist()) - {-1}
-        return Waiting(len(rows), len(files), sizes)
+        return Waiting(int(counts.sum()), len(files), sizes)
 
     def wanted(self) -> Iterator[tuple[int, dict[str, int]]]:
         """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
         import numpy as np
 
-        files_of = self.files_of
-        inner = (np.flatnonzero(files_of[1:] != files_of[:-1]) + 1).tolist()
-        starts = [0, *inner] if len(self) else []
-        files = files_of[starts].tolist()
-        del files_of  # sending may take hours, and this is large
-        for file, (start, end) in zip(files, pairwise([*starts, len(self)]), strict=True):
-            places = (np.flatnonzero(~self.delivered[start:end]) + start).tolist()
-            if places:
-                yield file, {self.uuid(place): place for place in places}
+        from importer.event_index import uuids
+
+        none_and_files = np.bincount(self.figures["file"] + 1, weights=self.figures["events"])
+        end = 0
+        for file, count in enumerate(none_and_files.astype(np.int64).tolist(), -1):
+            start, end = end, end + count
+            places = np.flatnonzero(~self.delivered[start:end])
+            if len(places):
+                events = self.index.read(start, end)[places]
+                yield file, dict(zip(uuids(events), (places + start).tolist(), strict=True))
 
     def mark_delivered(self, known: Callable[[Sequence[bytes]], AbstractSet[bytes]]) -> None:
         """Ask which events are delivered, and note it.
@@ -149,12 +148,10 @@ class Plan:
         Args:
             known: gives those of some ids that are delivered.
         """
-        for start in range(0, len(self), _LOOKUP):
-            asked = [
-                self.ids[at : at + 16] for at in range(16 * start, 16 * min(start + _LOOKUP, len(self)), 16)
-            ]
+        for places, events in self.index.parts():
+            asked = events["id"].tolist()
             found = known(asked)
-            self.delivered[start : start + len(asked)] = [each in found for each in asked] if found else False
+            self.delivered[places] = [each in found for each in asked] if found else False
 
 
 class Waiting(NamedTuple):
@@ -217,9 +214,11 @@ def _planned(
     with_totals: bool,
 ) -> Plan:
     counted = counter.count(files)  # from here on the processes are at work, while numpy is imported
+    import numpy as np
+
     from importer.tally import Tally
 
-    tally = Tally(selection, with_totals=with_totals)
+    tally = Tally(selection, identify_event(settings), with_totals=with_totals)
     planned: list[PlannedFile] = []
     skipped: list[Skipped] = []
     is_final = True
@@ -246,10 +245,10 @@ def _planned(
         done, size = done + len(part), size + sum(file.size for file in part)
         if on_progress:
             on_progress(Progress(done, len(files), size, all_bytes))
-    figures, ids, row_of = tally.result(identify_event(settings))
-    return Plan(
-        planned, [*found.skipped, *skipped], figures, ids, row_of, row_of < 0, tally.totals, now_ms, is_final
-    )
+    figures, index = tally.result()
+    delivered = np.zeros(len(index), dtype=bool)
+    skipped = [*found.skipped, *skipped]
+    return Plan(planned, skipped, figures, index, delivered, tally.totals, now_ms, is_final)
 
 
 def _is_selected(file: SessionFile, settings: Settings, selection: Selection) -> bool:

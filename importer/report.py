@@ -80,8 +80,7 @@ def _keyed(plan: Plan, by: str) -> _Keyed:
 
     from importer.grouping import Groups
 
-    rows = len(plan.figures["events"])
-    delivered = np.bincount(plan.row_of[plan.delivered], minlength=rows)
+    delivered = plan.delivered_counts()
     counts = {
         name: np.where(plan.figures["kind"] == kind, plan.figures["events"], 0)
         for name, kind in _COUNTS.items()

@@ -1,24 +1,48 @@
-"""Which ids were seen before, sixteen bytes each: a set of text would take ten times that."""
+"""Which ids were seen before, sixteen bytes each: a set of text would take ten times that.
+
+The latest are in memory as they are; of older ones only the first four bytes, the whole of them on disk.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from importer.spill import Spill
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _RATIO = 2  # a run of ids is merged with a newer one that is not this much smaller
+_FULL = 200_000  # ids: a run that has as many is not merged any more, and laid down
+
+
+class _LaidDown(NamedTuple):
+    """A run of sorted ids on disk: their first four bytes, and where the first of them lies."""
+
+    starts: NDArray[np.uint32]
+    place: int
 
 
 class SeenIds:
-    """Ids as sorted runs of two integers each; a newer run is merged with an older one of its size."""
+    """Ids as sorted runs of two integers each; a newer run is merged with an older one of its size.
 
-    def __init__(self) -> None:
+    Args:
+        full: how many ids of a run have it laid down.
+    """
+
+    def __init__(self, full: int = _FULL) -> None:
         self._runs: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]] = []
+        self._laid_down: list[_LaidDown] = []
+        self._spill = Spill()
+        self._full = full
 
     def add(self, ids: bytes | bytearray) -> NDArray[np.bool_]:
-        """Add ids of 16 bytes each; tells for each whether it was not there before."""
+        """Add ids of 16 bytes each; tells for each whether it was not there before.
+
+        Raises:
+            PiPosthogError: the temporary file that older ones lie in cannot be read.
+        """
         import numpy as np
 
         halves = np.frombuffer(bytes(ids), dtype=">u8").reshape(-1, 2)
@@ -32,10 +56,34 @@ class SeenIds:
         is_new = is_first.copy()
         for run in self._runs:
             is_new &= ~_in(run, high, low)
+        starts = _starts(high)
+        for laid_down in self._laid_down:
+            self._drop_known(laid_down, starts, high, low, is_new)
         self._keep(high[is_new], low[is_new])
         result = np.empty(len(high), dtype=bool)
         result[order] = is_new
         return result
+
+    def _drop_known(
+        self,
+        run: _LaidDown,
+        starts: NDArray[np.uint32],
+        high: NDArray[np.uint64],
+        low: NDArray[np.uint64],
+        is_new: NDArray[np.bool_],
+    ) -> None:
+        """Take note of which ids a run on disk has; hardly any that it has not is looked up there."""
+        import numpy as np
+
+        first = np.searchsorted(run.starts, starts)
+        near = np.flatnonzero(is_new & (run.starts[np.minimum(first, len(run.starts) - 1)] == starts))
+        if not len(near):
+            return
+        last = np.searchsorted(run.starts, starts[near], side="right")
+        for index, begin, end in zip(near.tolist(), first[near].tolist(), last.tolist(), strict=True):
+            there = self._spill.read(run.place + 16 * begin, run.place + 16 * end)
+            own = int(high[index]).to_bytes(8, "big") + int(low[index]).to_bytes(8, "big")
+            is_new[index] = own not in (there[at : at + 16] for at in range(0, len(there), 16))
 
     def _keep(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:
         import numpy as np
@@ -49,7 +97,18 @@ class SeenIds:
             del older
             high = high[order]
             low = low[order]
-        self._runs.append((high, low))
+        if len(high) < self._full:
+            self._runs.append((high, low))
+            return
+        place = len(self._spill)
+        self._spill.append(np.column_stack((high, low)).astype(">u8").tobytes())
+        self._laid_down.append(_LaidDown(_starts(high), place))
+
+
+def _starts(high: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    import numpy as np
+
+    return (high >> np.uint64(32)).astype(np.uint32)
 
 
 def _in(run: tuple[Any, Any], high: Any, low: Any) -> Any:

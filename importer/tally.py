@@ -1,7 +1,7 @@
 """Columns of many session files to figures; importing this imports numpy.
 
 What two files hold is counted once, for the first of them. Of every event no more than its id is kept and
-the row that it counts in; that is what memory grows with.
+the row that it counts in, and of most of them not in memory.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import numpy as np
 
 from importer.columns import CALL, EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns, as_bytes
 from importer.event import CONTEXTS
+from importer.event_index import EventIndex
 from importer.grouping import Groups
+from importer.kept_totals import KeptTotals
 from importer.periods import local_day
 from importer.seen import SeenIds
 from importer.selection import Selection
-from importer.totals import SUMS, TOKENS, Sums, TraceTotals
+from importer.totals import SUMS, TOKENS, Sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from importer.event import Event
     from importer.grouping import Arrays
+    from importer.totals import TraceTotals
 
     Waiting = list[tuple[Columns, int]]
 
@@ -60,16 +63,20 @@ class Tally:
 
     Args:
         selection: the period to take.
+        identify: says who the user is; where there are any events, it comes first.
         with_totals: whether to keep the totals of the traces that are taken.
 
     Attributes:
-        totals: these totals, by file and trace id.
+        totals: these totals.
     """
 
-    def __init__(self, selection: Selection, *, with_totals: bool = False) -> None:
+    def __init__(
+        self, selection: Selection, identify: Event | None = None, *, with_totals: bool = False
+    ) -> None:
         self._selection = selection
+        self._identify = identify
         self._with_totals = with_totals
-        self.totals: dict[tuple[int, str], TraceTotals] = {}
+        self.totals = KeptTotals()
         self._seen = SeenIds()
         self._open: dict[bytes, int] = {}
         self._models: dict[str, int] = {"": 0}
@@ -79,8 +86,7 @@ class Tally:
         self._events = 0
         self._rows: list[Arrays] = []
         self._row_count = 0
-        self._ids: list[bytes] = []
-        self._row_of: list[NDArray[np.uint32]] = []
+        self._index = EventIndex()
 
     def add(self, columns: Columns, first: int) -> None:
         """Add the columns of some files, the first of which has that place in the plan."""
@@ -89,26 +95,19 @@ class Tally:
         if self._events >= _AT_ONCE:
             self._group()
 
-    def result(self, identify: Event | None) -> tuple[Arrays, bytes, NDArray[np.uint32]]:
-        """The figures, the ids of the events, and the row of each of them; to be asked once, at the end.
+    def result(self) -> tuple[Arrays, EventIndex]:
+        """The figures and the events; to be asked once, at the end.
 
-        The figures are columns with a row for each file, kind of event, model and day. Where there are any,
-        the event that says who the user is comes first.
+        The figures are columns with a row for each file, kind of event, model and day.
         """
         self._group()
-        self._seen = SeenIds()  # as large as the ids that are joined here, and nobody asks it again
-        rows, ids, row_of = self._rows, self._ids, self._row_of
-        if identify is not None and ids:
-            own = dict.fromkeys(_ROW, 0) | dict.fromkeys(CONTEXTS, identify.size) | {"events": 1}
-            own |= {"file": -1, "kind": IDENTIFY, "day": self._day(identify.end_ms)}
-            rows = [*rows, {name: np.array([value]) for name, value in own.items()}]
-            ids = [as_bytes(identify.uuid), *ids]
-            row_of = [np.array([self._row_count], dtype=np.uint32), *row_of]
-        columns = {name: _joined([each[name] for each in rows]) for name in _ROW}
+        self._seen = SeenIds()  # nobody asks it again
+        rows, self._rows = self._rows, []
+        columns = {name: _joined([each.pop(name) for each in rows]) for name in _ROW}
         columns["cost_usd"] = columns["cost_usd"].astype(np.float64)  # dollars, even where there are none
         for name, names in (("kind", KINDS), ("model", [*self._models]), ("day", [*self._day_names])):
             columns[name] = np.array([names[code] for code in columns[name].tolist()], dtype=object)
-        return columns, b"".join(ids), _joined(row_of).astype(np.uint32)
+        return columns, self._index
 
     def _group(self) -> None:
         """Add up what waits."""
@@ -139,11 +138,22 @@ class Tally:
             calls["started_ms"] == NO_TIME, started_ms[is_call], calls["started_ms"]
         )
         values["started_ms"] = started_ms
+        if self._identify is not None and taken.any():
+            self._add_identify(self._identify)
+            self._identify = None
         rows, row_of = _rows({name: column[taken] for name, column in values.items()})
+        self._keep(rows, np.frombuffer(ids, dtype="V16")[taken], row_of)
+
+    def _add_identify(self, identify: Event) -> None:
+        own = dict.fromkeys(_ROW, 0) | dict.fromkeys(CONTEXTS, identify.size) | {"events": 1}
+        own |= {"file": -1, "kind": IDENTIFY, "day": self._day(identify.end_ms)}
+        rows = {name: np.array([value]) for name, value in own.items()}
+        self._keep(rows, np.frombuffer(as_bytes(identify.uuid), dtype="V16"), np.zeros(1, dtype=np.int64))
+
+    def _keep(self, rows: Arrays, ids: NDArray[np.void], row_of: NDArray[np.int64]) -> None:
+        self._index.append(ids, row_of + self._row_count)
         self._rows.append(rows)
-        self._row_of.append((row_of + self._row_count).astype(np.uint32))
         self._row_count += len(rows["events"])
-        self._ids.append(np.frombuffer(ids, dtype="V16")[taken].tobytes())
 
     def _taken(
         self, waiting: Waiting, ids: bytes, files: NDArray[np.int64], events: NDArray[np.void]
@@ -182,10 +192,13 @@ class Tally:
         costs = calls["cost_usd"].tolist()
         for *key, tokens, cost in zip(*of_calls, calls[list(TOKENS)].tolist(), costs, strict=True):
             sums[key[0], key[1]].add(tokens, cost)
+        totals: dict[int, dict[str, TraceTotals]] = defaultdict(dict)
         for index in np.flatnonzero(taken & (events["kind"] == TRACE)).tolist():
             file, trace_id = int(files[index]), ids[16 * index : 16 * index + 16]
             if (file, trace_id) in sums:
-                self.totals[file, str(UUID(bytes=trace_id))] = sums[file, trace_id].totals
+                totals[file][str(UUID(bytes=trace_id))] = sums[file, trace_id].totals
+        for file, found in totals.items():
+            self.totals.add(file, found)
 
     def _models_in(self, waiting: Waiting, models: NDArray[np.int32]) -> NDArray[np.int64]:
         """The models of events, by their places here."""

@@ -17,7 +17,7 @@ from importer.plan import Plan
 from importer.reading import new_session, records_of
 from importer.session_file import SessionFile
 from importer.settings import Settings
-from importer.totals import Sums
+from importer.totals import Sums, TraceTotals
 from parsers.agents import AGENTS, SessionParser
 from parsers.records import AnyRecord, Generation
 
@@ -28,6 +28,18 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
     """The session in a file, and all its records; raises as :func:`importer.reading.records_of`."""
     session = new_session(settings, file.agent)
     return session, [record for some in records_of(file, session, now_ms) for record in some]
+
+
+def index_of(plan: Plan) -> tuple[list[bytes], list[int]]:
+    """The ids and rows of a plan's events."""
+    events = plan.index.read()
+    return events["id"].tolist(), events["row"].tolist()
+
+
+def totals_of(plan: Plan) -> dict[tuple[int, str], TraceTotals]:
+    """The totals of a plan's traces, by file and trace id."""
+    kept = {index: plan.totals.of_file(index) for index in range(len(plan.files))}
+    return {(index, trace): totals for index, own in kept.items() for trace, totals in own.items()}
 
 
 def rows_of(plan: Plan) -> pd.DataFrame:

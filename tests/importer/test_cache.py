@@ -14,7 +14,7 @@ from importer.cache import Cache
 from importer.discovery import find_sessions
 from importer.plan import make_plan
 from importer.settings import Settings
-from tests.building import NOW_MS, rows_of
+from tests.building import NOW_MS, index_of, rows_of, totals_of
 from tests.command import SAMPLES, Command
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -58,7 +58,7 @@ def planned(folder, cache_path, now_ms=NOW_MS, **chosen):
 
 def facts(plan):
     files = [(f.file.path, f.name, f.first_prompt, f.subagent, f.issues) for f in plan.files]
-    return files, rows_of(plan).to_dict("list"), plan.ids, plan.row_of.tolist(), plan.totals
+    return files, rows_of(plan).to_dict("list"), index_of(plan), totals_of(plan)
 
 
 def test_the_second_plan_is_the_first_and_reads_no_file(tmp_path, counted):

@@ -13,7 +13,7 @@ from importer.events import identify_event
 from importer.facts import project_of
 from importer.plan import Progress, Selection, make_plan
 from importer.settings import Settings
-from tests.building import NOW_MS, built, events, rows_of
+from tests.building import NOW_MS, built, events, rows_of, totals_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -33,19 +33,18 @@ def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
     assert len(plan) == len(told) == len(built)
     assert {event.uuid for event in told} == set(built)
     kinds_of = {"generation": "$ai_generation", "span": "$ai_span", "trace": "$ai_trace"}
-    for index, event in enumerate(told):
+    for event in told:
         assert built[event.uuid]["event"] == kinds_of[event.kind]
         assert event.uuid in {e["uuid"] for e in files[plan.files[event.file].file.path]}
-        assert event.uuid == plan.uuid(index)
         if event.kind == "generation":
             assert event.model == (built[event.uuid]["properties"]["$ai_model"] or event.model)
-    assert plan.files_of.tolist() == [event.file for event in told]
+    assert [event.file for event in told] == sorted(event.file for event in told)
     assert plan.bytes_read == sum(path.stat().st_size for path in SAMPLES.rglob("*.jsonl"))
 
 
 def test_the_rows_count_the_events_that_point_to_them():
     plan = planned(SAMPLES)
-    counts = Counter(plan.row_of.tolist())
+    counts = Counter(plan.index.read()["row"].tolist())
     assert [counts[row] for row in range(len(rows_of(plan)))] == rows_of(plan)["events"].tolist()
     assert not rows_of(plan).duplicated(["file", "kind", "model", "day"]).any()
 
@@ -141,7 +140,7 @@ def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_p
     assert {e.uuid for e in late.events} | {e.uuid for e in early.events} == {e.uuid for e in whole.events}
     assert [rows_of(plan)["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
     assert [rows_of(plan)["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
-    assert [t.input_tokens for t in late.totals.values()] == [200]
+    assert [t.input_tokens for t in totals_of(late).values()] == [200]
 
 
 @pytest.mark.parametrize(("wanted", "found"), [("shop", 1), ("sh*", 1), ("*", 2), ("none", 0), ("SHOP", 0)])
@@ -190,7 +189,7 @@ def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
     assert (skipped.path.name, skipped.serious) == ("a.jsonl", True)
     assert len(plan) == 2
     assert [planned.file.path.name for planned in plan.files] == ["b.jsonl"]
-    assert plan.files_of.tolist() == [0, 0]
+    assert [event.file for event in plan.events] == [0, 0]
 
 
 def test_progress_ends_at_all_files_and_bytes():
@@ -218,7 +217,7 @@ def test_where_nothing_is_sent_nobody_is_identified(tmp_path):
 def test_what_is_delivered_is_asked_once_for_every_event():
     plan = planned(SAMPLES)
     asked = []
-    done = {plan.ids[16 * index : 16 * index + 16] for index in range(0, len(plan), 3)}
+    done = set(plan.index.read()["id"][::3].tolist())
 
     def known(ids):
         asked.extend(ids)
@@ -246,7 +245,8 @@ def test_what_waits_is_told_file_by_file():
 
 def test_what_is_delivered_while_the_files_are_told_changes_nothing_of_what_is_told():
     plan = planned(SAMPLES)
-    delivered_before = plan.row_of == plan.row_of[-1]
+    rows = plan.index.read()["row"]
+    delivered_before = rows == rows[-1]
     plan.delivered[:] = delivered_before
     expected = dict(plan.wanted())
     told = {}
@@ -270,6 +270,7 @@ def test_the_bytes_that_wait_are_those_of_the_rows_in_proportion():
     assert plan.waiting().files == len({event.file for event in plan.events} - {-1})
     plan.delivered[:] = True
     assert plan.waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
-    row = plan.row_of[-1]
-    plan.delivered[plan.row_of == row] = False
+    rows = plan.index.read()["row"]
+    row = rows[-1]
+    plan.delivered[rows == row] = False
     assert plan.waiting().bytes_of == {name: rows_of(plan)[name][row] for name in CONTEXTS}

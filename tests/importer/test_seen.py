@@ -14,8 +14,8 @@ HALVES = st.one_of(
 IDS = st.builds(lambda high, low: high + low, HALVES, HALVES)
 
 
-def assert_as_a_set(batches: list[list[bytes]]) -> None:
-    seen, known = SeenIds(), set()
+def assert_as_a_set(batches: list[list[bytes]], full: int = 200_000) -> None:
+    seen, known = SeenIds(full), set()
     for batch in batches:
         is_new = []
         for each in batch:
@@ -29,6 +29,19 @@ def assert_as_a_set(batches: list[list[bytes]]) -> None:
 @given(st.lists(st.lists(IDS, max_size=30), max_size=12))
 def test_it_tells_what_a_set_would(batches):
     assert_as_a_set(batches)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(IDS, max_size=30), max_size=12), st.integers(1, 40))
+def test_it_tells_the_same_where_older_ids_are_laid_down(batches, full):
+    assert_as_a_set(batches, full)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 9), max_size=20), max_size=10), st.integers(1, 20))
+def test_laid_down_ids_that_begin_alike_are_told_apart(batches, full):
+    assert_as_a_set([[b"same" + bytes(11) + bytes([each]) for each in batch] for batch in batches], full)
+    assert_as_a_set([[b"same" + bytes([each]) + bytes(11) for each in batch] for batch in batches], full)
 
 
 @settings(max_examples=100, deadline=None)

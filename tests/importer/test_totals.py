@@ -10,7 +10,7 @@ from importer.discovery import find_sessions
 from importer.plan import make_plan
 from importer.settings import Settings
 from importer.totals import SUMS, Sums, TraceTotals, added
-from tests.building import NOW_MS, events, rows_of
+from tests.building import NOW_MS, events, rows_of, totals_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call, usage
 
@@ -59,7 +59,7 @@ def test_a_tools_own_model_work_is_in_the_totals(tmp_path):
     story.result("c", "expert", text("well"), usage=usage(input=1000, output=7, cacheRead=5, cacheWrite=3))
     story.assistant(text("done"))
     plan = planned(story.path)
-    (totals,) = plan.totals.values()
+    (totals,) = totals_of(plan).values()
     assert totals[:4] == (1200, 47, 5, 3)
     assert totals.cost_usd == pytest.approx(rows_of(plan)["cost_usd"].sum())
     assert [e.model for e in plan.events if e.kind == "generation"] == ["mock-1", "(expert)", "mock-1"]
@@ -102,13 +102,13 @@ def test_what_two_files_hold_is_in_the_totals_of_the_first_only(tmp_path):
         SessionWriter(tmp_path / f"{name}.jsonl", name).turn("same", "thing")
     plan = planned(tmp_path)
     (trace,) = (event for event in plan.events if event.kind == "trace")
-    assert {key: total.input_tokens for key, total in plan.totals.items()} == {(0, trace.uuid): 100}
+    assert {key: total.input_tokens for key, total in totals_of(plan).items()} == {(0, trace.uuid): 100}
 
 
 def test_traces_of_different_files_are_kept_apart(tmp_path):
     for name in ("a", "b"):
         SessionWriter(tmp_path / f"{name}.jsonl", name).turn(f"prompt {name}", "thing")
-    totals = planned(tmp_path).totals
+    totals = totals_of(planned(tmp_path))
     assert sorted(file for file, _ in totals) == [0, 1]
     assert all(total.input_tokens == 100 for total in totals.values())
 
@@ -116,10 +116,10 @@ def test_traces_of_different_files_are_kept_apart(tmp_path):
 @pytest.mark.parametrize("grouping", ["message", "session"])
 def test_the_plans_totals_are_those_of_the_traces_that_it_sends(grouping):
     plan = planned(SAMPLES, trace_grouping=grouping)
-    assert set(plan.totals) == {(e.file, e.uuid) for e in plan.events if e.kind == "trace"}
+    assert set(totals_of(plan)) == {(e.file, e.uuid) for e in plan.events if e.kind == "trace"}
     for index, own in enumerate(plan.files):
         sent = {e["uuid"]: e["properties"] for e in events(own.file.path, trace_grouping=grouping)}
-        for (file, trace_id), totals in plan.totals.items():
+        for (file, trace_id), totals in totals_of(plan).items():
             if file == index:
                 for total, name in zip(totals, NAMES, strict=True):
                     assert total == pytest.approx(sent[trace_id][name]), name
@@ -127,4 +127,4 @@ def test_the_plans_totals_are_those_of_the_traces_that_it_sends(grouping):
 
 def test_without_being_asked_for_there_are_no_totals():
     plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS)
-    assert plan.totals == {}
+    assert totals_of(plan) == {}
