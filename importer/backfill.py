@@ -13,6 +13,7 @@ from importer.counters import Counters
 from importer.envelope import Envelope
 from importer.errors import DeliveryError
 from importer.events import identify_event
+from importer.facts import facts_of
 from importer.ledger import Ledger
 from importer.lineage import Delegations
 from importer.output import Output, output_of
@@ -159,18 +160,19 @@ class Backfill:
 
     def _events_of(self, index: int, planned: PlannedFile, wanted: dict[str, int]) -> Iterator[Envelope]:
         totals = self._plan.totals.of_file(index)
+        facts = facts_of(planned.file, self._settings)
         try:
             for record, event in events_of(
-                planned, wanted.keys(), totals, self._delegations, self._settings, self._plan.now_ms
+                planned, facts, wanted.keys(), totals, self._delegations, self._settings, self._plan.now_ms
             ):
                 cost_usd = record.usage.cost_usd if isinstance(record, Generation) else 0.0
                 self._under_way[event.uuid] = wanted.pop(event.uuid), cost_usd
                 yield event
         except OSError as error:
-            self.outcome.notes.append(notes.unreadable(planned.facts.source, error))
+            self.outcome.notes.append(notes.unreadable(facts.source, error))
             return
         if wanted:
-            self.outcome.notes.append(notes.changed(planned.facts.source, len(wanted)))
+            self.outcome.notes.append(notes.changed(facts.source, len(wanted)))
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from importer.event import Event
 from importer.events import EventBuilder
+from importer.facts import SessionFacts
 from importer.lineage import Delegations
 from importer.plan import PlannedFile
 from importer.reading import new_session, records_of
@@ -17,6 +18,7 @@ from parsers.records import AnyRecord
 
 def events_of(
     planned: PlannedFile,
+    facts: SessionFacts,
     wanted: AbstractSet[str],
     totals: Mapping[str, TraceTotals],
     delegations: Delegations,
@@ -27,6 +29,7 @@ def events_of(
 
     Args:
         planned: the session; what is found to be wrong with it now is added to its issues.
+        facts: what its events share.
         wanted: the uuids of the events.
         totals: the totals of its traces.
         delegations: the tool calls that may have started subagents.
@@ -38,7 +41,7 @@ def events_of(
     """
     file = planned.file
     session = new_session(settings, file.agent)
-    builder = EventBuilder(settings, planned.facts)
+    builder = EventBuilder(settings, facts)
     for records in records_of(file, session, now_ms):
         for record in records:
             if record.id in wanted:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import platformdirs
@@ -35,7 +35,7 @@ _TABLES = """
 PRAGMA synchronous = OFF;
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS counted (path INTEGER UNIQUE NOT NULL, key BLOB NOT NULL, columns BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS figures (key BLOB PRIMARY KEY, figures BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS shown (key BLOB NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL);
 """
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Cache:
             digest.update(_told(file))
         return digest.digest()
 
-    def figures_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
+    def shown_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
         """What figures depend on: the files, what was asked for, and other files, such as the ledger's.
 
         Args:
@@ -159,23 +159,19 @@ class Cache:
         whole = digest + rest.encode(errors="surrogateescape")
         return hashlib.sha1(whole, usedforsecurity=False).digest()
 
-    def figures(self, key: bytes) -> dict[str, Any] | None:
-        """The figures with that key."""
-        row = self._asked(
-            lambda db: db.execute("SELECT figures FROM figures WHERE key = ?", (key,)).fetchone(), None
-        )
-        with suppress(msgspec.DecodeError, ValueError):
-            return msgspec.msgpack.decode(_checked(row[0])) if row else None
-        return None
+    def shown(self, key: bytes) -> list[bytes]:
+        """The parts that were remembered with that key, none where there are none or one is damaged."""
+        query = "SELECT data FROM shown WHERE key = ? ORDER BY part"
+        rows: list[tuple[object]] = self._asked(lambda db: db.execute(query, (key,)).fetchall(), [])
+        with suppress(ValueError):
+            return [_checked(data) for (data,) in rows]
+        return []
 
-    def remember_figures(self, key: bytes, figures: dict[str, Any]) -> None:
-        """Remember figures; only the latest are."""
-        try:
-            rows = [(key, _with_check(msgspec.msgpack.encode(figures)))]
-        except ValueError:  # the name of a file is no UTF-8
-            return
-        self._asked(lambda db: db.execute("DELETE FROM figures"), None)
-        self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO figures VALUES (?, ?)", rows), None)
+    def remember_shown(self, key: bytes, parts: Iterable[bytes]) -> None:
+        """Remember parts of any bytes; only the latest are."""
+        rows = [(key, place, _with_check(part)) for place, part in enumerate(parts)]
+        self._asked(lambda database: database.execute("DELETE FROM shown"), None)
+        self._asked(lambda database: _write(database, "INSERT INTO shown VALUES (?, ?, ?)", rows), None)
 
     def _key(self, file: SessionFile) -> bytes:
         return hashlib.sha1(self._settings + _told(file), usedforsecurity=False).digest()

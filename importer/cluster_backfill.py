@@ -23,6 +23,7 @@ from importer.cluster_messages import ROOT, STOPPED, TOPIC, Done, Sealed, Share,
 from importer.cluster_work import send
 from importer.counters import Counters
 from importer.errors import DeliveryError
+from importer.facts import facts_of
 from importer.ledger import Ledger
 from importer.plan import Plan
 from importer.settings import Settings
@@ -113,7 +114,8 @@ class ClusterBackfill(Backfill):
             planned = self._plan.files[index]
             totals = self._plan.totals.of_file(index)
             there = replace(planned, file=elsewhere(planned.file))
-            files.append(WantedFile(index, there, b"".join(ids), totals))
+            facts = facts_of(planned.file, settings)
+            files.append(WantedFile(index, there, facts, b"".join(ids), totals))
             size += planned.file.size
             if size >= most_bytes or len(files) >= MOST_FILES:
                 yield share()

@@ -17,6 +17,7 @@ import msgspec
 from importer.errors import UsageError
 
 if TYPE_CHECKING:
+    from importer.facts import SessionFacts
     from importer.plan import PlannedFile
     from importer.settings import Settings
     from importer.totals import TraceTotals
@@ -79,12 +80,14 @@ class WantedFile(NamedTuple):
 
     Attributes:
         place: its place in the plan.
+        facts: what its events share; messages name the file as it is called on the client.
         uuids: the events to send, 16 bytes each.
         totals: the totals of its traces.
     """
 
     place: int
     planned: PlannedFile
+    facts: SessionFacts
     uuids: bytes
     totals: Mapping[str, TraceTotals]
 

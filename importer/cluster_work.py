@@ -169,16 +169,16 @@ class _Sending:
         known_issues = len(file.planned.issues)
         try:
             for record, event in events_of(
-                file.planned, wanted, file.totals, self._delegations, share.settings, share.now_ms
+                file.planned, file.facts, wanted, file.totals, self._delegations, share.settings, share.now_ms
             ):
                 wanted.discard(event.uuid)
                 self._costs[event.uuid] = record.usage.cost_usd if isinstance(record, Generation) else 0.0
                 yield event
         except OSError as error:
-            self._notes.append(unreadable(file.planned.facts.source, error))
+            self._notes.append(unreadable(file.facts.source, error))
             return
         if wanted:
-            self._notes.append(changed(file.planned.facts.source, len(wanted)))
+            self._notes.append(changed(file.facts.source, len(wanted)))
         self._issues[file.place] = file.planned.issues[known_issues:]
 
     def _report_of(self, envelopes: Sequence[Envelope]) -> Report:

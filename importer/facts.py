@@ -51,10 +51,15 @@ def session_facts(
     agent: Agent = PI,
 ) -> SessionFacts:
     """The same from a header's fields."""
-    project = settings.project_name or project_of(cwd)
+    project = project_name(cwd, settings)
     parent = parent_id(path, parent_session, agent)
     name = agent.agent_name(path.absolute()) if agent.agent_name else None
     return SessionFacts(session_id, project, str(path), parent, framework=agent.name, agent=name)
+
+
+def project_name(cwd: str | None, settings: Settings) -> str:
+    """The name of the project of a session's folder, or the one for all that the user set."""
+    return settings.project_name or project_of(cwd)
 
 
 @lru_cache(1024)

@@ -15,7 +15,7 @@ from importer.cache import Cache
 from importer.discovery import Discovery, SessionFile, Skipped, parents_first
 from importer.event import CONTEXTS
 from importer.events import estimator, identify_event
-from importer.facts import SessionFacts, facts_of, project_of
+from importer.facts import project_name, project_of
 from importer.remembering import RememberingCounter
 from importer.selection import EVERYTHING, Selection
 from importer.settings import Settings
@@ -44,7 +44,6 @@ class PlannedFile:
     """
 
     file: SessionFile
-    facts: SessionFacts
     name: str | None = None
     first_prompt: str | None = None
     words_at: tuple[int, int] | None = None
@@ -234,7 +233,6 @@ def _planned(
             planned.append(
                 PlannedFile(
                     file,
-                    facts_of(file, settings),
                     about.name,
                     about.first_prompt,
                     about.words_at,
@@ -254,7 +252,7 @@ def _planned(
 def _is_selected(file: SessionFile, settings: Settings, selection: Selection) -> bool:
     if selection.project is None:
         return True
-    names = {facts_of(file, settings).project, project_of(file.cwd)}
+    names = {project_name(file.cwd, settings), project_of(file.cwd)}
     return any(fnmatchcase(name, selection.project) for name in names)
 
 

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 from importer.cache import Cache, default_cache
 from importer.discovery import Discovery, find_sessions
 from importer.findings import Findings, findings_of, left_out
-from importer.quoting import encodable
 from importer.request import Request, default_ledger
 from importer.selection import Selection
 from importer.settings import Settings
+from importer.shown import recalled, remember
 
 if TYPE_CHECKING:
     from importer.ledger import Ledger
     from importer.plan import Plan
     from importer.screen import Screen
-
-_WORDS = {"name", "first_prompt"}
 
 
 def preview(request: Request, settings: Settings, screen: Screen) -> int:
@@ -36,7 +34,7 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
     found = find_sessions(request.paths, request.origin)
     with Cache(default_cache(), settings) as cache:
         key = partial(_key, cache, cache.digest(found.sessions, found.skipped), request, selection, settings)
-        figures, findings = _known(cache, key, found) or _counted(
+        figures, findings = recalled(cache, key(), found) or _counted(
             cache, key, found, request, selection, settings, screen
         )
     if screen.as_json:
@@ -53,24 +51,7 @@ def _key(cache: Cache, digest: bytes, request: Request, selection: Selection, se
     """What the figures depend on, as it is now."""
     ledger = request.state or default_ledger()
     others = [ledger, ledger.with_name(ledger.name + "-wal")]
-    return cache.figures_key(digest, selection, request.by, settings.api_key, others=others)
-
-
-def _known(
-    cache: Cache, key: Callable[[], bytes], found: Discovery
-) -> tuple[dict[str, Any], Findings] | None:
-    """The figures, where nothing has changed since they were shown last."""
-    known = cache.figures(key())
-    if not known:
-        return None
-    if known["words"]:
-        from importer.words import words_of
-
-        files = {encodable(file.path): file for file in found.sessions}
-        for row in known["figures"]["groups"]:
-            words = words_of(files[row["path"]], known["words"][row["path"]])
-            row["name"], row["first_prompt"] = words
-    return known["figures"], Findings(*known["findings"])
+    return cache.shown_key(digest, selection, request.by, settings.api_key, others=others)
 
 
 def _counted(
@@ -103,13 +84,9 @@ def _counted(
         mark_delivered(plan, ledger, settings)
     figures = report(plan, settings, request.by, selection) | left_out(plan)
     findings = findings_of(plan)
-    lines = {encodable(each.file.path): each.words_at for each in plan.files}
-    can_last = plan.is_final and None not in lines.values()
+    can_last = plan.is_final and all(each.words_at is not None for each in plan.files)
     if can_last and before == key():
-        silent = [{**row, **dict.fromkeys(_WORDS & row.keys())} for row in figures["groups"]]
-        words = lines if request.by == "session" and not settings.privacy_mode else {}
-        remembered = {"figures": figures | {"groups": silent}, "findings": list(findings), "words": words}
-        cache.remember_figures(before, remembered)
+        remember(cache, before, figures, findings, plan, found)
     return figures, findings
 
 

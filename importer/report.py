@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from importer.event import CONTEXTS
+from importer.facts import project_name
 from importer.plan import Plan
-from importer.quoting import encodable
+from importer.row_figures import ADDED, counted, figures_row, state
+from importer.rows import Row
 from importer.selection import Selection
 from importer.settings import Settings
-from importer.totals import SUMS
-from parsers.times import to_rfc3339
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from importer.grouping import Arrays
 
-_COUNTS = {"generations": "generation", "spans": "span", "traces": "trace"}
 _OF_MANY_MODELS = ("trace", "identify")
-_ADDED = ("events", "already_delivered", *CONTEXTS, "prompts", *_COUNTS, *SUMS)
 
 
 def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dict[str, Any]:
@@ -35,23 +34,20 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
         Counts, tokens, ``cost_usd`` in dollars, sizes in bytes of uncompressed JSON (estimated, see
         :mod:`importer.estimate`), and ``groups``.
     """
-    keyed = _keyed(plan, by)
-    figures, added = keyed.figures, keyed.added
-    files = sorted(set(figures["file"].tolist()) - {-1})
-    shown = files if selection.is_period else list(range(len(plan.files)))
-    keys: list[Any] = shown if by == "session" else sorted(added)
-    abouts = _about_sessions(plan, settings, figures, shown) if by == "session" else keyed.abouts(by)
-    empty = {**dict.fromkeys(_ADDED, 0), "cost_usd": 0.0}
-    groups = []
-    for key in keys:
-        own = added.get(key, empty)
-        groups.append({**abouts[key], **_figures(own, settings.input_context), "state": _state(own)})
+    columns = counted(plan)
+    groups: Collection[Row]
     if by == "session":
-        groups.sort(key=lambda row: (row["started"] or "", row["path"]))
-    total = {name: _total(figures[name]) for name in _ADDED}
+        from importer.session_rows import session_rows
+
+        groups = session_rows(plan, settings, selection, columns)
+        sessions = len(groups)
+    else:
+        groups = _grouped(plan, settings, by, columns)
+        sessions = len(set(columns["file"].tolist()) - {-1}) if selection.is_period else len(plan.files)
+    total = {name: _total(columns[name]) for name in ADDED}
     return {
-        "sessions": len(shown),
-        **_figures(total, settings.input_context),
+        "sessions": sessions,
+        **figures_row(total, settings.input_context),
         "upload_bytes_by_input_context": {name: total[name] for name in CONTEXTS},
         "input_context": settings.input_context,
         "by": by,
@@ -59,101 +55,42 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
     }
 
 
-class _Keyed(NamedTuple):
-    """Figures with what is delivered, the group of each row or None, and the sums of each group."""
-
-    figures: Arrays
-    keys: list[Any]
-    added: dict[Any, dict[str, Any]]
-
-    def abouts(self, by: str) -> dict[Any, dict[str, Any]]:
-        """How many sessions have a part in each group."""
-        files: dict[Any, set[int]] = {key: set() for key in self.added}
-        for key, file in zip(self.keys, self.figures["file"].tolist(), strict=True):
-            if key is not None:
-                files[key].add(file)
-        return {key: {by: key, "sessions": len(found)} for key, found in files.items()}
-
-
-def _keyed(plan: Plan, by: str) -> _Keyed:
+def _grouped(plan: Plan, settings: Settings, by: str, columns: Arrays) -> list[Row]:
+    """A row for each day, project or model, with how many sessions have a part in it."""
     import numpy as np
 
     from importer.grouping import Groups
 
-    delivered = plan.delivered_counts()
-    counts = {
-        name: np.where(plan.figures["kind"] == kind, plan.figures["events"], 0)
-        for name, kind in _COUNTS.items()
-    }
-    figures = {**plan.figures, "already_delivered": delivered, **counts}
-    files, kinds = figures["file"].tolist(), figures["kind"].tolist()
+    keys = _keys(plan, settings, by, columns)
+    sessions: dict[Any, set[int]] = {key: set() for key in keys}
+    for key, file in zip(keys, columns["file"].tolist(), strict=True):
+        sessions[key].add(file)
+    codes = {key: code for code, key in enumerate(sessions)}
+    groups = Groups(np.array([codes[key] for key in keys], dtype=np.int64))
+    sums = groups.sums(columns, ADDED)
+    rows = []
+    for key in sorted(sessions.keys() - {None}):
+        own = {name: added.item(codes[key]) for name, added in sums.items()}
+        figures = figures_row(own, settings.input_context)
+        rows.append({by: key, "sessions": len(sessions[key]), **figures, "state": state(own)})
+    return rows
+
+
+def _keys(plan: Plan, settings: Settings, by: str, columns: Arrays) -> list[Any]:
+    """The group of each row; None where it is in none."""
+    files, kinds = columns["file"].tolist(), columns["kind"].tolist()
+    keys: list[Any]
     match by:
-        case "session":
-            keys = files
         case "day":
-            keys = figures["day"].tolist()
+            keys = columns["day"].tolist()
         case "project":
-            projects = [planned.facts.project for planned in plan.files]
+            projects = [project_name(planned.file.cwd, settings) for planned in plan.files]
             keys = [projects[file] if file >= 0 else "" for file in files]
         case _:  # a trace can hold many models
-            models = zip(figures["model"].tolist(), kinds, strict=True)
+            models = zip(columns["model"].tolist(), kinds, strict=True)
             keys = [None if kind in _OF_MANY_MODELS else model or "(none)" for model, kind in models]
-    keys = [None if file < 0 else key for key, file in zip(keys, files, strict=True)]
-    codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
-    groups = Groups(np.array([codes[key] for key in keys], dtype=np.int64))
-    names = list(codes)
-    sums = {name: values.tolist() for name, values in groups.sums(figures, _ADDED).items()}
-    added = {
-        names[code]: {name: values[place] for name, values in sums.items()}
-        for place, code in enumerate(groups.keys.tolist())
-    }
-    added.pop(None, None)
-    return _Keyed(figures, keys, added)
+    return [None if file < 0 else key for key, file in zip(keys, files, strict=True)]
 
 
 def _total(values: NDArray[Any]) -> float:
     return float(values.sum()) if values.dtype.kind == "f" else int(values.sum())
-
-
-def _figures(own: dict[Any, Any], context: str) -> dict[str, Any]:
-    return {
-        "prompts": own["prompts"],
-        **{name: own[name] for name in (*_COUNTS, *SUMS)},
-        "events": own["events"],
-        "already_delivered": own["already_delivered"],
-        "upload_bytes": own[context],
-    }
-
-
-def _about_sessions(
-    plan: Plan, settings: Settings, figures: Arrays, shown: list[int]
-) -> dict[Any, dict[str, Any]]:
-    started: dict[int, int] = {}
-    models: dict[int, dict[str, None]] = {}
-    names = ("file", "kind", "model", "started_ms")
-    for file, kind, model, ms in zip(*(figures[name].tolist() for name in names), strict=True):
-        if kind == "generation":
-            models.setdefault(file, {})[model] = None
-            started[file] = min(ms, started.get(file, ms))
-    abouts = {}
-    for index in shown:
-        planned = plan.files[index]
-        start_ms = started.get(index, planned.file.timestamp_ms)
-        abouts[index] = {
-            "session": planned.facts.session_id,
-            "name": None if settings.privacy_mode else planned.name,
-            "first_prompt": None if settings.privacy_mode else planned.first_prompt,
-            "subagent": planned.subagent,
-            "project": planned.facts.project,
-            "started": to_rfc3339(int(start_ms)) if start_ms else None,
-            "models": list(models.get(index, ())),
-            "path": encodable(planned.file.path),
-        }
-    return abouts
-
-
-def _state(own: dict[Any, Any]) -> str:
-    if not own["events"]:
-        return "empty"
-    done = own["already_delivered"]
-    return "delivered" if done == own["events"] else "partly" if done else "new"

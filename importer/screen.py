@@ -6,9 +6,8 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from importer.quoting import printable, without_controls
+from importer.rows import json_parts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,5 +56,6 @@ class Screen:
 
     def result(self, figures: dict[str, Any]) -> None:
         """The figures as one JSON object on stdout."""
-        text = msgspec.json.format(msgspec.json.encode(figures), indent=2)
-        sys.stdout.buffer.write(without_controls(text) + b"\n")
+        for part in json_parts(figures):
+            sys.stdout.buffer.write(without_controls(part))
+        sys.stdout.buffer.write(b"\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from importer import grid
 from importer.amounts import money, size, tokens, when
 from importer.grid import show_grid
 from importer.quoting import printable
+from importer.rows import Row
 
 _LONGEST = 400  # characters of a cell: a prompt of megabytes is not laid out
 _STATES = {"new": "cyan", "partly": "yellow", "delivered": "green", "empty": "dim"}
@@ -24,7 +25,7 @@ class Column(NamedTuple):
     """A column of the preview: its heading, and how it shows a row (or the totals)."""
 
     heading: str
-    cell: Callable[[dict[str, Any]], str]
+    cell: Callable[[Row], str]
     justify: Literal["left", "right"] = "right"
 
 
@@ -38,11 +39,12 @@ def show_groups(console: Console, figures: dict[str, Any], *, private: bool) -> 
         stacks = [(column,) for column in _columns(figures["by"], private=private)]
     else:
         stacks = _stacked(figures["by"], private=private)
+    cells = _cells([column for stack in stacks for column in stack], figures["groups"])
     columns = [
         grid.Column(
             stack[0].justify,
             [
-                _line(column, figures, is_first=not place, is_below=bool(number))
+                _line(column, next(cells), figures, is_first=not place, is_below=bool(number))
                 for number, column in enumerate(stack)
             ],
         )
@@ -53,14 +55,24 @@ def show_groups(console: Console, figures: dict[str, Any], *, private: bool) -> 
     console.print(_upload(figures))
 
 
-def _line(column: Column, figures: dict[str, Any], *, is_first: bool, is_below: bool) -> grid.Line:
+def _cells(columns: list[Column], rows: Collection[Row]) -> Iterator[list[str]]:
+    """What each column shows of the rows; a row is asked for once."""
+    cells: list[list[str]] = [[] for _ in columns]
+    for row in rows:
+        for own, column in zip(cells, columns, strict=True):
+            own.append(column.cell(row))
+    return iter(cells)
+
+
+def _line(
+    column: Column, cells: list[str], figures: dict[str, Any], *, is_first: bool, is_below: bool
+) -> grid.Line:
     """What a column shows of the groups, and of all of them together."""
-    groups = figures["groups"]
     total = ("" if is_below else "total") if is_first else column.cell(figures)
     style: str | list[str] = "dim" if is_below else ""
     if column.heading == "state":
-        style = [_STATES[row["state"]] for row in groups]
-    return grid.Line(column.heading, _printable([column.cell(row) for row in groups]), total, style)
+        style = [_STATES[state] for state in cells]
+    return grid.Line(column.heading, _printable(cells), total, style)
 
 
 def _printable(texts: list[str]) -> list[str]:
@@ -130,7 +142,7 @@ def _stacked(by: str, *, private: bool) -> list[tuple[Column, ...]]:
     return [(columns[0], sessions), *numbers]
 
 
-def _title(row: dict[str, Any], *, private: bool) -> str:
+def _title(row: Row, *, private: bool) -> str:
     if private:
         return str(row["session"])[:8]
     prompt = (row["first_prompt"] or "")[:_LONGEST_WORDS].strip() or "(no prompt)"
@@ -139,7 +151,7 @@ def _title(row: dict[str, Any], *, private: bool) -> str:
     return (str(row["name"] or "")[:_LONGEST_WORDS].strip() or prompt).splitlines()[0]
 
 
-def _models(row: dict[str, Any]) -> str:
+def _models(row: Row) -> str:
     models: list[str] = row.get("models") or [""]
     return models[0] + (f" +{len(models) - 1}" if len(models) > 1 else "")
 
