@@ -72,7 +72,7 @@ def _grouped(plan: Plan, settings: Settings, by: str, columns: Arrays) -> list[R
     for key in sorted(sessions.keys() - {None}):
         own = {name: added.item(codes[key]) for name, added in sums.items()}
         figures = figures_row(own, settings.input_context)
-        rows.append({by: key, "sessions": len(sessions[key]), **figures, "state": state(own)})
+        rows.append({by: key, "sessions": len(sessions[key]), **figures, "state": state(figures)})
     return rows
 
 

@@ -29,18 +29,18 @@ def counted(plan: Plan) -> Arrays:
 
 def figures_row(own: Mapping[str, Any], context: str) -> Row:
     """What a row says of figures that were added up; ``upload_bytes`` are those of an input context."""
-    return {
-        "prompts": own["prompts"],
-        **{name: own[name] for name in (*_COUNTS, *SUMS)},
-        "events": own["events"],
-        "already_delivered": own["already_delivered"],
-        "upload_bytes": own[context],
-    }
+    return {name: own[column] for name, column in figures_of(context).items()}
 
 
-def state(own: Mapping[str, Any]) -> str:
+def figures_of(context: str) -> dict[str, str]:
+    """The figures of a row in their order, and the column of each."""
+    names = ("prompts", *_COUNTS, *SUMS, "events", "already_delivered")
+    return {**{name: name for name in names}, "upload_bytes": context}
+
+
+def state(row: Mapping[str, Any]) -> str:
     """How far the events of a row are delivered."""
-    if not own["events"]:
+    events, done = row["events"], row["already_delivered"]
+    if not events:
         return "empty"
-    done = own["already_delivered"]
-    return "delivered" if done == own["events"] else "partly" if done else "new"
+    return "delivered" if done == events else "partly" if done else "new"

@@ -11,7 +11,7 @@ from importer.facts import project_name
 from importer.grouping import Groups
 from importer.plan import Plan
 from importer.quoting import encodable
-from importer.row_figures import ADDED, figures_row, state
+from importer.row_figures import ADDED, figures_of, state
 from importer.rows import Row, Rows
 from importer.selection import Selection
 from importer.settings import Settings
@@ -68,12 +68,13 @@ class _Sessions:
     def rows(self, files: Sequence[int]) -> Iterator[Row]:
         """The rows of some files."""
         context, private = self._settings.input_context, self._settings.privacy_mode
-        figures = zip(*(self._figures[name][files].tolist() for name in ADDED), strict=True)
+        names = figures_of(context)
+        figures = zip(*(self._figures[column][files].tolist() for column in names.values()), strict=True)
         edges = [np.searchsorted(self._call_files, files, side=side).tolist() for side in ("left", "right")]
         started = self.started_ms[files].tolist()
         for index, ms, first, last, added in zip(files, started, *edges, figures, strict=True):
-            planned, own = self._plan.files[index], dict(zip(ADDED, added, strict=True))
-            yield {
+            planned = self._plan.files[index]
+            row = {
                 "session": planned.file.session_id,
                 "name": None if private else planned.name,
                 "first_prompt": None if private else planned.first_prompt,
@@ -82,9 +83,10 @@ class _Sessions:
                 "started": to_rfc3339(ms) if ms else None,
                 "models": list(dict.fromkeys(self._call_models[first:last].tolist())),
                 "path": encodable(planned.file.path),
-                **figures_row(own, context),
-                "state": state(own),
+                **dict(zip(names, added, strict=True)),
             }
+            row["state"] = state(row)
+            yield row
 
 
 def _by_file(files: int, groups: Groups, values: NDArray[Any], otherwise: int) -> NDArray[Any]:

@@ -79,6 +79,8 @@ def recalled(cache: Cache, key: bytes, found: Discovery) -> tuple[dict[str, Any]
         told = msgspec.msgpack.decode(parts[0], type=_Told)
     except (IndexError, msgspec.DecodeError):
         return None
+    if len(parts) != 1 + -(-told.rows // AT_ONCE):
+        return None
     decode = msgspec.msgpack.Decoder(list[_Silent]).decode
 
     def rows(places: Sequence[int]) -> Iterator[Row]:
