@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+_ROOM = 3  # columns
+
+
+@dataclass
+class _Narrower:
+    """Something shown with room at its right."""
+
+    inner: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.inner, options.update_width(max(1, options.max_width - _ROOM)))
+
+
+class _Progress(Progress):
+    """Bars that leave room: behind a full line, the ^C that a terminal echoes would begin another line."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """As of any progress, but narrower."""
+        return map(_Narrower, super().get_renderables())
 
 
 class Bars:
@@ -14,7 +37,7 @@ class Bars:
     """
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        self._progress = _Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
