@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from typing import IO
 
+from importer.cache import default_cache
 from importer.errors import PiPosthogError
 
 _MOST_BYTES = 1_000_000  # wait in memory
@@ -61,7 +62,7 @@ class Spill:
 
     def _write(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  it lives as long as this does
+            self._file = _new_file()
         # From where the file is whole: a write that failed may have left a part of what it was to write.
         self._file.seek(self._written)
         while self._recent:
@@ -72,3 +73,8 @@ class Spill:
     def __del__(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _new_file() -> IO[bytes]:
+    folder = default_cache().parent  # on a disk, while the system's own for such files may lie in memory
+    return tempfile.TemporaryFile(buffering=0, dir=folder if folder.is_dir() else None)

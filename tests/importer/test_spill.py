@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from importer import spill as spilling
 from importer.errors import PiPosthogError
 from importer.event_index import EventIndex, uuids
 from importer.kept_totals import KeptTotals
@@ -89,12 +90,18 @@ def test_a_file_that_lost_something_is_one_line():
         spill.read(0, 10)
 
 
-def test_the_file_has_no_name_that_others_could_find(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+@pytest.mark.parametrize("has_cache", [False, True])
+def test_the_file_has_no_name_that_others_could_find(tmp_path, monkeypatch, has_cache):
+    cache, temporary = tmp_path / "cache", tmp_path / "temporary"
+    monkeypatch.setattr(spilling, "default_cache", lambda: cache / "counted.sqlite3")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    folder = cache if has_cache else temporary
+    folder.mkdir()
     spill = Spill(0)
     spill.append(b"ids")
     assert spill._written == 3
-    assert not list(tmp_path.iterdir())
+    assert spill.read(0, 3) == b"ids"
+    assert not list(folder.iterdir())
 
 
 def test_events_come_back_in_their_order():
