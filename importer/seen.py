@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _RATIO = 2  # a run of ids is merged with a newer one that is not this much smaller
+_APART = 500  # ids on disk for each that is looked up
 _FULL = 200_000  # ids: a run that has as many is not merged any more, and laid down
 
 
@@ -79,11 +80,15 @@ class SeenIds:
         near = np.flatnonzero(is_new & (run.starts[np.minimum(first, len(run.starts) - 1)] == starts))
         if not len(near):
             return
-        last = np.searchsorted(run.starts, starts[near], side="right")
-        for index, begin, end in zip(near.tolist(), first[near].tolist(), last.tolist(), strict=True):
-            there = self._spill.read(run.place + 16 * begin, run.place + 16 * end)
-            own = int(high[index]).to_bytes(8, "big") + int(low[index]).to_bytes(8, "big")
-            is_new[index] = own not in (there[at : at + 16] for at in range(0, len(there), 16))
+        begin, end = first[near], np.searchsorted(run.starts, starts[near], side="right")
+        # Each by itself where they are few, in one go where they are many, as in a fork.
+        apart = end[-1] - begin[0] > _APART * len(near)
+        edges = (begin, end) if apart else (begin[:1], end[-1:])
+        parts = np.split(near, len(near)) if apart else [near]
+        for part, from_, to in zip(parts, *(edge.tolist() for edge in edges), strict=True):
+            there = np.frombuffer(self._spill.read(run.place + 16 * from_, run.place + 16 * to), ">u8")
+            halves = there.astype(np.uint64).reshape(-1, 2).T
+            is_new[part] = ~_in((halves[0], halves[1]), high[part], low[part])
 
     def _keep(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:
         import numpy as np

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,19 @@ def test_ids_with_the_same_first_half_are_told_apart(batches):
 @given(st.lists(st.lists(st.integers(0, 40), max_size=40), max_size=10))
 def test_ids_with_the_same_second_half_are_told_apart(batches):
     assert_as_a_set([[each.to_bytes(8, "big") + b"the same" for each in batch] for batch in batches])
+
+
+@pytest.mark.parametrize("asked", [1, 3, 400])
+def test_few_or_many_of_laid_down_ids_are_found(asked):
+    chance = random.Random(2)
+    known = [chance.randbytes(16) for _ in range(5000)]
+    seen = SeenIds(full=5000)
+    assert seen.add(b"".join(known)).all()
+    assert not seen._runs
+    mixed = known[:asked] + [chance.randbytes(16) for _ in range(asked)]
+    mixed += [known[7][:4] + bytes(12), known[7][:8] + bytes(8)]  # nearly there
+    chance.shuffle(mixed)
+    assert seen.add(b"".join(mixed)).tolist() == [each not in known for each in mixed]
 
 
 def test_the_first_of_the_same_ids_is_the_new_one():
