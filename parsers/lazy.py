@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec.json import Decoder
 
 from parsers import entries as e
 from parsers.untyped import untyped
@@ -53,6 +54,19 @@ class LazyUsage(e.UsageBlock, rename="camel"):
 
 
 LazyContent = str | list[LazyBlock] | None
+
+
+class JsonContent(Struct, gc=False):
+    """The content of an answer while it is still the JSON of a list of blocks."""
+
+    json: bytes
+
+    def blocks(self) -> list[LazyBlock]:
+        """The blocks."""
+        return _decode_blocks(self.json)
+
+
+_decode_blocks = Decoder(list[LazyBlock]).decode
 
 
 class LazyAssistantMessage(e.AssistantMessage, tag_field="role", tag="assistant", rename="camel"):
