@@ -8,9 +8,12 @@ All else goes the way of any session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from parsers import entries as e
 from parsers.chain import FAILED, says_something
 from parsers.counting_replay import CountedTurn, CountingReplay
 from parsers.decoding import Decoded, KnownMessageEntry, decode_lazily, decode_line
@@ -23,8 +26,16 @@ from parsers.position import Position
 from parsers.runs import Grouping
 from parsers.session import Session
 from parsers.sizes import Sizes
-from parsers.times import to_ms
+from parsers.times import to_ms, to_rfc3339
 from parsers.usage import usage_of
+
+if TYPE_CHECKING:
+    from parsers._straight import Straight
+else:
+    try:
+        from parsers._straight import Straight
+    except ImportError:  # there was no C compiler when this was installed
+        Straight = None
 
 
 class CountingSession(Session):
@@ -47,33 +58,62 @@ class CountingSession(Session):
         self._longest = longest
         self._before = before
         self._empty = Sizes(before)
+        self._unseen: list[str] = []  # entries that compiled code counted, and ``_seen`` lacks
+        self._plain: Straight | None = None
         self._start = self._last = Position(context=self._empty)
         self._replay = CountingReplay(self._traces, self._positions, self._orders, longest, before)
 
-    def count_lines(self, lines: Iterable[bytes], figures: Figures) -> None:
-        """Read some lines, and tell the figures of the events that they complete.
+    def count(self, blocks: Iterable[bytes | memoryview], figures: Figures, *, compiled: bool = True) -> None:
+        """Read a file, and tell the figures of its events.
 
         Which tool calls may have started subagents is not noted: only :meth:`feed` keeps what they say.
 
         Args:
-            lines: the lines with their newlines; one that has none is torn.
+            blocks: the file's bytes in order, in blocks of whole lines; the last line may lack its newline,
+                and is torn then. A block is not looked at any more when the next one is asked for.
             figures: takes the figures.
+            compiled: whether the compiled part may count what it can, where it was built.
         """
-        is_pis = self._in_pi_terms is None
-        for line in lines:
-            entry = decode_lazily(line)
-            if type(entry) is LazyMessageEntry:
-                if is_pis and type(entry.message) in LAZY and self._straight(entry, figures):
-                    continue
-                if not is_plain(entry.message):
-                    entry = None
-            if entry is None:
-                records = self.feed(line, torn=not line.endswith(b"\n"))
-            else:
-                self._lines += 1
-                records = self._take(Decoded(entry, ()), line)
-            if records:
-                figures.records(records)
+        plain = self._compiled() if compiled else None
+        for block in blocks:
+            if plain is None:
+                for line in BytesIO(block):
+                    self._count_line(line, figures)
+                continue
+            at, end = 0, len(block)
+            while (at := plain.count(self, block, at, figures)) < end:
+                line = _line_at(block, at)
+                self._count_line(line, figures)
+                at += len(line)
+
+    def _compiled(self) -> Straight | None:
+        """What counts plain lines for this session; it is kept, for it knows where the session stands."""
+        if self._plain is None and Straight is not None and self._in_pi_terms is None:
+            self._plain = Straight(self._longest)
+        return self._plain
+
+    def _count_line(self, line: bytes, figures: Figures) -> None:
+        entry = decode_lazily(line)
+        if type(entry) is LazyMessageEntry:
+            if self._in_pi_terms is None and type(entry.message) in LAZY and self._straight(entry, figures):
+                return
+            if not is_plain(entry.message):
+                entry = None
+        if entry is None:
+            records = self.feed(line, torn=not line.endswith(b"\n"))
+        else:
+            self._lines += 1
+            records = self._take(Decoded(entry, ()), line)
+        if records:
+            figures.records(records)
+
+    def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
+        if self._unseen and entry.id in self._positions:  # else it can be none of these
+            for entry_id in self._unseen:
+                ms = self._positions[entry_id].active_ms
+                self._seen.add((entry_id, KnownMessageEntry, to_rfc3339(ms or 0)))
+            self._unseen.clear()
+        return super()._is_repeated(entry, line)
 
     def _decode(self, line: bytes) -> Decoded:
         return decode_line(line, lazy=True)
@@ -196,3 +236,14 @@ class CountingSession(Session):
             run.trace.touch(ms)
         context = replace(sizes, full=sizes.full + size, branch=sizes.branch + size)
         return replace(at, context=context, active_ms=ms)
+
+
+def _line_at(block: bytes | memoryview, at: int) -> bytes:
+    """The line that begins there, with its newline if it has one."""
+    size = 4096
+    while True:
+        line = bytes(block[at : at + size])
+        end = line.find(b"\n") + 1
+        if end or at + size >= len(block):
+            return line[:end] if end else line
+        size *= 4
