@@ -15,6 +15,13 @@ cdef struct Recorded:
     byte fingerprint[20]
 
 
+def sha1_of(bytes data not None, *, bint by_processor):
+    """The SHA-1 of some bytes, for tests; the processor's own is taken only where it has one."""
+    cdef byte digest[20]
+    sha1(<const byte *>PyBytes_AS_STRING(data), len(data), digest, by_processor and HAS_SHA)
+    return PyBytes_FromStringAndSize(<char *>digest, 20)
+
+
 cdef inline str ascii_text(const Text *text):
     cdef str made = PyUnicode_New(text.size, 127)
     memcpy(PyUnicode_DATA(made), text.at, text.size)

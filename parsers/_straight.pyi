@@ -3,6 +3,9 @@
 from parsers.counting import CountingSession
 from parsers.figures import Figures
 
+def sha1_of(data: bytes, *, by_processor: bool) -> bytes:
+    """The SHA-1 of some bytes, for tests; the processor's own is taken only where it has one."""
+
 class CompiledFigures:
     """Takes figures as :class:`parsers.figures.Figures` does, from compiled code only."""
 

@@ -109,11 +109,15 @@ class CountingSession(Session):
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
         if self._unseen and entry.id in self._positions:  # else it can be none of these
-            for entry_id in self._unseen:
-                ms = self._positions[entry_id].active_ms
-                self._seen.add((entry_id, KnownMessageEntry, to_rfc3339(ms or 0)))
-            self._unseen.clear()
+            self._see()
         return super()._is_repeated(entry, line)
+
+    def _see(self) -> None:
+        """Note what compiled code counted as seen: it takes no other form of a time than pi's own."""
+        for entry_id in self._unseen:
+            ms = self._positions[entry_id].active_ms or 0
+            self._seen.add((entry_id, KnownMessageEntry, to_rfc3339(ms)))
+        self._unseen.clear()
 
     def _decode(self, line: bytes) -> Decoded:
         return decode_line(line, lazy=True)
