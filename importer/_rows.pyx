@@ -5,6 +5,11 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyBy
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.string cimport memcpy
 
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    void *PyUnicode_DATA(object text)
+    bint PyUnicode_IS_ASCII(object text)
+
 from parsers._straight cimport CallFigures, CompiledFigures
 
 from importer.columns import GENERATION as _GENERATION
@@ -36,6 +41,18 @@ cdef inline unsigned char *put(unsigned char *to, unsigned long long number, int
     for i in range(size):
         to[i] = <unsigned char>(number >> (8 * i))
     return to + size
+
+
+cdef long long length_of(str text) except -1:
+    """As parsers.lengths.json_length."""
+    cdef const unsigned char *at
+    cdef Py_ssize_t i, size, marks = 0
+    if not PyUnicode_IS_ASCII(text):
+        return json_length(text)
+    at, size = <const unsigned char *>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)
+    for i in range(size):
+        marks += (at[i] == c'"') + (at[i] == c'\\') + (at[i] == c'\n')
+    return size + marks
 
 
 cdef inline unsigned char *room(bytearray rows, Py_ssize_t size) except NULL:
@@ -95,7 +112,7 @@ cdef class Rows(CompiledFigures):
         if not self.private:
             size += call.length
             if prompt:
-                size += <long long>json_length(prompt)
+                size += length_of(prompt)
             if system is not self.system:
                 self.tools, self.text = prompt_length(system)
                 self.system = system

@@ -19,13 +19,14 @@ from parsers.counting_replay import CountedTurn, CountingReplay
 from parsers.decoding import Decoded, KnownMessageEntry, decode_lazily, decode_line
 from parsers.figures import Figures
 from parsers.generations import generation_fingerprint
-from parsers.identity import as_uuid
-from parsers.lazy import LAZY, LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
-from parsers.lengths import plain_answer, result_length
-from parsers.position import Position
+from parsers.identity import as_uuid, derive, digest
+from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
+from parsers.lengths import message_length, plain_answer, result_length
+from parsers.messages import blocks_of
+from parsers.position import Position, is_queued
 from parsers.runs import Grouping
 from parsers.session import Session
-from parsers.sizes import Sizes
+from parsers.sizes import MessageSize, Sizes
 from parsers.times import to_ms, to_rfc3339
 from parsers.usage import usage_of
 
@@ -36,6 +37,8 @@ else:
         from parsers._straight import Straight
     except ImportError:  # there was no C compiler when this was installed
         Straight = None
+
+_STRAIGHT = (LazyAssistantMessage, LazyToolResult, e.UserMessage)
 
 
 class CountingSession(Session):
@@ -95,7 +98,11 @@ class CountingSession(Session):
     def _count_line(self, line: bytes, figures: Figures) -> None:
         entry = decode_lazily(line)
         if type(entry) is LazyMessageEntry:
-            if self._in_pi_terms is None and type(entry.message) in LAZY and self._straight(entry, figures):
+            if (
+                type(entry.message) in _STRAIGHT
+                and self._in_pi_terms is None
+                and self._straight(entry, figures)
+            ):
                 return
             if not is_plain(entry.message):
                 entry = None
@@ -123,7 +130,7 @@ class CountingSession(Session):
         return decode_line(line, lazy=True)
 
     def _straight(self, entry: LazyMessageEntry, figures: Figures) -> bool:
-        """Count an answer or a result on a branch that goes on; False, and nothing done, for another line."""
+        """Count a prompt, answer or result on a branch that goes on; False, and nothing done, for others."""
         entry_id, message, timestamp, positions = entry.id, entry.message, entry.timestamp, self._positions
         at = positions.get(entry.parent_id)  # type: ignore[arg-type]
         if at is None or entry_id is None or entry_id in positions:
@@ -135,21 +142,55 @@ class CountingSession(Session):
         copied = self._is_fork and ms < self._header_ms
         if type(message) is LazyAssistantMessage:
             after = self._answer(at, message, order, ms, copied, figures)
+        elif type(message) is LazyToolResult:
+            after = self._result(at, message, ms, figures)
         else:
-            after = self._result(at, message, ms, figures)  # type: ignore[arg-type]
+            after = self._prompt(at, entry, ms, copied, figures)
         if after is None:
             return False
         self._seen.add((entry_id, KnownMessageEntry, timestamp))
-        self._lines += 1
         self._time_ms = ms
         self._order = self._orders[entry_id] = order
-        self._before.append(at.context.branch)
-        if copied:
-            self.has_copies = True
+        if type(message) is e.UserMessage:
+            self._before.extend([at.context.branch] * (order + 1 - len(self._before)))
         else:
-            self._has_records = True
+            self._lines += 1
+            self._before.append(at.context.branch)
+            self._has_records = self._has_records or not copied
+        self.has_copies = self.has_copies or copied
         self._last = positions[entry_id] = after
         return True
+
+    def _prompt(
+        self, at: Position, entry: LazyMessageEntry, ms: int, copied: bool, figures: Figures
+    ) -> Position | None:
+        """The position after a prompt to an idle agent; None where calls are open or it was queued."""
+        message: e.UserMessage = entry.message  # type: ignore[assignment]
+        turns = self._replay.turns
+        typed_ms = to_ms(message.timestamp) or ms
+        if at.turn is not None and at.turn.open:
+            return None
+        for turn in turns:
+            if turn.open:
+                return None
+        if is_queued(at, typed_ms, ms):
+            return None
+        turns.clear()
+        self._lines += 1
+        self._describe(entry, copied=copied)
+        text: str = self.last_prompt  # type: ignore[assignment]
+        trace_id = derive("trace", typed_ms, ms, digest(text))
+        run, complete = self._traces.open_run(
+            text, trace_id, typed_ms, copied=copied, session_name=at.session_name
+        )
+        if run.trace:
+            run.trace.touch(ms)
+        if complete:
+            figures.records(self._owned(complete))
+        size, sizes, content = message_length(message, self._longest), at.context, message.content
+        is_sent = bool(text) or any(block.type == "image" or block.text for block in blocks_of(content))
+        context = sizes.append(MessageSize(size, is_sent, opens_run=True))
+        return replace(at, context=context, run=run, active_ms=ms, turn=None)
 
     def _answer(
         self,

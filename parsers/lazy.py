@@ -61,12 +61,17 @@ class JsonContent(Struct, gc=False):
 
     json: bytes
 
-    def blocks(self) -> list[LazyBlock]:
-        """The blocks."""
-        return _decode_blocks(self.json)
+    def text(self) -> str:
+        """Its text blocks, joined as :func:`parsers.messages.text_of` joins them."""
+        return "\n".join(block.text for block in _decode_texts(self.json) if block.type == "text")
 
 
-_decode_blocks = Decoder(list[LazyBlock]).decode
+class _TextBlock(Struct, gc=False):
+    type: str = ""
+    text: str = ""
+
+
+_decode_texts = Decoder(list[_TextBlock]).decode
 
 
 class LazyAssistantMessage(e.AssistantMessage, tag_field="role", tag="assistant", rename="camel"):

@@ -330,7 +330,7 @@ def patience_ms(last_stop: str | None, settle_ms: int) -> int:
 
 def _said(output: e.Content | JsonContent) -> str:
     """The text of an answer or a summary."""
-    return text_of(output.blocks() if isinstance(output, JsonContent) else output)  # type: ignore[arg-type]
+    return output.text() if isinstance(output, JsonContent) else text_of(output)
 
 
 def first_line(text: str) -> str:

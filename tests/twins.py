@@ -26,7 +26,7 @@ from importer.columns import Columns
 from importer.compiled_writer import CompiledWriter
 from importer.estimate import Bases, Estimator
 from parsers.counting import CountingSession
-from parsers.lazy import JsonContent
+from parsers.lazy import JsonContent, LazyBlock
 from parsers.records import AnyRecord
 from tests import odd_json
 from tests.fuzz import sources
@@ -69,7 +69,7 @@ def shape(value: Any, known: dict[int, tuple[int, Any]]) -> Any:
     if isinstance(value, msgspec.Raw):
         return bytes(value)
     if isinstance(value, JsonContent):
-        value = value.blocks()
+        value = msgspec.json.decode(value.json, type=list[LazyBlock])
     if isinstance(value, (set, frozenset)):
         return frozenset(shape(each, known) for each in value)
     if isinstance(value, (list, tuple)):
