@@ -4,6 +4,8 @@
 cdef extern from "_text.h":
     ctypedef unsigned char byte
     const byte *text_end(const byte *at, const byte *end, int *high) noexcept nogil
+    const byte *plain_end(const byte *at, const byte *end) noexcept nogil
+    bint is_utf8(const byte *at, const byte *end) noexcept nogil
     int marks_in(const byte *at, int size) noexcept nogil
     bint DOUBLES_ARE_ROUNDED_ONCE
 
@@ -25,20 +27,16 @@ cdef struct Number:
     bint negative
 
 
+def valid_utf8(bytes data not None):
+    """Whether some bytes are UTF-8, for tests."""
+    return is_utf8(<const byte *>PyBytes_AS_STRING(data), <const byte *>PyBytes_AS_STRING(data) + len(data))
+
+
 cdef inline const byte *blank(const byte *at, const byte *end) noexcept nogil:
     """Past spaces."""
     while at < end and at[0] == c' ':
         at += 1
     return at
-
-
-cdef inline const byte *plain_end(const byte *at, const byte *end) noexcept nogil:
-    """The same where every byte stands for itself in ASCII."""
-    while at < end and 0x20 <= at[0] < 0x7F and at[0] != c'\\':
-        if at[0] == c'"':
-            return at
-        at += 1
-    return NULL
 
 
 cdef inline const byte *number_end(const byte *at, const byte *end, Number *number) noexcept nogil:
@@ -214,40 +212,3 @@ cdef inline const byte *any_key_end(const byte *at, const byte *end, int *high) 
     if at >= end or at[0] != c':':
         return NULL
     return blank(at + 1, end)
-
-
-cdef bint is_utf8(const byte *at, const byte *end) noexcept nogil:
-    """Whether bytes are UTF-8 as Python takes it: no surrogates, nothing longer than it needs to be."""
-    cdef byte c, least, most
-    cdef int more
-    while at < end:
-        c = at[0]
-        at += 1
-        if c < 0x80:
-            continue
-        least, most = 0x80, 0xBF
-        if 0xC2 <= c <= 0xDF:
-            more = 1
-        elif 0xE0 <= c <= 0xEF:
-            more = 2
-            if c == 0xE0:
-                least = 0xA0
-            elif c == 0xED:
-                most = 0x9F
-        elif 0xF0 <= c <= 0xF4:
-            more = 3
-            if c == 0xF0:
-                least = 0x90
-            elif c == 0xF4:
-                most = 0x8F
-        else:
-            return False
-        if end - at < more or not least <= at[0] <= most:
-            return False
-        at += 1
-        while more > 1:
-            if not 0x80 <= at[0] <= 0xBF:
-                return False
-            at += 1
-            more -= 1
-    return True

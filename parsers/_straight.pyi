@@ -6,6 +6,9 @@ from parsers.figures import Figures
 def sha1_of(data: bytes, *, by_processor: bool) -> bytes:
     """The SHA-1 of some bytes, for tests; the processor's own is taken only where it has one."""
 
+def valid_utf8(data: bytes) -> bool:
+    """Whether some bytes are UTF-8, for tests."""
+
 class CompiledFigures:
     """Takes figures as :class:`parsers.figures.Figures` does, from compiled code only."""
 

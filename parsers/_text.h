@@ -108,6 +108,63 @@ static const byte *text_end(const byte *at, const byte *end, int *high) {
     return NULL;
 }
 
+/* The same where every byte stands for itself in ASCII. */
+static inline const byte *plain_end(const byte *at, const byte *end) {
+#ifdef AT_ONCE
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), least = _mm_set1_epi8(0x20);
+    const __m128i deleted = _mm_set1_epi8(0x7f);
+    for (; end - at >= 16; at += 16) {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+        const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, slash));
+        /* as signed numbers, bytes that are not ASCII are negative */
+        const __m128i others = _mm_or_si128(_mm_cmplt_epi8(bytes, least), _mm_cmpeq_epi8(bytes, deleted));
+        const unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(marks, others));
+        if (found) {
+            at += __builtin_ctz(found);
+            return *at == '"' ? at : NULL;
+        }
+    }
+#endif
+    for (; at < end && *at >= 0x20 && *at < 0x7f && *at != '\\'; at++)
+        if (*at == '"')
+            return at;
+    return NULL;
+}
+
+/* Whether bytes are UTF-8 as Python takes it: no surrogates, nothing longer than it needs to be. */
+static int is_utf8(const byte *at, const byte *end) {
+    while (at < end) {
+        byte first, least = 0x80, most = 0xBF;
+        int more;
+#ifdef AT_ONCE
+        while (end - at >= 16 && !_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)at)))
+            at += 16;
+        if (at == end)
+            break;
+#endif
+        first = *at++;
+        if (first < 0x80)
+            continue;
+        if (first < 0xC2 || first > 0xF4)
+            return 0;
+        more = first < 0xE0 ? 1 : first < 0xF0 ? 2 : 3;
+        if (first == 0xE0)
+            least = 0xA0;
+        else if (first == 0xED)
+            most = 0x9F;
+        else if (first == 0xF0)
+            least = 0x90;
+        else if (first == 0xF4)
+            most = 0x8F;
+        if (end - at < more || *at < least || *at > most)
+            return 0;
+        for (at++; more > 1; more--, at++)
+            if (*at < 0x80 || *at > 0xBF)
+                return 0;
+    }
+    return 1;
+}
+
 /* How many of some bytes are quotes or backslashes. */
 static inline int marks_in(const byte *at, int size) {
     int count = 0;

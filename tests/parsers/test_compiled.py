@@ -82,6 +82,28 @@ def test_its_sha1_is_sha1(by_processor: bool) -> None:
         assert found == hashlib.sha1(data[:size]).digest()
 
 
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("behind", [b"", b"a", b"a" * 40])
+def test_its_utf8_is_pythons(behind: bytes) -> None:
+    edges = (0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF)
+    heads = [bytes([first, second]) for first in range(256) for second in range(256)]
+    more = [bytes([third, fourth]) for third in edges for fourth in edges]
+    for head in heads:
+        assert _straight.valid_utf8(head + behind) == is_utf8(head + behind)
+    for head in heads:
+        if head[0] >= 0xE0 and head[1] in edges:
+            for end in (*more, *(each[:1] for each in more)):
+                assert _straight.valid_utf8(head + end + behind) == is_utf8(head + end + behind)
+    assert _straight.valid_utf8(b"")
+
+
 def told_costs(costs: list[str], *, compiled: bool) -> list[bytes]:
     talk = Transcript()
     talk.user("go")
