@@ -20,12 +20,11 @@ class CompiledParts(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build them, or warn that they cannot be built."""
         root = Path(self.root)
-        for module in MODULES:  # those of an older build would not fit
-            for old in root.glob(module.replace(".", "/") + ".*"):
-                if old.suffix in {".so", ".pyd"}:
-                    old.unlink()
         if self.target_name != "wheel":
             return
+        if version == "editable":
+            for old in (*root.glob("*/_*.so"), *root.glob("*/_*.pyd")):  # it would not fit its sources
+                old.unlink()
         self._folder = Path(tempfile.mkdtemp(prefix="pi-posthog-"))
         try:
             built = _built(root, self._folder)
