@@ -24,7 +24,8 @@ def sha1_of(bytes data not None, *, bint by_processor):
 
 cdef inline str ascii_text(const Text *text):
     cdef str made = PyUnicode_New(text.size, 127)
-    memcpy(PyUnicode_DATA(made), text.at, text.size)
+    if text.size:  # where a name is missing, there are no bytes either
+        memcpy(PyUnicode_DATA(made), text.at, text.size)
     return made
 
 

@@ -46,7 +46,9 @@ def state_length(arguments: object, longest: int) -> int:
     if isinstance(arguments, Raw) and arguments:
         length = len(arguments) + escaping(arguments)
         return length if length < 2 * longest else 2 * longest
-    return arguments if isinstance(arguments, int) else NO_STATE
+    if isinstance(arguments, int):
+        return max(0, min(arguments, 2 * longest))  # a damaged line can have any number there
+    return NO_STATE
 
 
 def message_length(source: Source, longest: int) -> int:

@@ -146,17 +146,27 @@ def _inside(value: Any) -> list[Any]:
     return [value, *(found for each in inner for found in _inside(each))]
 
 
-def _written(chance: random.Random, value: Any, style: tuple[str, str], in_ascii: bool) -> str:
+def written(value: Any) -> bytes:
+    """JSON as pi writes it, but for what is odd in it."""
+    return _written(random.Random(0), value, (",", ":"), False, 0).encode("utf-8", "surrogateescape")
+
+
+def _written(
+    chance: random.Random, value: Any, style: tuple[str, str], in_ascii: bool, escapes: float = 0.02
+) -> str:
     comma, colon = style
     if isinstance(value, Token):
         return value
     if isinstance(value, Object):
-        pairs = (f"{_key(key)}{colon}{_written(chance, each, style, in_ascii)}" for key, each in value.pairs)
+        pairs = (
+            f"{_key(key)}{colon}{_written(chance, each, style, in_ascii, escapes)}"
+            for key, each in value.pairs
+        )
         return "{" + comma.join(pairs) + "}"
     if isinstance(value, list):
-        return "[" + comma.join(_written(chance, each, style, in_ascii) for each in value) + "]"
+        return "[" + comma.join(_written(chance, each, style, in_ascii, escapes) for each in value) + "]"
     text = json.dumps(value, ensure_ascii=in_ascii or not _can_be_written(value))
-    if isinstance(value, str) and len(text) > 3 and chance.random() < 0.02:
+    if isinstance(value, str) and len(text) > 3 and chance.random() < escapes:
         at = chance.randrange(1, len(text) - 1)
         if text[at] not in '\\"u' and text[at - 1] != "\\" and "\\u" not in text[max(0, at - 5) : at]:
             text = text[:at] + f"\\u{ord(text[at]):04x}"[:6] + text[at + 1 :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importer import reading
+from importer.columns import EVENT
 from importer.compiled import PURE
 from importer.count import count_files
 from importer.discovery import find_sessions
@@ -12,6 +13,7 @@ from importer.events import estimator
 from importer.settings import Settings
 from parsers.counting import Straight
 from tests.fuzz import ROOT
+from tests.parsers.build import Transcript, call
 
 NOW_MS = 1_800_000_000_000
 FOLDERS = [ROOT.parent / "sample_sessions", ROOT / "fixtures"]
@@ -59,3 +61,18 @@ def test_blocks_are_whole_lines_up_to_the_size_that_was_found(monkeypatch, tmp_p
     blocks = [bytes(block) for block in reading._blocks(file)]
     assert b"".join(blocks) == content[:size]
     assert all(block.endswith(b"\n") for block in blocks[:-1])
+
+
+@pytest.mark.parametrize("pure", [True, False])
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**70, -5, True])
+def test_a_number_in_the_place_of_arguments_is_no_length(monkeypatch, tmp_path, number, pure):
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant(call("c1") | {"arguments": number}, usage={"input": "wrong"})
+    talk.result("c1")
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(talk.data)
+    found = counted(monkeypatch, find_sessions([path]).sessions, Settings(), pure=pure)
+    sizes = [event[3:6] for event in EVENT.iter_unpack(found.events)]
+    assert len(sizes) == 3  # with the trace
+    assert all(0 < size < 100_000 for each in sizes for size in each)

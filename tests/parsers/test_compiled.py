@@ -180,3 +180,52 @@ def test_a_difference_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twins.CompiledWriter, "__init__", lambda self, *arguments: None)
     _, failed = twins.run(1, 0, 20)
     assert failed
+
+
+def places(value: Any) -> list[tuple[list[Any], int]]:
+    """Where values stand in JSON: the list of pairs or of values, and the place in it."""
+    holder = value.pairs if isinstance(value, odd_json.Object) else value
+    if not isinstance(holder, list):
+        return []
+    inner = [each[1] if isinstance(value, odd_json.Object) else each for each in holder]
+    return [
+        *((holder, at) for at in range(len(holder))),
+        *(found for each in inner for found in places(each)),
+    ]
+
+
+def with_every_value(line: bytes) -> list[bytes]:
+    """A line with every odd value in the place of each of its values."""
+    entry = json.loads(line, object_pairs_hook=odd_json.Object)
+    lines = []
+    for holder, at in places(entry):
+        before = holder[at]
+        for value in odd_json.VALUES:
+            token = odd_json.Token(value)
+            holder[at] = (before[0], token) if isinstance(before, tuple) else token
+            lines.append(odd_json.written(entry))
+        holder[at] = before
+    return lines
+
+
+@pytest.mark.parametrize("kind", ["answer", "call", "result"])
+def test_every_odd_value_in_every_field_is_read_the_same(kind: str) -> None:
+    talk = Transcript()
+    prompt = talk.user("go")
+    said = "hi" if kind == "answer" else call("c1", "read", path="/x")
+    full = {"responseId": "r", "durationMs": 1.5, "thinkingLevel": "low", "rawStopReason": "s", "api": "a"}
+    asked = talk.assistant(said, {"type": "thinking", "thinking": "hm"}, at=prompt, **full)
+    if kind == "result":
+        talk.result("c1", "a\nb", at=asked, details={"diff": "x"}, durationMs=1.5)
+    *before, line = lines_of(talk.data)
+    variants = with_every_value(line)
+    assert len(variants) > 2000
+    for start in range(0, len(variants), 300):
+        lines = [*before[:2]]
+        for number, variant in enumerate(variants[start : start + 300]):
+            if kind == "result":
+                lines.append(before[2].replace(asked.encode(), b"call %d" % number))
+                variant = variant.replace(b'"%s"' % asked.encode(), b'"call %d"' % number)
+            own = b'"%s"' % talk.leaf.encode() if talk.leaf else b""
+            lines.append(variant.replace(own, b'"own %d"' % number))
+        twins.check(lines, start // 300)
