@@ -24,6 +24,7 @@ from tests.parsers.test_properties import LINES, TREES, examples
 if counting.Straight is None:
     pytest.skip("no C compiler was there", allow_module_level=True)
 
+from importer import _rows
 from parsers import _straight
 from tests import odd_json, twins
 
@@ -48,11 +49,15 @@ def lines_of(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
-def test_what_was_built_is_what_stands_in_its_sources() -> None:
-    built = Path(_straight.__file__)
-    folder = built.parent
-    sources = [path for end in ("pyx", "pxi", "pxd", "h") for path in folder.glob(f"_*.{end}")]
-    newest = max((path.stat().st_mtime for path in sources), default=0)
+@pytest.mark.parametrize("module", [_straight, _rows], ids=["_straight", "_rows"])
+def test_what_was_built_is_what_stands_in_its_sources(module: Any) -> None:
+    built = Path(module.__file__)
+    folders = {built.parent, built.parent.parent / "parsers"}
+    ends = ("pyx", "pxi", "pxd", "h")
+    sources = [path for folder in folders for end in ends for path in folder.glob(f"_*.{end}")]
+    newest = max(
+        (path.stat().st_mtime for path in sources if "_rows" not in path.name or module is _rows), default=0
+    )
     assert built.stat().st_mtime >= newest, "install it again: pip install -e ."
 
 
