@@ -15,6 +15,10 @@ cdef struct Recorded:
     byte fingerprint[20]
 
 
+cdef Recorded RECORDED  # one for all sessions: nothing in it is needed for longer than a line
+memcpy(RECORDED.bytes, PyBytes_AS_STRING(NAMESPACE), 16)
+
+
 def sha1_of(bytes data not None, *, bint by_processor):
     """The SHA-1 of some bytes, for tests; the processor's own is taken only where it has one."""
     cdef byte digest[20]

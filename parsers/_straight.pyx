@@ -74,7 +74,6 @@ cdef class Straight:
 
     cdef Py_ssize_t longest
     cdef Line line
-    cdef Recorded recorded
     cdef Placing placing
     cdef Branch branch
 
@@ -89,7 +88,6 @@ cdef class Straight:
     def __cinit__(self, Py_ssize_t longest):
         self.longest = longest
         self.placing, self.branch = Placing(), Branch()
-        memcpy(self.recorded.bytes, PyBytes_AS_STRING(NAMESPACE), 16)
 
     def count(self, session, const byte[::1] block, Py_ssize_t start, figures):
         """Count lines for as long as they are plain.
@@ -203,11 +201,11 @@ cdef class Straight:
             return False
         if not is_text(branch.model, &line.model):
             branch.model = text_or_none(&line.model)
-        generation_fingerprint(&self.recorded, line)
+        generation_fingerprint(&RECORDED, line)
         if line.calls:
-            generation_id = uuid_of(self.recorded.fingerprint)
+            generation_id = uuid_of(RECORDED.fingerprint)
         prompt = branch.run.prompt if branch.run is not branch.asked else None
-        call.own = self.recorded.fingerprint
+        call.own = RECORDED.fingerprint
         call.start_ms, call.has_start, call.end_ms = line.own_ms, line.own_ms > 0, line.ms
         call.tokens = line.tokens
         call.length = size + line.thinking
@@ -258,7 +256,7 @@ cdef class Straight:
             return False
         generation_id.at = <byte *>PyUnicode_DATA(branch.generation_id)
         generation_id.size = PyUnicode_GET_LENGTH(branch.generation_id)
-        span_fingerprint(&self.recorded, &generation_id, &line.call_id, call.index)
+        span_fingerprint(&RECORDED, &generation_id, &line.call_id, call.index)
         branch.open.discard(call_id)
         inner = line.size + RESULT_FRAME + line.details
         most = self.longest + CUT
@@ -269,10 +267,10 @@ cdef class Straight:
             length *= 2
         if isinstance(figures, CompiledFigures):
             (<CompiledFigures>figures).take_span(
-                self.recorded.fingerprint, branch.model_number, name, line.own_ms or line.ms, length
+                RECORDED.fingerprint, branch.model_number, name, line.own_ms or line.ms, length
             )
         else:
-            own = PyBytes_FromStringAndSize(<const char *>self.recorded.fingerprint, 20)
+            own = PyBytes_FromStringAndSize(<const char *>RECORDED.fingerprint, 20)
             figures.span(own, branch.model_number, name, line.own_ms or line.ms, length)
         if branch.run is not None:
             self.placing.enter(branch.run)
