@@ -34,7 +34,6 @@ cdef struct Line:
     Text cost
     Number cost_number
     Py_ssize_t thinking  # bytes, with a frame each
-    Py_ssize_t texts
     int calls
     Call call[MOST_CALLS]
     bint says_something
