@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from importer.column_writer import ColumnWriter
 from importer.columns import CALL, EVENT, Columns, CountedFile, as_bytes
+from importer.compiled import column_writer, use_compiled
 from importer.estimate import Estimator
 from importer.reading import count, new_count
 from importer.session_file import SessionFile
@@ -25,7 +25,8 @@ def count_files(
         session = new_count(settings, file.agent)
         counted = CountedFile()
         try:
-            count(file, session, ColumnWriter(columns, models, estimator.of_session(file)), now_ms)
+            figures = column_writer(columns, models, estimator.of_session(file))
+            count(file, session, figures, now_ms, compiled=use_compiled())
         except OSError as error:
             counted.error = error.strerror or str(error)
             del columns.events[events:], columns.calls[calls:]

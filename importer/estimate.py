@@ -133,6 +133,11 @@ class Estimator(Struct):
         return size, size, size
 
 
+def prompt_length(prompt: SystemPrompt) -> tuple[int, int]:
+    """The tools of a system prompt, and its text."""
+    return _tools_length(prompt), _text_length(prompt)
+
+
 @lru_cache(maxsize=8)
 def _tools_length(prompt: SystemPrompt) -> int:
     return sum(len(msgspec.json.encode(tool)) for tool in prompt.tools.values())

@@ -8,23 +8,37 @@ All else goes the way of any session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from parsers import entries as e
 from parsers.chain import FAILED, says_something
 from parsers.counting_replay import CountedTurn, CountingReplay
 from parsers.decoding import Decoded, KnownMessageEntry, decode_lazily, decode_line
 from parsers.figures import Figures
 from parsers.generations import generation_fingerprint
-from parsers.identity import as_uuid
-from parsers.lazy import LAZY, LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
-from parsers.lengths import plain_answer, result_length
-from parsers.position import Position
+from parsers.identity import as_uuid, derive, digest
+from parsers.lazy import LazyAssistantMessage, LazyMessageEntry, LazyToolResult, is_plain
+from parsers.lengths import message_length, plain_answer, result_length
+from parsers.messages import blocks_of
+from parsers.position import Position, is_queued
 from parsers.runs import Grouping
 from parsers.session import Session
-from parsers.sizes import Sizes
-from parsers.times import to_ms
+from parsers.sizes import MessageSize, Sizes
+from parsers.times import to_ms, to_rfc3339
 from parsers.usage import usage_of
+
+if TYPE_CHECKING:
+    from parsers._straight import Straight
+else:
+    try:
+        from parsers._straight import Straight
+    except ImportError:  # there was no C compiler when this was installed
+        Straight = None
+
+_STRAIGHT = (LazyAssistantMessage, LazyToolResult, e.UserMessage)
 
 
 class CountingSession(Session):
@@ -47,39 +61,76 @@ class CountingSession(Session):
         self._longest = longest
         self._before = before
         self._empty = Sizes(before)
+        self._unseen: list[str] = []  # entries that compiled code counted, and ``_seen`` lacks
+        self._plain: Straight | None = None
         self._start = self._last = Position(context=self._empty)
         self._replay = CountingReplay(self._traces, self._positions, self._orders, longest, before)
 
-    def count_lines(self, lines: Iterable[bytes], figures: Figures) -> None:
-        """Read some lines, and tell the figures of the events that they complete.
+    def count(self, blocks: Iterable[bytes | memoryview], figures: Figures, *, compiled: bool = True) -> None:
+        """Read a file, and tell the figures of its events.
 
         Which tool calls may have started subagents is not noted: only :meth:`feed` keeps what they say.
 
         Args:
-            lines: the lines with their newlines; one that has none is torn.
+            blocks: the file's bytes in order, in blocks of whole lines; the last line may lack its newline,
+                and is torn then. A block is not looked at any more when the next one is asked for.
             figures: takes the figures.
+            compiled: whether the compiled part may count what it can, where it was built.
         """
-        is_pis = self._in_pi_terms is None
-        for line in lines:
-            entry = decode_lazily(line)
-            if type(entry) is LazyMessageEntry:
-                if is_pis and type(entry.message) in LAZY and self._straight(entry, figures):
-                    continue
-                if not is_plain(entry.message):
-                    entry = None
-            if entry is None:
-                records = self.feed(line, torn=not line.endswith(b"\n"))
-            else:
-                self._lines += 1
-                records = self._take(Decoded(entry, ()), line)
-            if records:
-                figures.records(records)
+        plain = self._compiled() if compiled else None
+        for block in blocks:
+            if plain is None:
+                for line in BytesIO(block):
+                    self._count_line(line, figures)
+                continue
+            at, end = 0, len(block)
+            while (at := plain.count(self, block, at, figures)) < end:
+                line = _line_at(block, at)
+                self._count_line(line, figures)
+                at += len(line)
+
+    def _compiled(self) -> Straight | None:
+        """What counts plain lines for this session; it is kept, for it knows where the session stands."""
+        if self._plain is None and Straight is not None and self._in_pi_terms is None:
+            self._plain = Straight(self._longest)
+        return self._plain
+
+    def _count_line(self, line: bytes, figures: Figures) -> None:
+        entry = decode_lazily(line)
+        if type(entry) is LazyMessageEntry:
+            if (
+                type(entry.message) in _STRAIGHT
+                and self._in_pi_terms is None
+                and self._straight(entry, figures)
+            ):
+                return
+            if not is_plain(entry.message):
+                entry = None
+        if entry is None:
+            records = self.feed(line, torn=not line.endswith(b"\n"))
+        else:
+            self._lines += 1
+            records = self._take(Decoded(entry, ()), line)
+        if records:
+            figures.records(records)
+
+    def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
+        if self._unseen and entry.id in self._positions:  # else it can be none of these
+            self._see()
+        return super()._is_repeated(entry, line)
+
+    def _see(self) -> None:
+        """Note what compiled code counted as seen: it takes no other form of a time than pi's own."""
+        for entry_id in self._unseen:
+            ms = self._positions[entry_id].active_ms or 0
+            self._seen.add((entry_id, KnownMessageEntry, to_rfc3339(ms)))
+        self._unseen.clear()
 
     def _decode(self, line: bytes) -> Decoded:
         return decode_line(line, lazy=True)
 
     def _straight(self, entry: LazyMessageEntry, figures: Figures) -> bool:
-        """Count an answer or a result on a branch that goes on; False, and nothing done, for another line."""
+        """Count a prompt, answer or result on a branch that goes on; False, and nothing done, for others."""
         entry_id, message, timestamp, positions = entry.id, entry.message, entry.timestamp, self._positions
         at = positions.get(entry.parent_id)  # type: ignore[arg-type]
         if at is None or entry_id is None or entry_id in positions:
@@ -91,21 +142,55 @@ class CountingSession(Session):
         copied = self._is_fork and ms < self._header_ms
         if type(message) is LazyAssistantMessage:
             after = self._answer(at, message, order, ms, copied, figures)
+        elif type(message) is LazyToolResult:
+            after = self._result(at, message, ms, figures)
         else:
-            after = self._result(at, message, ms, figures)  # type: ignore[arg-type]
+            after = self._prompt(at, entry, ms, copied, figures)
         if after is None:
             return False
         self._seen.add((entry_id, KnownMessageEntry, timestamp))
-        self._lines += 1
         self._time_ms = ms
         self._order = self._orders[entry_id] = order
-        self._before.append(at.context.branch)
-        if copied:
-            self.has_copies = True
+        if type(message) is e.UserMessage:
+            self._before.extend([at.context.branch] * (order + 1 - len(self._before)))
         else:
-            self._has_records = True
+            self._lines += 1
+            self._before.append(at.context.branch)
+            self._has_records = self._has_records or not copied
+        self.has_copies = self.has_copies or copied
         self._last = positions[entry_id] = after
         return True
+
+    def _prompt(
+        self, at: Position, entry: LazyMessageEntry, ms: int, copied: bool, figures: Figures
+    ) -> Position | None:
+        """The position after a prompt to an idle agent; None where calls are open or it was queued."""
+        message: e.UserMessage = entry.message  # type: ignore[assignment]
+        turns = self._replay.turns
+        typed_ms = to_ms(message.timestamp) or ms
+        if at.turn is not None and at.turn.open:
+            return None
+        for turn in turns:
+            if turn.open:
+                return None
+        if is_queued(at, typed_ms, ms):
+            return None
+        turns.clear()
+        self._lines += 1
+        self._describe(entry, copied=copied)
+        text: str = self.last_prompt  # type: ignore[assignment]
+        trace_id = derive("trace", typed_ms, ms, digest(text))
+        run, complete = self._traces.open_run(
+            text, trace_id, typed_ms, copied=copied, session_name=at.session_name
+        )
+        if run.trace:
+            run.trace.touch(ms)
+        if complete:
+            figures.records(self._owned(complete))
+        size, sizes, content = message_length(message, self._longest), at.context, message.content
+        is_sent = bool(text) or any(block.type == "image" or block.text for block in blocks_of(content))
+        context = sizes.append(MessageSize(size, is_sent, opens_run=True))
+        return replace(at, context=context, run=run, active_ms=ms, turn=None)
 
     def _answer(
         self,
@@ -196,3 +281,14 @@ class CountingSession(Session):
             run.trace.touch(ms)
         context = replace(sizes, full=sizes.full + size, branch=sizes.branch + size)
         return replace(at, context=context, active_ms=ms)
+
+
+def _line_at(block: bytes | memoryview, at: int) -> bytes:
+    """The line that begins there, with its newline if it has one."""
+    size = 4096
+    while True:
+        line = bytes(block[at : at + size])
+        end = line.find(b"\n") + 1
+        if end or at + size >= len(block):
+            return line[:end] if end else line
+        size *= 4

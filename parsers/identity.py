@@ -11,9 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-_NAMESPACE = UUID(
-    "8c0a3c5e-8f4e-5d0b-9d3c-6b1d5c1a7e42"
-).bytes  # drawn once for this project; never change it
+NAMESPACE = UUID("8c0a3c5e-8f4e-5d0b-9d3c-6b1d5c1a7e42").bytes  # drawn once for this project; never change it
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _encode = msgspec.json.Encoder().encode
 
@@ -25,7 +23,7 @@ def derive(kind: str, *recorded: str | int | float | None) -> str:
 
 def fingerprint(kind: str, *recorded: str | int | float | None) -> bytes:
     """What such an id is made of: 20 bytes; a UUID has the first 16, but for its version and variant."""
-    return hashlib.sha1(_NAMESPACE + _encode((kind, *recorded)), usedforsecurity=False).digest()
+    return hashlib.sha1(NAMESPACE + _encode((kind, *recorded)), usedforsecurity=False).digest()
 
 
 def as_uuid(fingerprint: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec.json import Decoder
 
 from parsers import entries as e
 from parsers.untyped import untyped
@@ -53,6 +54,24 @@ class LazyUsage(e.UsageBlock, rename="camel"):
 
 
 LazyContent = str | list[LazyBlock] | None
+
+
+class JsonContent(Struct, gc=False):
+    """The content of an answer while it is still the JSON of a list of blocks."""
+
+    json: bytes
+
+    def text(self) -> str:
+        """Its text blocks, joined as :func:`parsers.messages.text_of` joins them."""
+        return "\n".join(block.text for block in _decode_texts(self.json) if block.type == "text")
+
+
+class _TextBlock(Struct, gc=False):
+    type: str = ""
+    text: str = ""
+
+
+_decode_texts = Decoder(list[_TextBlock]).decode
 
 
 class LazyAssistantMessage(e.AssistantMessage, tag_field="role", tag="assistant", rename="camel"):

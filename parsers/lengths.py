@@ -13,20 +13,20 @@ from parsers.lazy import LazyBlock, LazyContent, LazyToolResult, is_text
 from parsers.messages import Source, bash_text, text_of
 from parsers.toolcalls import ToolCall
 
-_MESSAGE = len('{"role":"assistant","content":""},')
-_PART = len('{"type":"text","text":""},')
-_CALL = len('{"type":"function","id":"","function":{"name":"","arguments":""}},')
-_RESULT = len('{"content":[{"type":"text","text":""}],"details":}')
-_RESULT_ID = len('"tool_call_id":"call_01234567890123456789",')
-_IMAGE = 100  # an image is replaced by some words
-_CUT = len("...[truncated 10000 chars]")
-_SAMPLE = 256  # bytes of a longer text that tell how often quotes are escaped in it
-_NO_STATE = 100
+MESSAGE = len('{"role":"assistant","content":""},')
+PART = len('{"type":"text","text":""},')
+CALL = len('{"type":"function","id":"","function":{"name":"","arguments":""}},')
+RESULT = len('{"content":[{"type":"text","text":""}],"details":}')
+RESULT_ID = len('"tool_call_id":"call_01234567890123456789",')
+IMAGE = 100  # an image is replaced by some words
+CUT = len("...[truncated 10000 chars]")
+SAMPLE = 256  # bytes of a longer text that tell how often quotes are escaped in it
+NO_STATE = 100
 
 
 def escaping(raw: Raw) -> int:
     """About the bytes that are added to some JSON where it stands in a JSON string."""
-    sample = bytes(memoryview(raw)[:_SAMPLE])
+    sample = bytes(memoryview(raw)[:SAMPLE])
     return (sample.count(b'"') + sample.count(b"\\")) * len(raw) // len(sample)
 
 
@@ -46,7 +46,9 @@ def state_length(arguments: object, longest: int) -> int:
     if isinstance(arguments, Raw) and arguments:
         length = len(arguments) + escaping(arguments)
         return length if length < 2 * longest else 2 * longest
-    return arguments if isinstance(arguments, int) else _NO_STATE
+    if isinstance(arguments, int):
+        return max(0, min(arguments, 2 * longest))  # a damaged line can have any number there
+    return NO_STATE
 
 
 def message_length(source: Source, longest: int) -> int:
@@ -55,25 +57,25 @@ def message_length(source: Source, longest: int) -> int:
     if isinstance(source, e.AssistantMessage):
         return answer_length(content, longest)[0]
     if isinstance(source, e.ToolResultMessage):
-        return _MESSAGE + _RESULT_ID + min(longest, _texts(content))
+        return MESSAGE + RESULT_ID + min(longest, _texts(content))
     if isinstance(source, e.BashExecutionMessage):
-        return _MESSAGE + _PART + json_length(bash_text(source))
-    return _MESSAGE + _PART + json_length(text_of(content)) + _IMAGE * _images(content)
+        return MESSAGE + PART + json_length(bash_text(source))
+    return MESSAGE + PART + json_length(text_of(content)) + IMAGE * _images(content)
 
 
 def answer_length(content: e.Content | LazyContent, longest: int) -> tuple[int, int]:
     """An answer in a model's input, and as a model's output."""
     if not isinstance(content, list):
-        return (size := _MESSAGE + json_length(content or "")), size
-    size, thinking = _MESSAGE, 0
+        return (size := MESSAGE + json_length(content or "")), size
+    size, thinking = MESSAGE, 0
     for block in content:
         kind = block.type
         if kind == "toolCall":
-            size += _CALL + len(block.id) + len(block.name) + state_length(block.arguments, longest)
+            size += CALL + len(block.id) + len(block.name) + state_length(block.arguments, longest)
         elif kind == "text":
-            size += _PART + _text(block)
+            size += PART + _text(block)
         elif kind == "thinking":
-            thinking += _PART + _text(block, "thinking")
+            thinking += PART + _text(block, "thinking")
     return size, size + thinking
 
 
@@ -81,7 +83,7 @@ def plain_answer(
     content: list[LazyBlock], longest: int
 ) -> tuple[int, int, list[str], dict[str, ToolCall]] | None:
     """The same with the ids of its tool calls, and these by their ids; None where it needs a closer look."""
-    size, thinking = _MESSAGE, 0
+    size, thinking = MESSAGE, 0
     ids: list[str] = []
     calls: dict[str, ToolCall] = {}
     for block in content:
@@ -91,14 +93,14 @@ def plain_answer(
             if text or thought or not call_id:
                 return None
             length = state_length(block.arguments, longest)
-            size += _CALL + len(call_id) + len(name) + length
+            size += CALL + len(call_id) + len(name) + length
             if call_id not in calls:
                 calls[call_id] = ToolCall(call_id, name, length, len(ids))
             ids.append(call_id)
         elif kind == "text" and text and not thought and is_text(text):
-            size += _PART + len(text)
+            size += PART + len(text)
         elif kind == "thinking" and thought and not text and is_text(thought):
-            thinking += _PART + len(thought)
+            thinking += PART + len(thought)
         else:
             return None
     return size, size + thinking, ids, calls
@@ -111,21 +113,21 @@ def result_length(result: LazyToolResult, arguments: object, longest: int) -> tu
     """
     content, details = result.content, result.details
     if not isinstance(content, list):
-        return _MESSAGE, state_length(arguments, longest) + _NO_STATE
+        return MESSAGE, state_length(arguments, longest) + NO_STATE
     size = marks = 0
     for block in content:
         text, thought = block.raw_text, block.raw_thinking
         if (text and not is_text(text)) or (thought and not is_text(thought)):
             return None
         if block.type != "text":
-            size += _IMAGE
+            size += IMAGE
         elif text:
             size += len(text)
             marks += escaping(text)
-    inner = size + _RESULT + (len(details) if isinstance(details, Raw) else 0)
-    most = longest + _CUT
+    inner = size + RESULT + (len(details) if isinstance(details, Raw) else 0)
+    most = longest + CUT
     cut = inner if inner < most else most
-    length = _MESSAGE + _RESULT_ID + (size if size < most else most)
+    length = MESSAGE + RESULT_ID + (size if size < most else most)
     return length, cut + 2 * marks * cut // inner + state_length(arguments, longest)
 
 
@@ -137,7 +139,7 @@ def _text(block: e.Block | LazyBlock, name: str = "text") -> int:
 
 def _texts(content: e.Content | LazyContent) -> int:
     if isinstance(content, list):
-        return sum(_text(block) if block.type == "text" else _IMAGE for block in content)
+        return sum(_text(block) if block.type == "text" else IMAGE for block in content)
     return json_length(content or "")
 
 

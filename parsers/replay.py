@@ -294,7 +294,7 @@ class Replay:
 
     def _abandoned(self, when: When) -> list[AnyRecord]:
         """The spans of all calls still open: the agent went on elsewhere, so no result will come."""
-        records = [record for turn in self.turns for record in self._abandon(turn, when)]
+        records = [record for turn in self.turns if turn.open for record in self._abandon(turn, when)]
         self.turns.clear()
         return records
 

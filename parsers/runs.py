@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from parsers import entries as e
 from parsers.identity import derive
+from parsers.lazy import JsonContent
 from parsers.messages import text_of
 from parsers.records import AnyRecord, Generation, Trace
 
@@ -46,7 +47,7 @@ class OpenTrace(Struct, eq=False):
     calls: int = 0
     closed: bool = False
     waiting: bool = False
-    output: e.Content = None
+    output: e.Content | JsonContent = None
     error: str | None = None
     last_stop: str | None = None
 
@@ -92,7 +93,7 @@ class OpenTrace(Struct, eq=False):
             session_name=self.session_name,
             from_prompt=self.from_prompt,
             input=self.input,
-            output=None if self.output is None else text_of(self.output),
+            output=None if self.output is None else _said(self.output),
             is_error=self.error is not None,
             error=self.error,
         )
@@ -132,20 +133,20 @@ class Run(Struct, eq=False):
         """Whether the agent has been quiet for so long that the run's trace may have been sent."""
         if self.trace is None or self.last_stop not in FINAL:
             return False
-        return ms - self.trace.last_ms >= _patience_ms(self.last_stop, SETTLE_MS)
+        return ms - self.trace.last_ms >= patience_ms(self.last_stop, SETTLE_MS)
 
 
 class Window:
     """Counts the windows of a session: a new one begins after a pause without a call."""
 
     def __init__(self, window_ms: int) -> None:
-        self._window_ms = window_ms
-        self._last_ms: int | None = None
+        self.window_ms = window_ms
+        self.last_ms: int | None = None
         self.number = 1
 
     def is_over(self, now_ms: int) -> bool:
         """Whether the pause since the last call is longer than a window allows."""
-        return self._last_ms is not None and now_ms - self._last_ms > self._window_ms
+        return self.last_ms is not None and now_ms - self.last_ms > self.window_ms
 
     def enter(self, trace: OpenTrace, edge_ms: int, end_ms: int) -> None:
         """Note a call of a trace, which belongs to the window of its first call.
@@ -159,7 +160,7 @@ class Window:
             if self.is_over(edge_ms):
                 self.number += 1
             trace.window = self.number
-        self._last_ms = max(self._last_ms or 0, end_ms)
+        self.last_ms = max(self.last_ms or 0, end_ms)
 
 
 class Traces:
@@ -167,7 +168,7 @@ class Traces:
 
     def __init__(self, grouping: Grouping, window_ms: int) -> None:
         self.grouping = grouping
-        self._windows = {copied: Window(window_ms) for copied in (False, True)}
+        self.windows = {copied: Window(window_ms) for copied in (False, True)}
         self._latest: Run | None = None
         self.open: list[OpenTrace] = []
 
@@ -189,7 +190,7 @@ class Traces:
         trace = run.trace if run else None
         if run is None or trace is None or trace.closed or trace.copied != copied:
             return
-        is_late = self._windows[trace.copied].is_over(ms) if self.grouping == "session" else run.is_over(ms)
+        is_late = self.windows[trace.copied].is_over(ms) if self.grouping == "session" else run.is_over(ms)
         if not is_late:
             trace.session_name = session_name
 
@@ -206,7 +207,7 @@ class Traces:
         Returns:
             The call's run (a new one, where no run was going on), and the traces that are now complete.
         """
-        window = self._windows[call.copied]
+        window = self.windows[call.copied]
         edge_ms = call.end_ms if call.start_ms is None else call.start_ms
         if self.grouping == "session":  # when the file shows the call, the trace may have been sent
             edge_ms = call.end_ms
@@ -240,7 +241,7 @@ class Traces:
     ) -> OpenTrace | None:
         """Put an answer into the trace that is going on, as :meth:`place` would; None where none is."""
         trace = run.trace if run is not None else None
-        window = self._windows[copied]
+        window = self.windows[copied]
         if run is None or trace is None or trace.closed or trace.copied != copied:
             return None
         edge_ms = end_ms if start_ms is None else start_ms
@@ -306,11 +307,11 @@ class Traces:
 
     def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int, settle_ms: int) -> bool:
         if self.grouping == "session":
-            return self._windows[trace.copied].is_over(now_ms)
+            return self.windows[trace.copied].is_over(now_ms)
         if not trace.calls or not self._is_told(trace):
             return False
         if trace.is_quiet:
-            return now_ms - trace.last_ms >= _patience_ms(trace.last_stop, settle_ms)
+            return now_ms - trace.last_ms >= patience_ms(trace.last_stop, settle_ms)
         return not trace.copied and now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
 
     def _begin(self, prompt: str | None, call: Generation, session_name: str | None) -> OpenTrace:
@@ -322,9 +323,14 @@ class Traces:
         return trace
 
 
-def _patience_ms(last_stop: str | None, settle_ms: int) -> int:
+def patience_ms(last_stop: str | None, settle_ms: int) -> int:
     """How long a quiet agent may still go on by itself, in ms."""
     return settle_ms * RETRY_FACTOR if last_stop in FINAL - IDLE else settle_ms
+
+
+def _said(output: e.Content | JsonContent) -> str:
+    """The text of an answer or a summary."""
+    return output.text() if isinstance(output, JsonContent) else text_of(output)
 
 
 def first_line(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from parsers.entries import Timestamp
 
-_LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Python knows no local time
+LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Python knows no local time
 
 
 def to_ms(timestamp: Timestamp) -> int | None:
@@ -18,7 +18,7 @@ def to_ms(timestamp: Timestamp) -> int | None:
     Returns None for a text that is no date, a number that is no moment from 1970 to the end of 9999, or no
     value.
     """
-    if type(timestamp) is int and 0 < timestamp <= _LATEST_MS:
+    if type(timestamp) is int and 0 < timestamp <= LATEST_MS:
         return timestamp
     if isinstance(timestamp, str):
         try:
@@ -28,11 +28,11 @@ def to_ms(timestamp: Timestamp) -> int | None:
             ms = round(moment.timestamp() * 1000)
         except (ValueError, OverflowError):
             return None
-    elif isinstance(timestamp, (int, float)) and 0 < timestamp <= _LATEST_MS:
+    elif isinstance(timestamp, (int, float)) and 0 < timestamp <= LATEST_MS:
         ms = int(timestamp)
     else:
         return None
-    return ms if 0 < ms <= _LATEST_MS else None
+    return ms if 0 < ms <= LATEST_MS else None
 
 
 def to_rfc3339(ms: int) -> str:

@@ -158,7 +158,7 @@ def test_an_error_in_the_middle_of_a_file_leaves_nothing_of_it(monkeypatch, tmp_
     for name in ("a", "b", "c"):
         SessionWriter(tmp_path / f"{name}.jsonl", name).turn(f"prompt {name}", name, model=f"model {name}")
     files = find_sessions([tmp_path]).sessions
-    real = reading._lines
+    real = reading._blocks
 
     def fails(file):
         yield from real(file)
@@ -166,7 +166,7 @@ def test_an_error_in_the_middle_of_a_file_leaves_nothing_of_it(monkeypatch, tmp_
             raise OSError(5, "Input/output error")
 
     others = count.count_files([files[0], files[2]], *WORK)
-    monkeypatch.setattr(reading, "_lines", fails)
+    monkeypatch.setattr(reading, "_blocks", fails)
     found = count.count_files(files, *WORK)
     assert [about.error for about in found.files] == [None, "Input/output error", None]
     assert found.calls == others.calls

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from parsers.agents import AGENTS, Agent, SessionParser
 from parsers.agents.pi import PI
+from parsers.counting import Straight
 from parsers.identity import as_uuid
 from parsers.model_input import InputSizes
 from parsers.records import AnyRecord, Generation, Span
@@ -33,6 +34,17 @@ WINDOW_MS = 3_600_000
 FOR_EVER_MS = 10**14
 LONGEST = 1000
 NOT_COUNTED = "context rewritten too often"  # where no message is kept, a rewrite costs nothing
+
+
+COMPILED = pytest.mark.parametrize(
+    "compiled",
+    [
+        pytest.param(False, id="pure"),
+        pytest.param(
+            True, id="compiled", marks=pytest.mark.skipif(Straight is None, reason="no C compiler was there")
+        ),
+    ],
+)
 
 
 class Told:
@@ -143,28 +155,35 @@ def read(session: SessionParser, data: bytes) -> list[dict[str, Any]]:
     return [numbers(record) for record in records]
 
 
-def assert_counted_as_read(data: bytes, agent: Agent = PI, grouping: Any = "message") -> int:
+def assert_counted_as_read(data: bytes, compiled: bool, agent: Agent = PI, grouping: Any = "message") -> int:
     """How many events were told without a record."""
     assert agent.counter is not None
     whole = agent.parser(grouping, WINDOW_MS)
     expected = read(whole, data)
     fed = agent.counter(grouping, WINDOW_MS, LONGEST)
     assert read(fed, data) == expected
-    counted, figures = agent.counter(grouping, WINDOW_MS, LONGEST), Told()
-    counted.count_lines(lines_of_file(data), figures)
-    assert len(figures.told) == len(expected)
-    for one, other in zip(figures.told, expected, strict=True):
-        assert one == {name: other[name] for name in one}
-    assert told(counted) == told(fed) == told(whole)
-    assert finishes(counted, data) == finishes(fed, data) == finishes(whole, data)
-    assert all(full >= turn >= 0 <= new for full, turn, new in figures.lengths)
-    return figures.straight
+    assert told(fed) == told(whole)
+    assert finishes(fed, data) == finishes(whole, data)
+    straight = set()
+    for blocks in ([data], lines_of_file(data)):
+        counted, figures = agent.counter(grouping, WINDOW_MS, LONGEST), Told()
+        counted.count(blocks, figures, compiled=compiled)
+        assert len(figures.told) == len(expected)
+        for one, other in zip(figures.told, expected, strict=True):
+            assert one == {name: other[name] for name in one}
+        assert told(counted) == told(whole)
+        assert finishes(counted, data) == finishes(whole, data)
+        assert all(full >= turn >= 0 <= new for full, turn, new in figures.lengths)
+        straight.add(figures.straight)
+    assert len(straight) == 1
+    return straight.pop()
 
 
+@COMPILED
 @pytest.mark.parametrize("grouping", ["message", "session"])
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_recorded_session_counts_as_it_reads(name: str, grouping: str) -> None:
-    assert_counted_as_read(SAMPLES[name], PI, grouping)
+def test_a_recorded_session_counts_as_it_reads(compiled: bool, name: str, grouping: str) -> None:
+    assert_counted_as_read(SAMPLES[name], compiled, PI, grouping)
 
 
 def test_no_sample_is_left_out() -> None:
@@ -172,87 +191,101 @@ def test_no_sample_is_left_out() -> None:
     assert len(RECORDED) > 40
 
 
+@COMPILED
 @pytest.mark.parametrize("grouping", ["message", "session"])
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=list(AGENTS))
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_file_of_the_fixtures_counts_as_it_reads_by_every_agent(
-    name: str, agent: Agent, grouping: str
+    compiled: bool, name: str, agent: Agent, grouping: str
 ) -> None:
     data = RECORDED[name].read_bytes()
-    assert_counted_as_read(data, agent, grouping)
+    assert_counted_as_read(data, compiled, agent, grouping)
 
 
+@COMPILED
 @examples(200)
 @given(FILES, GROUPINGS)
-def test_a_random_session_counts_as_it_reads(data: bytes, grouping: str) -> None:
-    assert_counted_as_read(data, PI, grouping)
+def test_a_random_session_counts_as_it_reads(compiled: bool, data: bytes, grouping: str) -> None:
+    assert_counted_as_read(data, compiled, PI, grouping)
 
 
+@COMPILED
 @examples(200)
 @given(TREES | LINES, GROUPINGS, st.floats(0, 1))
-def test_a_torn_file_counts_as_it_reads(data: bytes, grouping: str, end: float) -> None:
-    assert_counted_as_read(data[: round(end * len(data))], PI, grouping)
+def test_a_torn_file_counts_as_it_reads(compiled: bool, data: bytes, grouping: str, end: float) -> None:
+    assert_counted_as_read(data[: round(end * len(data))], compiled, PI, grouping)
 
 
+@COMPILED
 @examples(100)
 @given(TREES, GROUPINGS, st.data())
-def test_repeated_lines_count_as_they_read(data: bytes, grouping: str, picks: st.DataObject) -> None:
+def test_repeated_lines_count_as_they_read(
+    compiled: bool, data: bytes, grouping: str, picks: st.DataObject
+) -> None:
     lines = data.splitlines(keepends=True)
     start = picks.draw(st.integers(0, len(lines) - 1))
     stop = picks.draw(st.integers(start + 1, len(lines)))
     at = picks.draw(st.integers(stop, len(lines)))
-    assert_counted_as_read(b"".join([*lines[:at], *lines[start:stop], *lines[at:]]), PI, grouping)
+    assert_counted_as_read(b"".join([*lines[:at], *lines[start:stop], *lines[at:]]), compiled, PI, grouping)
 
 
+@COMPILED
 @examples(120)
 @given(TREES, st.sampled_from(sorted(ENCODINGS)), GROUPINGS)
 def test_a_session_written_in_another_way_counts_as_it_reads(
-    data: bytes, encoding: str, grouping: str
+    compiled: bool, data: bytes, encoding: str, grouping: str
 ) -> None:
-    assert_counted_as_read(ENCODINGS[encoding](entries_of(data)), PI, grouping)
+    assert_counted_as_read(ENCODINGS[encoding](entries_of(data)), compiled, PI, grouping)
 
 
+@COMPILED
 @examples(60)
 @given(LINES, GROUPINGS)
-def test_a_migrated_file_counts_as_it_reads(data: bytes, grouping: str) -> None:
-    assert_counted_as_read(file_of(migrated(entries_of(data))), PI, grouping)
+def test_a_migrated_file_counts_as_it_reads(compiled: bool, data: bytes, grouping: str) -> None:
+    assert_counted_as_read(file_of(migrated(entries_of(data))), compiled, PI, grouping)
 
 
+@COMPILED
 @examples(120)
 @given(TREES, GROUPINGS, st.integers(0, 30))
-def test_a_fork_counts_as_it_reads(data: bytes, grouping: str, at: int) -> None:
+def test_a_fork_counts_as_it_reads(compiled: bool, data: bytes, grouping: str, at: int) -> None:
     header, *entries = entries_of(data)
     if entries:
         header |= {"parentSession": "/x/2025_s.jsonl", "timestamp": entries[at % len(entries)]["timestamp"]}
-    assert_counted_as_read(file_of([header, *entries]), PI, grouping)
+    assert_counted_as_read(file_of([header, *entries]), compiled, PI, grouping)
 
 
+@COMPILED
 @examples(60)
 @given(TREES, st.randoms(use_true_random=False), GROUPINGS)
-def test_lines_in_any_order_count_as_they_read(data: bytes, chance: Any, grouping: str) -> None:
+def test_lines_in_any_order_count_as_they_read(
+    compiled: bool, data: bytes, chance: Any, grouping: str
+) -> None:
     header, *lines = data.splitlines(keepends=True)
     chance.shuffle(lines)
-    assert_counted_as_read(b"".join([header, *lines]), PI, grouping)
+    assert_counted_as_read(b"".join([header, *lines]), compiled, PI, grouping)
 
 
+@COMPILED
 @examples(500)
 @given(st.lists(st.sampled_from(SAMPLE_LINES), min_size=1, max_size=5, unique=True), st.data())
-def test_damaged_lines_count_as_they_read(lines: list[bytes], picks: st.DataObject) -> None:
+def test_damaged_lines_count_as_they_read(compiled: bool, lines: list[bytes], picks: st.DataObject) -> None:
     damaged = [HEADER]
     for line in lines:
         at = picks.draw(st.integers(0, len(line)))
         gone = picks.draw(st.integers(0, 4))
         damaged.append(line[:at] + picks.draw(st.binary(max_size=4) | TOKENS) + line[at + gone :])
-    assert_counted_as_read(b"\n".join(damaged) + b"\n", PI, "message")
+    assert_counted_as_read(b"\n".join(damaged) + b"\n", compiled, PI, "message")
 
 
 def test_the_last_moment_of_a_tree_is_known() -> None:
     assert last_time(next(iter(SAMPLES.values()))) > 0
 
 
-def test_a_last_line_without_its_newline_counts() -> None:
+@COMPILED
+def test_a_last_line_without_its_newline_counts(compiled: bool) -> None:
     data = next(iter(SAMPLES.values()))
-    assert assert_counted_as_read(data.rstrip(b"\n")) == assert_counted_as_read(data) > 0
+    assert assert_counted_as_read(data.rstrip(b"\n"), compiled) == assert_counted_as_read(data, compiled) > 0
 
 
 ANSWER = (
@@ -261,39 +294,44 @@ ANSWER = (
 )
 
 
+@COMPILED
 @pytest.mark.parametrize(
     "again", [ANSWER + b"\0", b'{"torn":' + ANSWER], ids=["behind NUL", "behind a torn line"]
 )
-def test_an_entry_that_is_repeated_in_a_damaged_line_is_counted_once(again: bytes) -> None:
-    assert_counted_as_read(b"\n".join([HEADER, ANSWER, again, b""]))
+def test_an_entry_that_is_repeated_in_a_damaged_line_is_counted_once(compiled: bool, again: bytes) -> None:
+    assert_counted_as_read(b"\n".join([HEADER, ANSWER, again, b""]), compiled)
 
 
+@COMPILED
 @examples(250)
 @given(TREES, st.data())
-def test_any_value_in_any_field_counts_as_it_reads(data: bytes, picks: st.DataObject) -> None:
+def test_any_value_in_any_field_counts_as_it_reads(compiled: bool, data: bytes, picks: st.DataObject) -> None:
     entries = entries_of(data)
     for _ in range(picks.draw(st.integers(1, 3))):
         at = picks.draw(st.integers(0, len(entries) - 1))
         entries[at] = changed(entries[at], picks.draw)
-    assert_counted_as_read(file_of(entries), PI, "message")
+    assert_counted_as_read(file_of(entries), compiled, PI, "message")
 
 
+@COMPILED
 @pytest.mark.parametrize("bomb", bombs.IN_ONE_FILE, ids=lambda bomb: bomb.__name__)
-def test_a_file_made_to_hurt_counts_as_it_reads(bomb: Any) -> None:
-    assert_counted_as_read(b"\n".join([*lines_of(bomb, 24_000)[0], b""]), PI, "message")
+def test_a_file_made_to_hurt_counts_as_it_reads(compiled: bool, bomb: Any) -> None:
+    assert_counted_as_read(b"\n".join([*lines_of(bomb, 24_000)[0], b""]), compiled, PI, "message")
 
 
+@COMPILED
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=list(AGENTS))
-def test_damaged_sessions_count_as_they_read_by_every_agent(agent: Agent) -> None:
+def test_damaged_sessions_count_as_they_read_by_every_agent(compiled: bool, agent: Agent) -> None:
     files = fuzz.sources()
     for number in range(1200):
         lines = fuzz.case(random.Random(f"counted {agent.name} {number}"), files)
-        assert_counted_as_read(b"\n".join([*lines, b""]), agent, ("message", "session")[number % 2])
+        assert_counted_as_read(b"\n".join([*lines, b""]), compiled, agent, ("message", "session")[number % 2])
 
 
-def test_a_call_without_a_name_is_unknown() -> None:
+@COMPILED
+def test_a_call_without_a_name_is_unknown(compiled: bool) -> None:
     talk = Transcript()
     talk.user("go")
     talk.assistant({"type": "toolCall", "id": "c", "arguments": {}})
     talk.result("c", "done")
-    assert_counted_as_read(talk.data)
+    assert_counted_as_read(talk.data, compiled)

@@ -1,0 +1,68 @@
+"""Builds the compiled parts where there is a C compiler; without them, Python does the same, more slowly."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+MODULES = ("parsers._straight", "importer._rows")
+
+
+class CompiledParts(BuildHookInterface[Any]):
+    """Puts the compiled parts into a wheel; for an editable install, beside their sources."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build them, or warn that they cannot be built."""
+        root = Path(self.root)
+        if self.target_name != "wheel":
+            return
+        if version == "editable":
+            for old in (*root.glob("*/_*.so"), *root.glob("*/_*.pyd")):  # it would not fit its sources
+                old.unlink()
+        self._folder = Path(tempfile.mkdtemp(prefix="pi-posthog-"))
+        try:
+            built = _built(root, self._folder)
+        except (Exception, SystemExit) as error:
+            self.app.display_warning(f"not compiled, so previews take three times as long: {error}")
+            return
+        for path in built:
+            inside = path.relative_to(self._folder / "lib")
+            if version == "editable":
+                shutil.copy2(path, root / inside)
+            else:
+                build_data["force_include"][str(path)] = inside.as_posix()
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what was needed to build them."""
+        folder = getattr(self, "_folder", None)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _built(root: Path, folder: Path) -> list[Path]:
+    """Compile the modules; raises whatever a compiler that fails or is missing raises."""
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+
+    extensions = [
+        Extension(
+            module,
+            [str(Path(module.replace(".", "/") + ".pyx"))],
+            include_dirs=[str(root / "parsers")],
+        )
+        for module in MODULES
+    ]
+    made = cythonize(extensions, build_dir=str(folder / "c"), include_path=[str(root)], quiet=True)
+    command = Distribution({"ext_modules": made}).get_command_obj("build_ext")
+    command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "temp")
+    command.ensure_finalized()
+    command.run()
+    return [Path(path) for path in command.get_outputs()]

@@ -1,0 +1,30 @@
+"""The compiled parts of counting, where they were built; what they tell is the same, to the byte."""
+
+from __future__ import annotations
+
+import os
+
+from importer.column_writer import ColumnWriter
+from importer.columns import Columns
+from importer.estimate import Estimator
+from parsers.figures import Figures
+
+PURE = "PI_POSTHOG_PURE"
+"""The variable that has everything done in Python, for tests and reports of bugs."""
+
+
+def use_compiled() -> bool:
+    """Whether compiled parts are to be used where there are some."""
+    return os.environ.get(PURE, "") in ("", "0")
+
+
+def column_writer(columns: Columns, models: dict[str, int], estimator: Estimator) -> Figures:
+    """What writes the figures of one session to columns; for the arguments see :class:`ColumnWriter`."""
+    if use_compiled():
+        try:
+            from importer.compiled_writer import CompiledWriter
+        except ImportError:  # there was no C compiler when this was installed
+            pass
+        else:
+            return CompiledWriter(columns, models, estimator)
+    return ColumnWriter(columns, models, estimator)
