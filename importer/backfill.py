@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from importer import notes
-from importer.building import events_of
+from importer.builder_process import builder_for
+from importer.building import Builder, FileToBuild
 from importer.counters import Counters
 from importer.envelope import Envelope
 from importer.errors import DeliveryError
 from importer.events import identify_event
-from importer.facts import facts_of
 from importer.ledger import Ledger
-from importer.lineage import Delegations
 from importer.output import Output, output_of
-from importer.plan import Plan, PlannedFile
+from importer.plan import Plan
 from importer.settings import Settings
-from parsers.records import Generation
 
 Watch = Callable[["Outcome"], None]
 
@@ -72,7 +71,6 @@ class Backfill:
         self._settings = settings
         self._watch: Watch = lambda outcome: None
         self._under_way: dict[str, tuple[int, float]] = {}  # place in the plan, and cost, by uuid
-        self._delegations = Delegations()
         waiting = plan.waiting()
         self.outcome = Outcome(
             planned=waiting.events,
@@ -93,7 +91,11 @@ class Backfill:
             DeliveryError: PostHog did not take the events; the outcome says what is left.
             LedgerError: the ledger could not be written; nothing was sent after that.
         """
-        from importer.delivery import Delivery  # brings an HTTP library, which a preview has no use for
+        with self._builder() as builder:
+            self._send(api_key, ledger, builder)
+
+    def _send(self, api_key: str, ledger: Ledger, builder: Builder) -> None:
+        from importer.delivery import Delivery  # imported while the first events are built
         from importer.pace import Pace
 
         destination = ledger.destination_id(self._settings.host, api_key)
@@ -116,7 +118,7 @@ class Backfill:
         ) as delivery:
             self.outcome.counters = delivery.counters
             try:
-                for envelope in self._envelopes():
+                for envelope in self._envelopes(builder):
                     delivery.add(envelope)
                 delivery.flush()
             except DeliveryError as error:
@@ -133,8 +135,8 @@ class Backfill:
             output = output_of(output)
         before = self._plan.delivered.copy()
         try:
-            with output.opened() as write:
-                for envelope in self._envelopes():
+            with self._builder() as builder, output.opened() as write:
+                for envelope in self._envelopes(builder):
                     write(envelope)
                     self._count([envelope])
         except BaseException:
@@ -143,36 +145,43 @@ class Backfill:
             self.outcome.cost_usd = 0.0
             raise
 
-    def _envelopes(self) -> Iterator[Envelope]:
+    def _builder(self) -> Builder:
+        size = sum(planned.file.size for planned in self._plan.files) if self.outcome.planned else 0
+        return builder_for(self._settings, self._plan.now_ms, size)
+
+    def _envelopes(self, builder: Builder) -> Iterator[Envelope]:
         """The events to deliver, read again from their files."""
-        for index, wanted in self._plan.wanted():
-            if index < 0:
-                identify = identify_event(self._settings)
-                if identify:
-                    self._under_way.update((uuid, (place, 0.0)) for uuid, place in wanted.items())
-                    yield identify
-                continue
-            planned = self._plan.files[index]
-            yield from self._events_of(index, planned, wanted)
+        files = self._plan.wanted()
+        first = next(files, None)
+        if first and first[0] < 0:
+            identify = identify_event(self._settings)
+            if identify:
+                self._under_way.update((uuid, (place, 0.0)) for uuid, place in first[1].items())
+                yield identify
+            first = next(files, None)
+        if first is None:
+            return
+        for file in builder.each(map(self._to_build, chain([first], files))):
+            yield from self._events_of(file, builder)
             self.outcome.files += 1
-            self.outcome.bytes_read += planned.file.size
+            self.outcome.bytes_read += file.planned.file.size
             self._watch(self.outcome)
 
-    def _events_of(self, index: int, planned: PlannedFile, wanted: dict[str, int]) -> Iterator[Envelope]:
-        totals = self._plan.totals.of_file(index)
-        facts = facts_of(planned.file, self._settings)
+    def _to_build(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
+        index, places = wanted
+        return FileToBuild(self._plan.files[index], places, self._plan.totals.of_file(index))
+
+    def _events_of(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
+        source = str(file.planned.file.path)
         try:
-            for record, event in events_of(
-                planned, facts, wanted.keys(), totals, self._delegations, self._settings, self._plan.now_ms
-            ):
-                cost_usd = record.usage.cost_usd if isinstance(record, Generation) else 0.0
-                self._under_way[event.uuid] = wanted.pop(event.uuid), cost_usd
+            for event, cost_usd in builder.events(file):
+                self._under_way[event.uuid] = file.wanted.pop(event.uuid), cost_usd
                 yield event
         except OSError as error:
-            self.outcome.notes.append(notes.unreadable(facts.source, error))
+            self.outcome.notes.append(notes.unreadable(source, error))
             return
-        if wanted:
-            self.outcome.notes.append(notes.changed(facts.source, len(wanted)))
+        if file.wanted:
+            self.outcome.notes.append(notes.changed(source, len(file.wanted)))
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:

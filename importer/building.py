@@ -1,19 +1,21 @@
-"""The events of one planned session, read again from its file and built one after the other."""
+"""The events of planned sessions, read again from their files and built one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from importer.event import Event
 from importer.events import EventBuilder
-from importer.facts import SessionFacts
+from importer.facts import SessionFacts, facts_of
 from importer.lineage import Delegations
 from importer.plan import PlannedFile
 from importer.reading import new_session, records_of
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from parsers.records import AnyRecord
+from parsers.records import AnyRecord, Generation
 
 
 def events_of(
@@ -50,3 +52,60 @@ def events_of(
     delegations.note(file, session)
     known = {issue.what for issue in planned.issues}
     planned.issues += (issue for issue in session.issues.values() if issue.what not in known)
+
+
+class FileToBuild(NamedTuple):
+    """A session whose events are wanted.
+
+    Attributes:
+        wanted: the places of these events in the plan, by uuid; who takes an event takes it out.
+        totals: the totals of its traces.
+    """
+
+    planned: PlannedFile
+    wanted: dict[str, int]
+    totals: Mapping[str, TraceTotals]
+
+
+class Builder:
+    """Builds the events of sessions, one after the other; use it as a context manager.
+
+    Args:
+        settings: as in the plan.
+        now_ms: the moment of the import.
+    """
+
+    def __init__(self, settings: Settings, now_ms: int) -> None:
+        self._settings = settings
+        self._now_ms = now_ms
+        self._delegations = Delegations()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing has to be let go of."""
+
+    def each(self, files: Iterable[FileToBuild]) -> Iterator[FileToBuild]:
+        """The files in their order; take all events of one before the next one."""
+        yield from files
+
+    def events(self, file: FileToBuild) -> Iterator[tuple[Event, float]]:
+        """The wanted events of a file, each with the cost in US dollars of what it is about.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        facts = facts_of(file.planned.file, self._settings)
+        for record, event in events_of(
+            file.planned,
+            facts,
+            file.wanted.keys(),
+            file.totals,
+            self._delegations,
+            self._settings,
+            self._now_ms,
+        ):
+            yield event, record.usage.cost_usd if isinstance(record, Generation) else 0.0

@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from importer.joining import Stretches
+from importer.joining import EncodedLink, Stretches, encoded_link
 from importer.redaction import Redactor
 from importer.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
 from parsers.chain import ContextMessage, Link
-from parsers.chain import Span as ContextSpan
 from parsers.entries import Content
 from parsers.messages import ChatMessage, chat_message, output_choice
 from parsers.prompt import SystemPrompt
@@ -27,7 +26,7 @@ class ChatEncoder:
         self.stretches = Stretches()
         self._redactor = redactor
         self._messages: dict[ContextMessage, bytes] = {}
-        self._sizes: dict[Link, int] = {}
+        self._links: dict[Link, EncodedLink] = {}
         self._prompts: dict[SystemPrompt, bytes] = {}
         self._tools: dict[SystemPrompt, bytes] = {}
 
@@ -45,10 +44,6 @@ class ChatEncoder:
             self._messages[message] = encoded
             message.forget()
         return encoded
-
-    def size(self, span: ContextSpan) -> int:
-        """Bytes of the messages of a span, each with the comma behind it."""
-        return self.size_up_to(span.end) - self.size_up_to(span.start)
 
     def prompt(self, prompt: SystemPrompt) -> bytes:
         """The system message as JSON; empty where pi recorded no system prompt."""
@@ -80,24 +75,16 @@ class ChatEncoder:
         """A model's answer as ``$ai_output_choices``."""
         return [self._redact(output_choice(content))]
 
-    def size_up_to(self, link: Link | None) -> int:
-        """Bytes of all messages of a chain up to a link, each with the comma behind it."""
-        if link is None:
-            return 0
-        known = self._sizes.get(link)
-        if known is not None:
-            return known
+    def link(self, link: Link | None) -> EncodedLink | None:
+        """A link of a chain with its messages encoded, as those before it are."""
         pending = []
-        current: Link | None = link
-        while known is None and current is not None:
-            pending.append(current)
-            current = current.previous
-            known = self._sizes.get(current) if current else 0
-        total = known or 0
+        while link is not None and link not in self._links:
+            pending.append(link)
+            link = link.previous
+        encoded = self._links[link] if link else None
         for step in reversed(pending):
-            total += len(self.message(step.message)) + 1
-            self._sizes[step] = total
-        return total
+            encoded = self._links[step] = encoded_link(encoded, self.message(step.message))
+        return encoded
 
     def _redact(self, message: ChatMessage) -> ChatMessage:
         content = message["content"]

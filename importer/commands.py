@@ -28,7 +28,6 @@ from importer.request import Request, default_ledger
 from importer.screen import Screen
 from importer.selection import Selection
 from importer.settings import Settings
-from importer.tables import show_summary
 
 if TYPE_CHECKING:
     from importer.cluster import Cluster
@@ -196,5 +195,7 @@ def _finish(
         notes = {"notes": [printable(note) for note in outcome.notes]}
         screen.result(report(plan, settings, request.by, selection) | figures | notes | left_out(plan))
     else:
+        from importer.tables import show_summary  # brings rich, a tenth of what all imports take
+
         show_summary(screen.out, figures | {"cost_usd": outcome.cost_usd}, seconds)
     findings_of(plan).warn(screen)

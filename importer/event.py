@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from importer.chat import ChatEncoder
+from importer.joining import EncodedLink, Stretches, size_of
 from importer.trimming import EVENT_LIMIT, cut_strings, marker
-from parsers.chain import Span as ContextSpan
 
 CONTEXTS = ("full", "turn", "new")
 _INPUT = b',"$ai_input":'
@@ -17,14 +16,15 @@ _PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less tha
 class ModelInputJson:
     """``$ai_input`` in parts: the system message and the messages, encoded but not yet joined."""
 
-    chat: ChatEncoder
+    stretches: Stretches
     prompt: bytes
-    span: ContextSpan
+    start: EncodedLink | None
+    end: EncodedLink | None
 
     @property
     def size(self) -> int:
         """Bytes of the joined array."""
-        messages = self.chat.size(self.span)
+        messages = size_of(self.end) - size_of(self.start)
         return 2 + messages + (len(self.prompt) if self.prompt else -1 if messages else 0)
 
     def pieces(self, limit: int) -> list[bytes]:
@@ -34,11 +34,11 @@ class ModelInputJson:
         """
         if self.size <= limit:
             prompt = self.prompt
-            parts = self.chat.stretches.newest(self.chat, self.span).pieces
+            parts = self.stretches.newest(self.start, self.end).pieces
         else:
             prompt = self.prompt if len(self.prompt) * _PROMPT_SHARE < limit else b""
             left = limit - len(prompt) - len(marker(10**9)) - 4
-            parts, left_out = self.chat.stretches.newest(self.chat, self.span, left)
+            parts, left_out = self.stretches.newest(self.start, self.end, left)
             left_out += bool(self.prompt and not prompt)
             if left_out:
                 parts.insert(0, marker(left_out))
@@ -54,7 +54,7 @@ class ModelInputJson:
 class Event:
     """One PostHog event, ready to be sent (see :class:`importer.envelope.Envelope`)."""
 
-    __slots__ = ("_head", "_inputs", "_measured", "context", "end_ms", "event", "source", "uuid")
+    __slots__ = ("_measured", "end_ms", "event", "head", "input", "source", "uuid")
 
     def __init__(
         self,
@@ -63,16 +63,14 @@ class Event:
         end_ms: int,
         source: str,
         head: bytes,
-        inputs: dict[str, ModelInputJson] | None = None,
-        context: str = "full",
+        input_json: ModelInputJson | None = None,
     ) -> None:
         self.event = event
         self.uuid = uuid
         self.end_ms = end_ms
         self.source = source
-        self.context = context
-        self._head = head
-        self._inputs = inputs
+        self.head = head
+        self.input = input_json
         self._measured = (-1, 0)  # the limit that was asked for last, and the size within it
 
     @property
@@ -80,14 +78,10 @@ class Event:
         """Bytes of the JSON that :meth:`encode` gives."""
         return self.size_within(EVENT_LIMIT)
 
-    def size_with(self, context: str) -> int:
-        """Bytes of the JSON with another input context (``full``, ``turn`` or ``new``)."""
-        return self._size_within(context, EVENT_LIMIT)
-
     def size_within(self, limit: int) -> int:
         """Bytes of the JSON that :meth:`trimmed` gives."""
         if self._measured[0] != limit:
-            self._measured = (limit, self._size_within(self.context, limit))
+            self._measured = (limit, self._size_within(limit))
         return self._measured[1]
 
     def encode(self) -> bytes:
@@ -100,18 +94,15 @@ class Event:
 
     def pieces(self, limit: int) -> list[bytes]:
         """What :meth:`trimmed` gives, not yet joined: the events of a session share most of it."""
-        return self._pieces(self.context, limit)
-
-    def _size_within(self, context: str, limit: int) -> int:
-        size = len(self._head)
-        if self._inputs is not None:
-            size += len(_INPUT) + self._inputs[context].size
-        return size if size <= limit else sum(map(len, self._pieces(context, limit)))
-
-    def _pieces(self, context: str, limit: int) -> list[bytes]:
-        pieces = [self._head]
-        if self._inputs is not None:
-            left = max(0, limit - len(self._head) - len(_INPUT))
-            pieces = [self._head[:-2], _INPUT, *self._inputs[context].pieces(left), b"}}"]
+        pieces = [self.head]
+        if self.input is not None:
+            left = max(0, limit - len(self.head) - len(_INPUT))
+            pieces = [self.head[:-2], _INPUT, *self.input.pieces(left), b"}}"]
         fits = sum(map(len, pieces)) <= limit
         return pieces if fits else [cut_strings(b"".join(pieces), limit)]
+
+    def _size_within(self, limit: int) -> int:
+        size = len(self.head)
+        if self.input is not None:
+            size += len(_INPUT) + self.input.size
+        return size if size <= limit else sum(map(len, self.pieces(limit)))

@@ -13,11 +13,12 @@ import msgspec
 from importer import __version__
 from importer.chat import ChatEncoder
 from importer.estimate import Bases, Estimator
-from importer.event import CONTEXTS, Event, ModelInputJson
+from importer.event import Event, ModelInputJson
 from importer.facts import SessionFacts
 from importer.redaction import Redactor
 from importer.settings import Settings
 from importer.totals import TraceTotals
+from parsers.chain import Span as ContextSpan
 from parsers.http_status import http_status
 from parsers.identity import derive
 from parsers.model_input import ModelInput
@@ -114,21 +115,23 @@ class EventBuilder:
         )
         if call.user_prompt is not None:
             properties["$ai_user_prompt"] = self._words(call.user_prompt)
-        inputs = None
+        input_json = None
         if not isinstance(call.input, ModelInput) or self._private:
             properties["$ai_input"] = None
             if isinstance(call.input, ModelInput):
                 for message in call.input.new.messages():
                     message.forget()
         else:
-            prompt = self._chat.prompt(call.input.prompt)
-            spans = (call.input.full, call.input.turn, call.input.new)
-            prompts = (prompt, b"", b"")
-            inputs = {
-                name: ModelInputJson(self._chat, text, span)
-                for name, text, span in zip(CONTEXTS, prompts, spans, strict=True)
-            }
-        return self._event("$ai_generation", call, properties, inputs)
+            input_json = self._input(call.input)
+        return self._event("$ai_generation", call, properties, input_json)
+
+    def _input(self, given: ModelInput) -> ModelInputJson:
+        context = self._settings.input_context
+        prompt = self._chat.prompt(given.prompt) if context == "full" else b""
+        span: ContextSpan = getattr(given, context)
+        return ModelInputJson(
+            self._chat.stretches, prompt, self._chat.link(span.start), self._chat.link(span.end)
+        )
 
     def _output(self, call: Generation) -> list[dict[str, Any]] | None:
         if self._private or call.output is None:
@@ -187,7 +190,7 @@ class EventBuilder:
         event: str,
         record: AnyRecord,
         own: dict[str, Any],
-        inputs: dict[str, ModelInputJson] | None = None,
+        input_json: ModelInputJson | None = None,
     ) -> Event:
         owner = (
             self._facts.parent_id if record.copied else None
@@ -212,9 +215,7 @@ class EventBuilder:
         if self._settings.distinct_id is None:
             properties["$process_person_profile"] = False
         head = _envelope(event, record.id, distinct_id, record.end_ms, properties)
-        return Event(
-            event, record.id, record.end_ms, self._facts.source, head, inputs, self._settings.input_context
-        )
+        return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
 
 
 def estimator(settings: Settings) -> Estimator:

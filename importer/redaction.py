@@ -42,7 +42,7 @@ _MEDIA = re.compile("(?:" + "|".join(map(re.escape, _MEDIA_STARTS)) + ")" + _BAS
 _SHORTEST_MEDIA = 100
 _JUMBLE = tuple(re.compile(kind) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
 _MEDIA_TYPES = ("image", "audio", "video", "base64")
-_MEDIA_KEYS = ("mimeType", "mime_type", "mediaType", "media_type")
+_MEDIA_KEYS = frozenset(("mimeType", "mime_type", "mediaType", "media_type"))
 
 
 Clean = Callable[[str], str]
@@ -88,8 +88,7 @@ class Redactor:
     def _masked(self, text: str) -> tuple[str, int]:
         """A text's masked beginning, and how many characters it goes on beyond what an event can hold."""
         if len(text) <= _LONGEST_REMEMBERED:
-            text = without_media(text)
-            return (_remembered(text) if self._secrets else text), 0
+            return (_remembered(text) if self._secrets else without_media(text)), 0
         known = self._long.get(text)
         if known is None:
             known = self._masked_anew(text)
@@ -126,7 +125,7 @@ def redacted(value: Any, clean: Clean | None = None, depth: int = 0) -> Any:
         return DEPTH_LIMIT
     if isinstance(value, list):
         return [redacted(item, clean, depth + 1) for item in value]
-    is_media = value.get("type") in _MEDIA_TYPES or any(key in value for key in _MEDIA_KEYS)
+    is_media = value.get("type") in _MEDIA_TYPES or not _MEDIA_KEYS.isdisjoint(value)
     result = {}
     for key, item in value.items():
         if _is_secret_key(key):
@@ -146,7 +145,7 @@ def _is_secret_key(key: str) -> bool:
 @lru_cache(maxsize=2048)
 def _remembered(text: str) -> str:
     """Most words leave twice within few events, as a call's answer and in the next one's input."""
-    return without_secrets(text)
+    return without_secrets(without_media(text))
 
 
 def without_media(text: str) -> str:

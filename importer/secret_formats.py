@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from importer.long_words import Gate
+
 REDACTED = "[REDACTED]"
 
 # A token begins where no other word goes on; an escaped line break, as JSON in a text has it, is no word.
@@ -59,6 +61,13 @@ _OWN = {
     "SK": r"[0-9a-f]{32}(?![\w-])",  # Twilio
 }
 
+# What a rule finds without a prefix above, and what tells of tokens that are short or go on with other signs.
+_OTHER_STARTS = ("A3T", *(f"{digit}:" for digit in range(10)))
+_GATE = Gate(
+    {*_OWN, *_LIBRARY_PREFIXES, *_OTHER_STARTS},
+    ("xox", "slack.com", "ghs_", "whsec_", "accountkey=", "sq0csp-"),
+)
+
 # Up to the end line; without one, as many lines of base64 as follow: the text was cut, or it is no key.
 _ARMOR = r"PRIVATE KEY(?: BLOCK)?-----"
 _PRIVATE_KEY = re.compile(
@@ -74,6 +83,8 @@ def without_known_formats(text: str) -> str:
     """A text whose private keys and tokens of a known form are replaced by ``[REDACTED]``."""
     if "PRIVATE KEY" in text:
         text = _PRIVATE_KEY.sub(_without_key, text)
+    if not _GATE.lets_through(text):
+        return text
     if any(prefix in text for prefix in _OWN):
         text = _own().sub(_replacement, text)
     if any(prefix in text for prefix in _LIBRARY_PREFIXES):

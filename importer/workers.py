@@ -77,7 +77,7 @@ class LocalCounter:
         parts = list(split(files, size // (self._processes * _PARTS), self._processes * _ROUNDS))
         if self._processes == 1 or size < _FEW_BYTES or len(parts) == 1:
             return ((part, count_files(part, *self._work)) for part in parts)
-        self._pool = ProcessPoolExecutor(min(self._processes, len(parts)), _context(), _begin)
+        self._pool = ProcessPoolExecutor(min(self._processes, len(parts)), process_context(), _begin)
         waiting: deque[tuple[Sequence[SessionFile], Future[Columns]]] = deque()
         left = iter(parts)
         for _ in range(self._processes * _AHEAD):
@@ -152,12 +152,13 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def process_context() -> multiprocessing.context.ForkContext | multiprocessing.context.SpawnContext:
+    """How processes are started now."""
     # A fork begins at once; where other threads run, as in a program that imports this, it is not safe.
     import threading
 
     can_fork = sys.platform == "linux" and threading.active_count() == 1
-    return multiprocessing.get_context("fork" if can_fork else "spawn")
+    return multiprocessing.get_context("fork") if can_fork else multiprocessing.get_context("spawn")
 
 
 def _begin() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from importer.backfill import Backfill
+from importer.building import Builder
 from importer.discovery import find_sessions
 from importer.plan import make_plan
 from importer.settings import Settings
@@ -56,7 +57,8 @@ def sent(folder: Path, **settings: Any) -> list[dict[str, Any]]:
     """The events of a backfill of a folder."""
     chosen = Settings(**settings)
     plan = make_plan(find_sessions([folder]), chosen, now_ms=NOW_MS, with_totals=True)
-    return [json.loads(e.encode()) for e in Backfill(plan, chosen)._envelopes()]
+    builder = Builder(chosen, plan.now_ms)
+    return [json.loads(e.encode()) for e in Backfill(plan, chosen)._envelopes(builder)]
 
 
 def of_child(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def marked(messages):
 
 def check_identity(event, encoded):
     value = json.loads(encoded)
-    whole = json.loads(event._head)
+    whole = json.loads(event.head)
     for name in ("event", "distinct_id", "uuid", "timestamp"):
         assert value[name] == whole[name]
     for name, fact in whole["properties"].items():

@@ -44,7 +44,7 @@ def corpus(tmp_path_factory):
 def method(request, monkeypatch):
     """A way to start processes that is used now."""
     context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr(workers, "_context", lambda: context)
+    monkeypatch.setattr(workers, "process_context", lambda: context)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside the threads of pytest
         yield request.param

@@ -74,6 +74,22 @@ def test_a_killed_backfill_goes_on_where_it_stopped(command, server, history, on
 
 
 @needs_signals
+def test_when_the_command_is_killed_nothing_of_it_holds_the_ledger(command, server, tmp_path):
+    history = write_history(tmp_path, 1, 4000)  # so much that its events are built in another process
+    assert sum(path.stat().st_size for path in history.iterdir()) > 1_000_000
+    server.faults = [Fault(delay_s=30)] * 8
+    process = started(command, server, history, *NEW)
+    wait_until(lambda: len(server.requests) >= 4, process)
+    process.kill()
+    process.communicate()
+    server.stopping.set()
+    server.faults.clear()
+    again = command.send(server, history, *NEW, "--json")
+    assert (again.code, again.json["left"]) == (0, 0)
+    assert len(events(server)) == 4000 * 2
+
+
+@needs_signals
 def test_ctrl_c_waits_moments_for_answers_and_remembers_them(command, server, history, one_by_one):
     server.faults = [Fault(), Fault(delay_s=1.5), Fault(delay_s=30), Fault(503, {"Retry-After": "100"})]
     server.faults += [Fault(delay_s=30)] * 8
