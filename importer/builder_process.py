@@ -23,9 +23,10 @@ from importer.building import Builder, FileToBuild
 from importer.event import Event
 from importer.event_stream import EventPart, EventReader, EventWriter
 from importer.plan import PlannedFile
+from importer.pool import process_context
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from importer.workers import process_context, usable_cores
+from importer.workers import usable_cores
 from parsers.issues import Issue
 
 _FEW_BYTES = 1_000_000  # less is built sooner than a process is of use
@@ -66,7 +67,7 @@ class BuilderProcess(Builder):
     """Builds the events of sessions in another process; without one, in this one.
 
     Begin to use it before threads are started, and it starts at once (see
-    :func:`importer.workers.process_context`).
+    :func:`importer.pool.process_context`).
     """
 
     def __enter__(self) -> Self:

@@ -18,9 +18,14 @@ def use_compiled() -> bool:
     return os.environ.get(PURE, "") in ("", "0")
 
 
-def column_writer(columns: Columns, models: dict[str, int], estimator: Estimator) -> Figures:
-    """What writes the figures of one session to columns; for the arguments see :class:`ColumnWriter`."""
-    if use_compiled():
+def column_writer(
+    columns: Columns, models: dict[str, int], estimator: Estimator, *, compiled: bool = True
+) -> Figures:
+    """What writes the figures of one session to columns, by compiled code where that is there and wanted.
+
+    For the other arguments see :class:`importer.column_writer.ColumnWriter`.
+    """
+    if compiled:
         try:
             from importer.compiled_writer import CompiledWriter
         except ImportError:  # there was no C compiler when this was installed

@@ -20,13 +20,14 @@ def count_files(
     """The events of some session files; a file that cannot be read says so."""
     columns = Columns()
     models = {"": 0}
+    compiled = use_compiled()
     for file in files:
         events, calls = len(columns.events), len(columns.calls)
         session = new_count(settings, file.agent)
         counted = CountedFile()
         try:
-            figures = column_writer(columns, models, estimator.of_session(file))
-            count(file, session, figures, now_ms, compiled=use_compiled())
+            figures = column_writer(columns, models, estimator.of_session(file), compiled=compiled)
+            count(file, session, figures, now_ms, compiled=compiled)
         except OSError as error:
             counted.error = error.strerror or str(error)
             del columns.events[events:], columns.calls[calls:]

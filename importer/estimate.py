@@ -59,7 +59,8 @@ class Estimator(Struct):
             names += 2 * len(project_of(file.cwd))
         if file.parent_session:
             names += _PARENT
-        return replace(self, bases=Bases(*(base + names for base in self.bases)))
+        generation, span, trace = self.bases
+        return replace(self, bases=Bases(generation + names, span + names, trace + names))
 
     def call(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from parsers.counting import CountingSession
 from parsers.figures import Figures
 from parsers.records import AnyRecord
 
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _BLOCK = 256 * 1024  # bytes: as much as a processor's cache holds
 
 
@@ -78,9 +80,11 @@ def _blocks(file: SessionFile) -> Iterator[memoryview]:
 
     The last line may have no newline.
     """
-    left, kept = file.size, 0
+    left, kept, path = file.size, 0, file.path
+    if left <= _BLOCK and isinstance(path, Path):
+        yield memoryview(_whole(path, left))
+        return
     block = bytearray(min(_BLOCK, left))
-    path = file.path
     with path.open("rb", 0) if isinstance(path, Path) else path.open("rb") as content:
         while left > 0:
             if kept == len(block):
@@ -97,6 +101,18 @@ def _blocks(file: SessionFile) -> Iterator[memoryview]:
                 block[:kept] = block[end : end + kept]
     if kept:
         yield memoryview(block)[:kept]
+
+
+def _whole(path: Path, size: int) -> bytes:
+    """That many bytes of a small file, or as many as there are; a file object takes as long to make."""
+    descriptor = os.open(path, _FLAGS)
+    try:
+        data = os.read(descriptor, size)
+        while len(data) < size and (more := os.read(descriptor, size - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    return data
 
 
 def _opened(path: SessionPath) -> BinaryIO:

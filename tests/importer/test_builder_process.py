@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_file_is_told(method, tmp_path):
     assert isinstance(work._builder(), BuilderProcess)
     work.write(tmp_path / "out.jsonl")
     gone, different = work.outcome.notes
-    assert gone == notes.unreadable(plan.files[1].facts.source, FileNotFoundError(2, os.strerror(2)))
+    assert gone == notes.unreadable(str(plan.files[1].file.path), FileNotFoundError(2, os.strerror(2)))
     assert "changed while it was read" in different
     assert work.outcome.files == 4
     assert 0 < work.outcome.left < len(plan)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.corpus import Shape, generate
-from importer import count, reading, workers
+from importer import count, pool, reading, workers
 from importer.columns import EVENT
 from importer.discovery import find_sessions
 from importer.events import estimator
@@ -44,7 +44,7 @@ def corpus(tmp_path_factory):
 def method(request, monkeypatch):
     """A way to start processes that is used now."""
     context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr(workers, "process_context", lambda: context)
+    monkeypatch.setattr(pool, "process_context", lambda: context)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside the threads of pytest
         yield request.param
@@ -132,7 +132,7 @@ def test_a_worker_that_somebody_kills_while_others_work_changes_nothing(corpus, 
     with LocalCounter(*WORK, 2) as counter:
         parts = counter.count(files)
         got = [next(parts)]
-        os.kill(next(iter(counter._pool._processes)), signal.SIGKILL)
+        counter._pool.workers[0].process.kill()
         got += parts
     assert [file for part, _ in got for file in part] == list(files)
     for part, columns in got:
@@ -180,7 +180,7 @@ def models_of(columns):
 
 
 def test_little_is_counted_without_other_processes(monkeypatch):
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(workers, "Pool", None)
     files = find_sessions([SAMPLES]).sessions
     with LocalCounter(*WORK, 4) as counter:
         assert [file for part, _ in counter.count(files) for file in part] == list(files)
@@ -190,7 +190,7 @@ def test_an_error_ends_the_processes(corpus, method):
     def first_only():
         with LocalCounter(*WORK, 2) as counter:
             next(iter(counter.count(find_sessions([corpus]).sessions)))
-            processes.extend(counter._pool._processes.values())
+            processes.extend(worker.process for worker in counter._pool.workers)
             raise KeyboardInterrupt
 
     processes = []
