@@ -31,6 +31,7 @@ from parsers.issues import Issue
 
 _FEW_BYTES = 1_000_000  # less is built sooner than a process is of use
 _FEW_BYTES_SPAWNED = 8_000_000  # the same where it has to import everything again
+_MOST_BYTES = 64_000_000  # of a file: both processes would hold its messages
 _AHEAD = 2  # files that the process knows of before their events are asked for
 _PART_BYTES = 256 * 1024
 _PIPE_BYTES = 1024 * 1024  # that the process may be ahead; Linux lets anybody have so many
@@ -97,8 +98,9 @@ class BuilderProcess(Builder):
         """The files in their order; the process is at work on the next ones."""
         asked: deque[FileToBuild] = deque()
         for file in files:
-            with contextlib.suppress(OSError):  # that it is gone shows when its events are taken
-                self._tasks.send((file.planned, file.wanted, file.totals))
+            if not _is_large(file):
+                with contextlib.suppress(OSError):  # that it is gone shows when its events are taken
+                    self._tasks.send((file.planned, file.wanted, file.totals))
             asked.append(file)
             if len(asked) > _AHEAD:
                 yield asked.popleft()
@@ -107,7 +109,7 @@ class BuilderProcess(Builder):
     def events(self, file: FileToBuild) -> Iterator[tuple[Event, float]]:
         """As :meth:`Builder.events`."""
         reader = EventReader(str(file.planned.file.path))
-        while said := self._heard():
+        while not _is_large(file) and (said := self._heard()):
             if isinstance(said, _End):
                 file.planned.issues += said.issues
                 if said.error is not None:
@@ -126,6 +128,10 @@ class BuilderProcess(Builder):
             else:
                 return said
         return None
+
+
+def _is_large(file: FileToBuild) -> bool:
+    return file.planned.file.size > _MOST_BYTES
 
 
 def _widen(pipe: Connection) -> None:

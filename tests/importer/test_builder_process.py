@@ -81,6 +81,15 @@ def test_the_events_are_the_same_to_the_byte(method, context):
     assert built(BuilderProcess(settings, NOW_MS), plan) == here
 
 
+def test_large_files_are_built_here_among_the_others(method, corpus, monkeypatch):
+    settings = Settings()
+    plan = planned(corpus, settings)
+    here = built(Builder(settings, NOW_MS), plan)
+    sizes = sorted(each.file.size for each in plan.files)
+    monkeypatch.setattr(builder_process, "_MOST_BYTES", sizes[len(sizes) // 2])
+    assert built(BuilderProcess(settings, NOW_MS), plan) == here
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("after", [0, 1, 300])
 def test_where_the_process_dies_the_rest_is_built_here(method, corpus, after):
