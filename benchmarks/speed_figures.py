@@ -74,7 +74,7 @@ class Scale:
     huge: int = 0
 
 
-_FULL = (265 * MB, GB, 50 * MB, 200 * MB, 66 * MB, 12 * MB, 100_000)
+_FULL = (265 * MB, GB, 50 * MB, 200 * MB, 66 * MB, 40 * MB, 100_000)
 SCALES = {
     "small": Scale(12 * MB, 24 * MB, 4 * MB, 10 * MB, 5 * MB, 3 * MB, 2000),
     "full": Scale(*_FULL),

@@ -19,11 +19,11 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import NamedTuple, NoReturn, Self
 
+from importer import pool
 from importer.building import Builder, FileToBuild
 from importer.event import Event
 from importer.event_stream import EventPart, EventReader, EventWriter
 from importer.plan import PlannedFile
-from importer.pool import process_context
 from importer.settings import Settings
 from importer.totals import TraceTotals
 from importer.workers import usable_cores
@@ -61,7 +61,7 @@ def builder_for(settings: Settings, now_ms: int, size: int) -> Builder:
 
 
 def _is_fork() -> bool:
-    return process_context().get_start_method() == "fork"
+    return pool.process_context().get_start_method() == "fork"
 
 
 class BuilderProcess(Builder):
@@ -77,7 +77,7 @@ class BuilderProcess(Builder):
         _widen(built)
         with tasks, built:
             given = (tasks, built, self._settings, self._now_ms, _is_fork())
-            self._process = process_context().Process(target=_build, args=given, daemon=True)
+            self._process = pool.process_context().Process(target=_build, args=given, daemon=True)
             self._is_alive = True
             try:
                 self._process.start()

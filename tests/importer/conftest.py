@@ -1,13 +1,18 @@
-"""What the tests of delivery share: a loopback PostHog that nothing may do wrong at, and a clock."""
+"""What tests share: a loopback PostHog that nothing may do wrong at, a clock, ways to start processes."""
 
 from __future__ import annotations
 
+import multiprocessing
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
+from importer import pool
 from tests.delivering import KEY, Clock
 from tests.posthog_server import PostHogServer
+
+METHODS = [name for name in ("fork", "spawn") if name in multiprocessing.get_all_start_methods()]
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +31,13 @@ def server() -> Iterator[PostHogServer]:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A way to start processes that is used now."""
+    context = multiprocessing.get_context(request.param)
+    monkeypatch.setattr(pool, "process_context", lambda: context)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside the threads of pytest
+        yield request.param

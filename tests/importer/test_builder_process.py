@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
-import warnings
 
 import pytest
 
 from benchmarks.corpus import Shape, generate
-from importer import builder_process, notes
+from importer import builder_process, notes, pool
 from importer.backfill import Backfill
 from importer.builder_process import BuilderProcess
 from importer.building import Builder, FileToBuild
@@ -23,7 +21,6 @@ from tests.building import NOW_MS
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter
 
-METHODS = [name for name in ("fork", "spawn") if name in multiprocessing.get_all_start_methods()]
 CONTEXTS = ("full", "turn", "new")
 
 
@@ -34,17 +31,13 @@ def corpus(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=METHODS)
-def method(request, monkeypatch):
-    """A way to start the process that is used now, however little there is to build."""
-    context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr(builder_process, "process_context", lambda: context)
+@pytest.fixture
+def method(method, monkeypatch):
+    """The same, and a process builds however little there is to build."""
     monkeypatch.setattr(builder_process, "_FEW_BYTES", 0)
     monkeypatch.setattr(builder_process, "_FEW_BYTES_SPAWNED", 0)
     monkeypatch.setattr(builder_process, "usable_cores", lambda: 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside the threads of pytest
-        yield request.param
+    return method
 
 
 def planned(path, settings):
@@ -126,7 +119,7 @@ def test_without_memory_for_a_process_all_is_built_here(method, monkeypatch):
 
     settings = Settings()
     plan = planned(SAMPLES, settings)
-    monkeypatch.setattr(type(builder_process.process_context().Process()), "start", no_memory)
+    monkeypatch.setattr(type(pool.process_context().Process()), "start", no_memory)
     assert built(BuilderProcess(settings, NOW_MS), plan) == built(Builder(settings, NOW_MS), plan)
 
 

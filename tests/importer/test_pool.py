@@ -1,29 +1,17 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
-import warnings
 
 import pytest
 
 from importer import pool
 from importer.pool import Pool
 
-METHODS = [name for name in ("fork", "spawn") if name in multiprocessing.get_all_start_methods()]
 LARGE = 1_000_000  # bytes: more than a pipe holds
-
-
-@pytest.fixture(params=METHODS)
-def method(request, monkeypatch):
-    context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr(pool, "process_context", lambda: context)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside the threads of pytest
-        yield request.param
 
 
 @contextlib.contextmanager

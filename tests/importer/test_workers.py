@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 
 from benchmarks.corpus import Shape, generate
-from importer import count, pool, reading, workers
+from importer import count, reading, workers
 from importer.columns import EVENT
 from importer.discovery import find_sessions
 from importer.events import estimator
@@ -27,7 +25,6 @@ from tests.command import SAMPLES
 from tests.session_writer import SessionWriter
 
 SETTINGS = Settings(distinct_id="me@example.com")
-METHODS = [name for name in ("fork", "spawn") if name in multiprocessing.get_all_start_methods()]
 WORK = (SETTINGS, estimator(SETTINGS), NOW_MS)
 
 
@@ -38,16 +35,6 @@ def corpus(tmp_path_factory):
     generate(folder / "sessions", Shape(10_000_000, 40, 1.1, 1))
     shutil.copytree(SAMPLES, folder / "sessions" / "samples")
     return folder / "sessions"
-
-
-@pytest.fixture(params=METHODS)
-def method(request, monkeypatch):
-    """A way to start processes that is used now."""
-    context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr(pool, "process_context", lambda: context)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside the threads of pytest
-        yield request.param
 
 
 def planned(found, processes, settings=SETTINGS):
