@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from importer.column_writer import ColumnWriter
 from importer.columns import Columns
@@ -25,11 +26,14 @@ def column_writer(
 
     For the other arguments see :class:`importer.column_writer.ColumnWriter`.
     """
-    if compiled:
-        try:
-            from importer.compiled_writer import CompiledWriter
-        except ImportError:  # there was no C compiler when this was installed
-            pass
-        else:
-            return CompiledWriter(columns, models, estimator)
-    return ColumnWriter(columns, models, estimator)
+    kind = (_compiled_writer() if compiled else None) or ColumnWriter
+    return kind(columns, models, estimator)
+
+
+@cache  # an import that fails is tried again each time, which takes longer than to count a small file
+def _compiled_writer() -> type[ColumnWriter] | None:
+    try:
+        from importer.compiled_writer import CompiledWriter
+    except ImportError:  # there was no C compiler when this was installed
+        return None
+    return CompiledWriter

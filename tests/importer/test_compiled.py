@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from importer import reading
+from importer import compiled, reading
 from importer.columns import EVENT
 from importer.compiled import PURE
 from importer.count import count_files
@@ -34,9 +36,20 @@ def counted(monkeypatch, files, settings, *, pure):
 def test_columns_are_the_same(monkeypatch, settings):
     files = find_sessions(FOLDERS).sessions
     assert len(files) > 60
-    compiled = counted(monkeypatch, files, settings, pure=False)
-    assert compiled == counted(monkeypatch, files, settings, pure=True)
-    assert len(compiled.calls) > 10_000
+    found = counted(monkeypatch, files, settings, pure=False)
+    assert found == counted(monkeypatch, files, settings, pure=True)
+    assert len(found.calls) > 10_000
+
+
+def test_where_nothing_was_compiled_it_is_looked_for_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "importer.compiled_writer", None)  # an import of it fails
+    compiled._compiled_writer.cache_clear()
+    files = find_sessions(FOLDERS).sessions[:9]
+    found = counted(monkeypatch, files, Settings(), pure=False)
+    misses = compiled._compiled_writer.cache_info().misses
+    compiled._compiled_writer.cache_clear()
+    assert misses == 1
+    assert found == counted(monkeypatch, files, Settings(), pure=True)
 
 
 @pytest.mark.parametrize("pure", [True, False])
