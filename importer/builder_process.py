@@ -143,17 +143,20 @@ def _widen(pipe: Connection) -> None:
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _build(tasks: Connection, built: Connection, settings: Settings, now_ms: int, is_fork: bool) -> None:
+def _build(tasks: Connection, built: Connection, settings: Settings, now_ms: int, is_fork: bool) -> NoReturn:
     """What the process does, until it is ended or nobody is there any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent ends it
-    if is_fork:
-        _let_go({tasks.fileno(), built.fileno()})
-    waiting: SimpleQueue[_Task] = SimpleQueue()
-    threading.Thread(target=_receive, args=(tasks, waiting), daemon=True).start()
-    builder = Builder(settings, now_ms)
-    while True:
-        planned, wanted, totals = waiting.get()
-        _build_file(FileToBuild(planned, dict(wanted), totals), builder, built)
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent ends it
+        if is_fork:
+            _let_go({tasks.fileno(), built.fileno()})
+        waiting: SimpleQueue[_Task] = SimpleQueue()
+        threading.Thread(target=_receive, args=(tasks, waiting), daemon=True).start()
+        builder = Builder(settings, now_ms)
+        while True:
+            planned, wanted, totals = waiting.get()
+            _build_file(FileToBuild(planned, dict(wanted), totals), builder, built)
+    finally:
+        os._exit(0)  # without a word, as in importer.pool: the parent builds the rest, and says what is wrong
 
 
 def _let_go(kept: set[int]) -> None:
