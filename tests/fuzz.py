@@ -9,14 +9,10 @@ in ``tests/fixtures/fuzz``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +31,7 @@ from parsers.records import AnyRecord, Generation
 from parsers.session import Session
 from parsers.subagents import usage_of_result
 from parsers.usage import usage_of
+from tests import cases
 from tests.parsers.reading import plain
 
 ROOT = Path(__file__).parent
@@ -217,46 +214,11 @@ def _tokens_of(entry: Any) -> int:
     return 0
 
 
-def run(seed: int, start: int, count: int) -> tuple[int, list[tuple[int, str, bytes]]]:
+def run(seed: int, start: int, count: int) -> tuple[int, cases.Failed]:
     """Check some cases: how many records there were; and of those that failed number, fault and bytes."""
     files = sources()
-    found, failed = 0, []
-    for number in range(start, start + count):
-        lines = case(random.Random(f"{seed}:{number}"), files)
-        try:
-            found += check(lines, number)
-        except Exception as error:  # whatever it is: that is what is looked for
-            failed.append((number, f"{type(error).__name__}: {error}", b"\n".join(lines)))
-            if len(failed) >= 5:
-                break
-    return found, failed
-
-
-def fuzz(cases: int, seed: int, jobs: int) -> tuple[int, list[tuple[int, str, bytes]]]:
-    """The same in several processes."""
-    share = -(-cases // jobs)
-    parts = [(seed, start, min(share, cases - start)) for start in range(0, cases, share)]
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        done = list(pool.map(run, *zip(*parts, strict=True)))
-    return sum(found for found, _ in done), [each for _, failed in done for each in failed]
-
-
-def main() -> int:
-    """Run the cases that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
-    started_s = time.monotonic()
-    found, failed = fuzz(options.cases, options.seed, options.jobs)
-    for number, fault, data in failed:
-        print(f"case {number}: {fault}\n{data!r}\n")
-    took_s = time.monotonic() - started_s
-    figures = f"{options.cases:,} cases, {found:,} records, {len(failed)} failed, {took_s:.1f} s"
-    print(f"{figures} (seed {options.seed})")
-    return 1 if failed else 0
+    return cases.checked(seed, range(start, start + count), lambda chance: case(chance, files), check)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.main(run, __doc__, "records"))

@@ -8,15 +8,11 @@ the same cases every time. The exit code is 1 if one differs; its bytes are show
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import struct
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import msgspec
@@ -28,7 +24,7 @@ from importer.estimate import Bases, Estimator
 from parsers.counting import CountingSession
 from parsers.lazy import JsonContent, LazyBlock
 from parsers.records import AnyRecord
-from tests import odd_json
+from tests import cases, odd_json
 from tests.fuzz import sources
 
 ESTIMATORS = (Estimator(Bases(900, 700, 800), 300), Estimator(Bases(900, 700, 800), 300, private=True))
@@ -148,41 +144,11 @@ def _same(one: Any, other: Any, what: str) -> None:
         raise DifferError(f"{what} differ:\n{one}\n{other}")
 
 
-def run(seed: int, start: int, count: int) -> tuple[int, list[tuple[int, str, bytes]]]:
+def run(seed: int, start: int, count: int) -> tuple[int, cases.Failed]:
     """Check some cases: how many events had no record; and of those that failed number, fault and bytes."""
     files = [lines for lines in sources() if any(map(_PLAIN.search, lines[:25]))]
-    found, failed = 0, []
-    for number in range(start, start + count):
-        lines = case(random.Random(f"{seed}:{number}"), files)
-        try:
-            found += check(lines, number)
-        except Exception as error:  # whatever it is: that is what is looked for
-            failed.append((number, f"{type(error).__name__}: {error}", b"\n".join(lines)))
-            if len(failed) >= 5:
-                break
-    return found, failed
-
-
-def main() -> int:
-    """Run the cases that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
-    started_s = time.monotonic()
-    share = -(-options.cases // options.jobs)
-    parts = [(options.seed, start, share) for start in range(0, options.cases, share)]
-    with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        done = list(pool.map(run, *zip(*parts, strict=True)))
-    failed = [each for _, failed in done for each in failed]
-    for number, fault, data in failed:
-        print(f"case {number}: {fault}\n{data!r}\n")
-    took_s = time.monotonic() - started_s
-    found = sum(found for found, _ in done)
-    print(f"{options.cases:,} cases, {found:,} events without a record, {len(failed)} failed, {took_s:.1f} s")
-    return 1 if failed else 0
+    return cases.checked(seed, range(start, start + count), lambda chance: case(chance, files), check)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.main(run, __doc__, "events without a record"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import fuzz
+from tests import cases, fuzz
 
 KEPT = sorted(fuzz.CORPUS.glob("*.jsonl"))
 CASES = 100_000
@@ -31,6 +31,6 @@ def test_the_rules_find_a_call_that_is_counted_twice(monkeypatch):
 
 
 def test_a_hundred_thousand_damaged_sessions_break_no_rule():
-    found, failed = fuzz.fuzz(CASES, seed=1, jobs=2)
+    found, failed = cases.in_processes(fuzz.run, CASES, seed=1, jobs=2)
     assert failed == []
     assert found > CASES
