@@ -9,7 +9,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MODULES = ("parsers._straight", "importer._rows")
+PACKAGES = ("importer", "parsers")
+MODULES = ("parsers.counting.compiled._straight", "importer.plan._rows")
 
 
 class CompiledParts(BuildHookInterface[Any]):
@@ -23,9 +24,11 @@ class CompiledParts(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         if version == "editable":
-            for old in (*root.glob("*/_*.so"), *root.glob("*/_*.pyd")):  # it would not fit its sources
-                old.unlink()
-        self._folder = Path(tempfile.mkdtemp(prefix="pi-posthog-"))
+            built = (path for package in PACKAGES for path in (root / package).rglob("_*"))
+            for old in built:
+                if old.suffix in (".so", ".pyd"):  # it would not fit its sources
+                    old.unlink()
+        self._folder = Path(tempfile.mkdtemp(prefix="pi2posthog-"))
         try:
             built = _built(root, self._folder)
         except (Exception, SystemExit) as error:
@@ -56,7 +59,7 @@ def _built(root: Path, folder: Path) -> list[Path]:
         Extension(
             module,
             [str(Path(module.replace(".", "/") + ".pyx"))],
-            include_dirs=[str(root / "parsers")],
+            include_dirs=[str(root / "parsers" / "counting" / "compiled")],
         )
         for module in MODULES
     ]

@@ -21,8 +21,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from importer.discovery import find_sessions
-from importer.plan import make_plan
+from importer.plan.plan import make_plan
+from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.bombs import BOMBS, ORDINARY
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.latency [--json] [--samples 200] [--idle-seconds 60]
 
-A `pi-posthog watch` of its own tails 5,000 session files made for the occasion; a loopback PostHog takes the
+A `pi2posthog watch` of its own tails 5,000 session files made for the occasion; a loopback PostHog takes the
 events. Needs Linux (it reads /proc).
 """
 

@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from importer.ledger import Ledger
+from importer.ledger.ledger import Ledger
 
 STEPS = 10
 LOOKUPS = 20

@@ -66,7 +66,7 @@ class User:
         self.home.mkdir()
 
     def run(self, *arguments: object, with_memory: bool = False, **environment: str) -> Run:
-        """Run pi-posthog.
+        """Run pi2posthog.
 
         Raises:
             FailedError: its exit code is not 0.
@@ -75,7 +75,7 @@ class User:
         return measure(command, self._environment() | environment, with_memory=with_memory)
 
     def imports(self, *arguments: object) -> set[str]:
-        """The modules, without those in packages, that a run of pi-posthog imports."""
+        """The modules, without those in packages, that a run of pi2posthog imports."""
         command = [sys.executable, "-X", "importtime", "-m", "importer", *map(str, arguments)]
         done = subprocess.run(  # noqa: S603
             command, env=self._environment(), cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,6 +1,6 @@
 """How fast PostHog's own Python SDK sends events: `python -m benchmarks.sdk EVENTS.jsonl ADDRESS [--gzip]`.
 
-The events are as `pi-posthog backfill --output` writes them. They are read beforehand; the seconds on stdout
+The events are as `pi2posthog backfill --output` writes them. They are read beforehand; the seconds on stdout
 are those of the SDK alone, from the first event until all are sent. All is as the SDK does it by default, so
 the bodies are not packed, unless it is asked to. It needs the extra `bench`.
 """
@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("events", type=Path)
     parser.add_argument("address")
-    parser.add_argument("--gzip", action="store_true", help="pack the bodies, as pi-posthog does")
+    parser.add_argument("--gzip", action="store_true", help="pack the bodies, as pi2posthog does")
     asked = parser.parse_args()
     try:
         sdk = importlib.import_module("posthog")

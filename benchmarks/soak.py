@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--json] [--lines 100000] [--sessions 20] [--session-lines 500] [--minutes 4]
 
-So many sessions are appended to at once while a `pi-posthog watch` of its own follows them; one that is long
+So many sessions are appended to at once while a `pi2posthog watch` of its own follows them; one that is long
 enough is followed by a new one, as people do. A session that is being written is in memory as a whole, so
 `--session-lines 5000` shows what long ones take. Afterwards the
 loopback PostHog must hold, byte for byte, what a backfill of the same files sends, each event once, and the

@@ -158,7 +158,7 @@ class Bench:
 def help_(bench: Bench) -> Iterator[Figure]:
     """How soon `--help` is there, and what it does not import."""
     best = min(bench.user.run("--help").seconds for _ in range(10))
-    yield Figure("help", best, "s", "pi-posthog --help", "best of 10")
+    yield Figure("help", best, "s", "pi2posthog --help", "best of 10")
     imported = bench.user.imports("--help")
     heavy = [name for name in HEAVY if name in imported]
     yield Figure("help_imports", len(heavy), "modules", f"of {', '.join(HEAVY)} in --help", ", ".join(heavy))

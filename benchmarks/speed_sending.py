@@ -81,7 +81,7 @@ def _sent(bench: Bench, file: Path, *, has_ai: bool) -> tuple[float, int, int]:
 
 
 def _beside_sdk(bench: Bench, file: Path, ours: float) -> Iterator[Figure]:
-    """The events of a session by the SDK; ``ours`` is what pi-posthog sends of them a second."""
+    """The events of a session by the SDK; ``ours`` is what pi2posthog sends of them a second."""
     path = bench.place / "events.jsonl"
     bench.user.forget()
     bench.user.run("backfill", file, "--json", "--output", path)
@@ -93,8 +93,8 @@ def _beside_sdk(bench: Bench, file: Path, ours: float) -> Iterator[Figure]:
         "sdk_events", plain, "events/s", "PostHog's SDK with the same events", "without reading them"
     )
     packed = _by_sdk(path, 1, "--gzip")
-    yield Figure("sdk_gzip_events", packed, "events/s", "the same, packed as pi-posthog does")
-    yield Figure("sdk_ratio", ours / plain, "x the SDK", "pi-posthog's events/s, reading included")
+    yield Figure("sdk_gzip_events", packed, "events/s", "the same, packed as pi2posthog does")
+    yield Figure("sdk_ratio", ours / plain, "x the SDK", "pi2posthog's events/s, reading included")
     path.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Draw `docs/preview.svg`: what `pi-posthog preview` shows of some sample sessions.
+"""Draw `docs/preview.svg`: what `pi2posthog preview` shows of some sample sessions.
 
 Run it from the project's folder: `python docs/picture.py`.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from importer.discovery import find_sessions
-from importer.plan import EVERYTHING, make_plan
-from importer.report import report
+from importer.plan.plan import EVERYTHING, make_plan
+from importer.plan.report import report
+from importer.screen.tables import show_groups
+from importer.sessions.discovery import find_sessions
 from importer.settings import load_settings
-from importer.tables import show_groups
 
 STORIES = ("tools", "fork", "compaction", "image", "branch", "switch")
 
@@ -28,9 +28,9 @@ def main() -> None:
     plan = make_plan(found, settings, now_ms=round(time.time() * 1000))
     plan.delivered[:] = [e.file < 3 or (e.file == 4 and e.kind == "span") for e in plan.events]
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
-    console.print("[bold]$ pi-posthog preview[/bold]\n")
+    console.print("[bold]$ pi2posthog preview[/bold]\n")
     show_groups(console, report(plan, settings, "session", EVERYTHING), private=False)
-    picture = console.export_svg(title="pi-posthog preview")
+    picture = console.export_svg(title="pi2posthog preview")
     picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # no fonts from another host
     Path("docs/preview.svg").write_text(picture, encoding="utf-8")
 

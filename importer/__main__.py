@@ -1,4 +1,4 @@
-"""The process of ``pi-posthog``, also of ``python -m importer``: arguments in, exit code out."""
+"""The process of ``pi2posthog``, also of ``python -m importer``: arguments in, exit code out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from importer.cli import app
-from importer.errors import PiPosthogError, UsageError
+from importer.errors import Pi2PosthogError, UsageError
 
 _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]  # the ClickException of typer's own click
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -56,10 +56,10 @@ def main() -> None:
     # numpy's linear algebra, which nothing here uses, else starts threads that spin beside the workers
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        code = app(prog_name="pi-posthog", standalone_mode=False)
+        code = app(prog_name="pi2posthog", standalone_mode=False)
     except UsageError as error:
         _fail(str(error), 2)
-    except PiPosthogError as error:
+    except Pi2PosthogError as error:
         _fail(str(error), 1)
     except _CommandLineError as error:
         _fail(_command_line_advice(error), 2)
@@ -79,7 +79,7 @@ def main() -> None:
 def _command_line_advice(error: Exception) -> str:
     """What is wrong with the command line, on one line; empty where the help was shown instead."""
     says = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
-    return f"{says} See pi-posthog --help." if says else ""
+    return f"{says} See pi2posthog --help." if says else ""
 
 
 def _no_output(error: OSError) -> str:
@@ -94,7 +94,7 @@ def _fail(line: str, code: int) -> NoReturn:
 
 def _say(line: str) -> None:
     with suppress(OSError):  # where stderr cannot be written to either, the exit code has to do
-        typer.echo(f"pi-posthog: {line}", err=True)
+        typer.echo(f"pi2posthog: {line}", err=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: its commands and options. The work is in :mod:`importer.commands`."""
+"""The command line: its commands and options. The work is in :mod:`importer.commands.backfill`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from importer.errors import UsageError
 
 app = typer.Typer(
-    name="pi-posthog",
+    name="pi2posthog",
     help="Send pi's session files to PostHog LLM analytics: each call once, at the cost that pi recorded.",
     no_args_is_help=True,
     add_completion=False,
@@ -85,7 +85,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importer import __version__
 
-        typer.echo(f"pi-posthog {__version__}")
+        typer.echo(f"pi2posthog {__version__}")
         raise typer.Exit
 
 
@@ -118,9 +118,9 @@ def preview(
 ) -> None:
     """Show what a backfill would send. Sends nothing, needs no API key."""
     _collect_rarely()
-    from importer.preview import preview as run
-    from importer.request import Request
-    from importer.screen import Screen
+    from importer.commands.preview import preview as run
+    from importer.commands.request import Request
+    from importer.screen.console import Screen
     from importer.settings import load_settings
 
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
@@ -167,10 +167,10 @@ def backfill(
 ) -> None:
     """Send what was not delivered yet. It may be stopped and run again: nothing is sent twice."""
     _collect_rarely()
-    from importer.commands import backfill as run
-    from importer.preview import preview as run_preview
-    from importer.request import Request
-    from importer.screen import Screen
+    from importer.commands.backfill import backfill as run
+    from importer.commands.preview import preview as run_preview
+    from importer.commands.request import Request
+    from importer.screen.console import Screen
     from importer.settings import load_settings
 
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
@@ -209,10 +209,10 @@ def watch(
     endpoint: Endpoint = None,
 ) -> None:
     """Send what is new while pi runs: the last 24 hours that are not delivered, then live, until Ctrl-C."""
-    from importer.screen import Screen
+    from importer.commands.watch import WatchRequest
+    from importer.commands.watch import watch as run
+    from importer.screen.console import Screen
     from importer.settings import load_settings
-    from importer.watch import WatchRequest
-    from importer.watch import watch as run
 
     if history and new_only:
         raise UsageError("--backfill and --new-only exclude each other: leave one of them out")
@@ -232,9 +232,9 @@ def status(
     host: Host = None,
 ) -> None:
     """Show for each destination what is delivered, what waits, and whether a watcher runs."""
-    from importer.screen import Screen
+    from importer.commands.status import status as run
+    from importer.screen.console import Screen
     from importer.settings import load_settings
-    from importer.status import status as run
 
     settings = load_settings({"host": host})
     raise typer.Exit(run(paths or (), origin, state, settings, Screen(as_json=as_json)))
@@ -250,8 +250,8 @@ def doctor(
     host: Host = None,
 ) -> None:
     """Check settings, session files, the ledger and PostHog, and say what to do. Sends nothing by itself."""
-    from importer.doctor import doctor as run
-    from importer.screen import Screen
+    from importer.commands.doctor import doctor as run
+    from importer.screen.console import Screen
 
     raise typer.Exit(run(paths or (), origin, state, {"host": host}, Screen(as_json=as_json), send=send))
 

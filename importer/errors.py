@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-class PiPosthogError(Exception):
+class Pi2PosthogError(Exception):
     """Base of every error this package raises on purpose; its text is one line for the user."""
 
 
-class UsageError(PiPosthogError):
+class UsageError(Pi2PosthogError):
     """Wrong usage or settings; the command exits with 2."""
 
 
-class DeliveryError(PiPosthogError):
+class DeliveryError(Pi2PosthogError):
     """PostHog did not take the events and trying again now would not help; the command exits with 1."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from importer import settings_values
 from importer.errors import UsageError
-from importer.locations import agent_dir, read_json_object
+from importer.places import agent_dir, read_json_object
 from importer.quoting import printable, quoted
 
 CONFIG_FILE_NAME = "posthog.json"

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from parsers import entries as e
-from parsers.model_input import InputSizes, ModelInput
+from parsers.pi import entries as e
+from parsers.pi.model_input import InputSizes, ModelInput
 from parsers.usage import Usage
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parsers.entries import Timestamp
+    from parsers.pi.entries import Timestamp
 
 LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Python knows no local time
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, isclose
 from typing import NamedTuple
 
-from parsers.entries import UsageBlock
+from parsers.pi.entries import UsageBlock
 
 MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
 

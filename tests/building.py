@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from importer.discovery import read_session_file
-from importer.event import Event
-from importer.events import EventBuilder
-from importer.facts import facts_of
-from importer.plan import Plan
-from importer.reading import new_session, records_of
-from importer.session_file import SessionFile
+from importer.build.event import Event
+from importer.build.events import EventBuilder
+from importer.build.facts import facts_of
+from importer.plan.plan import Plan
+from importer.sessions.discovery import read_session_file
+from importer.sessions.reading import new_session, records_of
+from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
 from importer.totals import Sums, TraceTotals
 from parsers.agents import AGENTS, SessionParser
@@ -25,7 +25,7 @@ NOW_MS = 1_830_000_000_000  # long after every session of the tests: all runs ha
 
 
 def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[SessionParser, list[AnyRecord]]:
-    """The session in a file, and all its records; raises as :func:`importer.reading.records_of`."""
+    """The session in a file, and all its records; raises as :func:`importer.sessions.reading.records_of`."""
     session = new_session(settings, file.agent)
     return session, [record for some in records_of(file, session, now_ms) for record in some]
 

@@ -74,7 +74,7 @@ class Command:
 
     @property
     def ledger(self) -> Path:
-        return self.home / ".local" / "state" / "pi-posthog" / "ledger.sqlite3"
+        return self.home / ".local" / "state" / "pi2posthog" / "ledger.sqlite3"
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Finished:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from importer.counters import Counters
-from importer.delivery import Delivery
-from importer.trimming import EVENT_LIMIT
+from importer.build.trimming import EVENT_LIMIT
+from importer.deliver.counters import Counters
+from importer.deliver.delivery import Delivery
 from tests.posthog_server import PostHogServer, Request
 
 KEY = "phc_test"

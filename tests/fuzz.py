@@ -18,18 +18,18 @@ from typing import Any
 
 import msgspec
 
-from importer.events import EventBuilder
-from importer.facts import SessionFacts
+from importer.build.events import EventBuilder
+from importer.build.facts import SessionFacts
+from importer.build.trimming import EVENT_LIMIT
 from importer.settings import Settings
-from importer.trimming import EVENT_LIMIT
-from parsers import entries as e
 from parsers.agents.omp import OMP
 from parsers.agents.openclaw import OPENCLAW
-from parsers.decoding import BadLineError, decode_after_torn, decode_line
 from parsers.identity import digest
+from parsers.pi import entries as e
+from parsers.pi.decoding import BadLineError, decode_after_torn, decode_line
+from parsers.pi.session import Session
+from parsers.pi.subagents import usage_of_result
 from parsers.records import AnyRecord, Generation
-from parsers.session import Session
-from parsers.subagents import usage_of_result
 from parsers.usage import usage_of
 from tests import cases
 from tests.parsers.reading import plain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
+from importer.sessions.sources import Source
 from importer.settings import Settings
-from importer.sources import Source
-from importer.watcher import Watcher, WatchOptions
+from importer.watch.watcher import Watcher, WatchOptions
 from tests.session_writer import SessionWriter
 
 NEVER_MS = 10**12

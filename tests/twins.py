@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from importer.column_writer import ColumnWriter
-from importer.columns import Columns
-from importer.compiled_writer import CompiledWriter
-from importer.estimate import Bases, Estimator
-from parsers.counting import CountingSession
-from parsers.lazy import JsonContent, LazyBlock
+from importer.build.estimate import Bases, Estimator
+from importer.plan.column_writer import ColumnWriter
+from importer.plan.columns import Columns
+from importer.plan.compiled_writer import CompiledWriter
+from parsers.counting.lazy import JsonContent, LazyBlock
+from parsers.counting.session import CountingSession
 from parsers.records import AnyRecord
 from tests import cases, odd_json
 from tests.fuzz import sources

@@ -1,4 +1,4 @@
-"""Runs `pi-posthog watch` against the loopback server and says what a clean import would have sent."""
+"""Runs `pi2posthog watch` against the loopback server and says what a clean import would have sent."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from importer.backfill import Backfill
-from importer.discovery import find_sessions
-from importer.plan import make_plan
+from importer.deliver.backfill import Backfill
+from importer.plan.plan import make_plan
+from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS
 from tests.command import Command, Finished, finish

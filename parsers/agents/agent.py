@@ -9,19 +9,19 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from parsers.delegation import Delegation
-    from parsers.entries import SessionHeader
     from parsers.issues import Issue
+    from parsers.pi.delegation import Delegation
+    from parsers.pi.entries import SessionHeader
+    from parsers.pi.runs import Grouping
+    from parsers.pi.subagents import Subagent
     from parsers.records import AnyRecord
-    from parsers.runs import Grouping
-    from parsers.subagents import Subagent
 
 _PARENT_FILE = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")
 _LONGEST_NAME = 255  # of a file, on every system: a longer text is not searched, which takes quadratic time
 
 
 class SessionParser(Protocol):
-    """Reads one session file; :class:`parsers.session.Session` says what each member means."""
+    """Reads one session file; :class:`parsers.pi.session.Session` says what each member means."""
 
     @property
     def header(self) -> SessionHeader | None:
@@ -117,8 +117,8 @@ class Agent:
         marks: what a path to its sessions holds (with ``/`` around every part), for paths of unknown origin.
         shape: what a path to its sessions looks like where the folder was renamed: a hint, no proof.
         parser: makes a parser for one session file, for a trace grouping and a session window in ms.
-        counter: makes one that reads a file for its numbers (see :mod:`parsers.counting`), for a grouping,
-            a window in ms and the longest input or output of a tool in characters; without it, all that was
+        counter: makes one that reads a file for its numbers (see :mod:`parsers.counting`), for a grouping, a
+            window in ms and the longest input or output of a tool in characters; without it, all that was
             said is read, too. Its records have the same ids, times, usage and traces.
         takes: whether a file of that name is a session, as far as the name tells.
         header: the first JSON object of a file with the fields of pi's header (``id``, ``cwd``,

@@ -15,7 +15,7 @@ from parsers.agents.agent import Agent, Place, id_of_parent
 from parsers.agents.parsing import counting, whole
 
 if TYPE_CHECKING:
-    from parsers.decoding import Decoded
+    from parsers.pi.decoding import Decoded
 
 
 def _terms() -> Callable[[Decoded], Decoded]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parsers import entries as e
-from parsers.decoding import Decoded, decode_object
+from parsers.pi import entries as e
+from parsers.pi.decoding import Decoded, decode_object
 
 Fields = dict[str, Any]
 

@@ -18,7 +18,7 @@ from parsers.agents.agent import Agent, Place
 from parsers.agents.parsing import counting, whole
 
 if TYPE_CHECKING:
-    from parsers.decoding import Decoded
+    from parsers.pi.decoding import Decoded
 
 _SESSIONS = "agents/*/session*"  # ``sessions``, and ``session-sqlite-import-archive`` beside it
 _COPIES = re.compile(r"\.(?:trajectory|acp-stream|checkpoint\.[0-9a-fA-F-]{36})\.jsonl$")

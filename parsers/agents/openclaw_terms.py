@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parsers import entries as e
-from parsers.decoding import Decoded
+from parsers.pi import entries as e
+from parsers.pi.decoding import Decoded
 
 _OWN_WORDS = frozenset({"delivery-mirror", "gateway-injected"})
 

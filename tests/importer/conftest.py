@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from importer import pool
+from importer.plan import pool
 from tests.delivering import KEY, Clock
 from tests.posthog_server import PostHogServer
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from importer.backfill import Backfill
-from importer.discovery import find_sessions
-from importer.plan import make_plan
+from importer.deliver.backfill import Backfill
+from importer.plan.plan import make_plan
+from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
-from importer.tail import Tail
-from parsers import agents, entries
+from importer.watch.tail import Tail
+from parsers import agents
 from parsers.agents import Agent, Place, SessionParser
 from parsers.identity import derive
+from parsers.pi import entries
+from parsers.pi.runs import SETTLE_MS
 from parsers.records import Generation
-from parsers.runs import SETTLE_MS
 from parsers.usage import Usage
 from tests.building import NOW_MS
 

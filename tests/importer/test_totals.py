@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from importer.discovery import find_sessions
-from importer.plan import make_plan
+from importer.plan.plan import make_plan
+from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from importer.totals import SUMS, Sums, TraceTotals, added
 from tests.building import NOW_MS, events, rows_of, totals_of

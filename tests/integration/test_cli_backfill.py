@@ -1,4 +1,4 @@
-"""`pi-posthog backfill`, as a user runs it, against the loopback PostHog."""
+"""`pi2posthog backfill`, as a user runs it, against the loopback PostHog."""
 
 from __future__ import annotations
 

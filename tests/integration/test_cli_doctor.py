@@ -13,7 +13,7 @@ from email.utils import formatdate
 
 import pytest
 
-from importer.ledger import Ledger
+from importer.ledger.ledger import Ledger
 from tests.command import SAMPLES, tree
 from tests.posthog_server import Fault, PostHogServer, _Handler
 from tests.session_writer import SessionWriter
@@ -120,7 +120,7 @@ def test_json_holds_the_same_for_programs(doctor, project):
 def test_it_sends_one_plain_event_only_when_asked(doctor, project):
     done = doctor(project, "--send")
     (event,) = project.accepted
-    assert event["event"] == "pi-posthog doctor"
+    assert event["event"] == "pi2posthog doctor"
     assert event["properties"]["$process_person_profile"] is False
     assert not [name for name in event["properties"] if name.startswith("$ai_")]
     assert event["uuid"] in re.sub(r"\s+", " ", done.out)
@@ -369,7 +369,7 @@ def test_a_last_error_is_shown_until_a_delivery_succeeds(doctor, project, comman
 def test_a_ledger_in_use_names_its_process_and_is_read_all_the_same(doctor, project, command):
     ledger_of(command)
     hold = (
-        "import sys, time; from importer.ledger import Ledger\n"
+        "import sys, time; from importer.ledger.ledger import Ledger\n"
         "ledger = Ledger.open(sys.argv[1]); print(flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(

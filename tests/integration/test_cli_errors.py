@@ -205,7 +205,7 @@ def test_an_output_that_cannot_be_written_is_one_line(command, arguments):
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == f"pi-posthog: The output cannot be written: {os.strerror(errno.ENOSPC)}.\n"
+    assert done.stderr == f"pi2posthog: The output cannot be written: {os.strerror(errno.ENOSPC)}.\n"
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["preview", SAMPLES], ["preview", SAMPLES, "--json"]])

@@ -83,7 +83,7 @@ def test_an_unknown_name_is_wrong_usage(name, command, server):
 
     assert (shown.code, shown.out) == (2, "")
     assert shown.error_lines == [
-        "pi-posthog: --from: 'claude' is no agent (pi, openclaw, omp) and no existing file or folder"
+        "pi2posthog: --from: 'claude' is no agent (pi, openclaw, omp) and no existing file or folder"
     ]
 
 
@@ -92,7 +92,7 @@ def test_an_agent_that_was_never_used_is_wrong_usage(command):
 
     assert shown.code == 2
     (line,) = shown.error_lines
-    assert line.startswith("pi-posthog: OpenClaw's session folder ")
+    assert line.startswith("pi2posthog: OpenClaw's session folder ")
 
 
 def test_watch_follows_agents_that_get_their_folders_later(command, server):

@@ -1,4 +1,4 @@
-"""`pi-posthog preview`, as a user runs it."""
+"""`pi2posthog preview`, as a user runs it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_nothing_but_the_cache_is_written_under_home(command):
         assert command("preview", *arguments).code == 0
     assert command("backfill", "--dry-run").code == 0
     assert {path for path in tree(command.home) if not path.startswith(".cache")} == set(before)
-    cached = [path for path in command.home.glob(".cache/pi-posthog/*") if path.is_file()]
+    cached = [path for path in command.home.glob(".cache/pi2posthog/*") if path.is_file()]
     assert [oct(path.stat().st_mode & 0o777) for path in cached] == ["0o600"] * len(cached) != []
 
 
@@ -180,6 +180,6 @@ def test_help_and_version_are_one_command_away(command):
     for arguments in (("--help",), ("preview", "--help"), ("backfill", "-h")):
         shown = command(*arguments)
         assert (shown.code, shown.err) == (0, "")
-        assert "Usage: pi-posthog" in shown.out
+        assert "Usage: pi2posthog" in shown.out
     shown = command("--version")
-    assert (shown.code, shown.out.split()[0]) == (0, "pi-posthog")
+    assert (shown.code, shown.out.split()[0]) == (0, "pi2posthog")

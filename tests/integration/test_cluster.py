@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from importer.ledger import Ledger
+from importer.ledger.ledger import Ledger
 from tests.command import ROOT, SAMPLES, Command, finish
 from tests.dask_cluster import dask_cluster
 from tests.histories import wait_until, write_history
@@ -231,17 +231,17 @@ def test_without_the_package_one_line_says_what_to_install(command, tmp_path):
         "preview", SAMPLES, "--scheduler", "tcp://127.0.0.1:1", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
     )
     assert (done.code, len(done.error_lines)) == (2, 1)
-    assert "pip install 'pi-posthog[dask]'" in done.err
+    assert "pip install 'pi2posthog[dask]'" in done.err
 
 
 def test_another_version_there_is_one_line(command, tmp_path):
-    other = tmp_path / "pi_posthog-99.9.dist-info"
+    other = tmp_path / "pi2posthog-99.9.dist-info"
     other.mkdir()
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pi-posthog\nVersion: 99.9\n")
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pi2posthog\nVersion: 99.9\n")
     with dask_cluster(tmp_path, workers=1, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}") as cluster:
         done = command("preview", SAMPLES, "--scheduler", cluster.address)
     assert (done.code, len(done.error_lines)) == (2, 1)
-    assert "has pi-posthog 99.9, this machine" in done.err
+    assert "has pi2posthog 99.9, this machine" in done.err
 
 
 def test_output_is_written_by_one_machine(command, tmp_path):

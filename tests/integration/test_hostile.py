@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from importer.request import GROUPINGS
+from importer.commands.request import GROUPINGS
 from tests.posthog_server import Fault
 from tests.session_writer import SessionWriter, text, tool_call
 from tests.watching import NEVER_S, Watch, eventually, ids, once, ready, recently

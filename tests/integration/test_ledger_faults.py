@@ -15,8 +15,8 @@ import uuid
 
 import pytest
 
-from importer.ledger import SCHEMA_VERSION, DamagedLedgerError, Ledger
-from importer.renewal import set_aside
+from importer.commands.renewal import set_aside
+from importer.ledger.ledger import SCHEMA_VERSION, DamagedLedgerError, Ledger
 from tests.command import finish
 from tests.posthog_server import Fault, PostHogServer
 from tests.session_writer import SessionWriter
@@ -326,7 +326,7 @@ def test_a_newer_ledger_is_refused_and_untouched(command, server, sessions):
         done = command(arguments[0], sessions, *arguments[1:], **command.destination(server))
         assert done.code == 2
         (line,) = done.error_lines
-        assert "newer pi-posthog" in line
+        assert "newer pi2posthog" in line
     assert command.ledger.read_bytes() == before
     assert server.requests == []
 
@@ -398,7 +398,7 @@ def test_killed_at_30_random_moments_a_backfill_ends_with_exactly_the_set(comman
 def test_killed_while_it_is_created_a_ledger_is_usable(tmp_path):
     chance = random.Random(7)
     create = (
-        "import sys, pathlib; from importer.ledger import Ledger\n"
+        "import sys, pathlib; from importer.ledger.ledger import Ledger\n"
         "for n in range(10**6):\n"
         "    print(n, flush=True)\n"
         "    Ledger.open(pathlib.Path(sys.argv[1]) / str(n) / 'l').close()\n"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from importer.ledger import Ledger
+from importer.ledger.ledger import Ledger
 from tests.command import Command, finish
 from tests.histories import started, wait_until, write_history
 from tests.posthog_server import AI_PATH, Fault, PostHogServer

@@ -167,7 +167,7 @@ def test_ids_differ_and_are_the_same_for_ever(version):
         assert theirs["$ai_trace_id"] != mine["$ai_trace_id"]
         assert theirs["$ai_session_id"] != mine["$ai_session_id"]
         assert theirs["$ai_lib"] == "@posthog/pi"
-        assert mine["$ai_lib"] == mine["$lib"] == "pi-posthog"
+        assert mine["$ai_lib"] == mine["$lib"] == "pi2posthog"
         assert theirs["$lib"] == "posthog-node"
     assert events(RECORDINGS / version / "session.jsonl") == ours(version)
 

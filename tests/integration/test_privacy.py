@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from tests.importer.test_secrets import IN_CONTEXT, TOKENS
+from tests.importer.build.test_secrets import IN_CONTEXT, TOKENS
 from tests.session_writer import SessionWriter, image, text, thinking, tool_call, usage
 
 MARKER = re.compile(r"mark-[a-z]+(?:-[a-z]+)*")

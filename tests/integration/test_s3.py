@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from importer.discovery import find_sessions
+from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS, read_records
 from tests.command import SAMPLES

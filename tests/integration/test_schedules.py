@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from importer.delivery import Delivery
+from importer.deliver.delivery import Delivery
+from importer.deliver.retry import RetryPolicy
 from importer.errors import DeliveryError
-from importer.retry import RetryPolicy
 from tests.delivering import HOUR_MS, KEY, SimpleEnvelope, envelope
 from tests.posthog_server import MAX_AI_EVENT, Fault, PostHogServer
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from importer.ledger import Ledger
+from importer.ledger.ledger import Ledger
 from tests.command import SAMPLES, finish
 from tests.posthog_server import Fault, PostHogServer
 from tests.session_writer import SessionWriter, text

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from parsers.chain import Span as ContextSpan
-from parsers.messages import ChatMessage, chat_message
+from parsers.pi.chain import Span as ContextSpan
+from parsers.pi.messages import ChatMessage, chat_message
+from parsers.pi.session import Session
 from parsers.records import AnyRecord, Generation, Span, Trace
-from parsers.session import Session
 
 FOR_EVER_MS = 10**14
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from parsers.entries import UsageBlock
+from parsers.pi.entries import UsageBlock
 from parsers.usage import NO_USAGE, Usage, usage_of
 from tests.parsers.build import Transcript, usage
 

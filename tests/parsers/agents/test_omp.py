@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from parsers import entries as e
 from parsers.agents.omp import parent_id
 from parsers.agents.omp_terms import in_pi_terms
-from parsers.decoding import decode_line
-from parsers.messages import text_of
+from parsers.pi import entries as e
+from parsers.pi.decoding import decode_line
+from parsers.pi.messages import text_of
 from tests.parsers.agents.totals import RECORDED, lines, spent
 from tests.parsers.reading import read
 

@@ -4,11 +4,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from parsers import entries as e
 from parsers.agents.openclaw import OPENCLAW, agent_name, parent_id, takes
 from parsers.agents.openclaw_terms import in_pi_terms
-from parsers.decoding import decode_line
-from parsers.messages import text_of
+from parsers.pi import entries as e
+from parsers.pi.decoding import decode_line
+from parsers.pi.messages import text_of
 from tests.parsers.agents.totals import RECORDED, spent
 from tests.parsers.reading import read
 

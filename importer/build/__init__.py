@@ -1,0 +1,1 @@
+"""Records to PostHog events: properties, chat messages, redaction, size."""

@@ -1,0 +1,298 @@
+"""Records to PostHog events: properties, privacy, and JSON that is joined only when it is sent.
+
+Property names are those of the official pi extension (0.1.1) and PostHog's LLM analytics docs. Cost is
+passed through (``$ai_cost_passthrough``), so that PostHog shows what pi recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from importer import __version__
+from importer.build.chat import ChatEncoder
+from importer.build.estimate import Bases, Estimator
+from importer.build.event import Event, ModelInputJson
+from importer.build.facts import SessionFacts
+from importer.build.redaction import Redactor
+from importer.settings import Settings
+from importer.totals import TraceTotals
+from parsers.identity import derive
+from parsers.pi.chain import Span as ContextSpan
+from parsers.pi.http_status import http_status
+from parsers.pi.model_input import ModelInput
+from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.times import to_rfc3339
+from parsers.usage import Usage
+
+LIBRARY = "pi2posthog"
+IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
+_NAME_LENGTH = 80
+_UUID = "00000000-0000-5000-8000-000000000000"
+_STOP_REASONS = {"toolUse": "tool_calls", "aborted": "stop"}  # the extension's values
+
+
+class EventBuilder:
+    """Builds the events of one session file.
+
+    Args:
+        settings: what to send, and under which names.
+        facts: the session.
+    """
+
+    def __init__(self, settings: Settings, facts: SessionFacts) -> None:
+        self._settings = settings
+        self._private = settings.privacy_mode
+        self._facts = facts
+        self._redactor = Redactor(settings.max_attribute_length, secrets=settings.redact_secrets)
+        self._chat = ChatEncoder(self._redactor)
+
+    def build(
+        self, record: AnyRecord, totals: TraceTotals | None = None, starter: str | None = None
+    ) -> Event:
+        """The event of a record.
+
+        Args:
+            record: what happened.
+            totals: the totals over a trace's generations.
+            starter: the span of the tool call that started a subagent's run, for its trace.
+        """
+        match record:
+            case Generation():
+                return self._generation(record)
+            case Span():
+                return self._event("$ai_span", record, self._span(record))
+            case Trace():
+                return self._event("$ai_trace", record, self._trace(record, totals or TraceTotals(), starter))
+
+    def _generation(self, call: Generation) -> Event:
+        usage = call.usage
+        failed = call.stop_reason == "error"
+        stop_reason = _STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
+        properties: dict[str, Any] = {
+            "$ai_span_id": call.id,
+            "$ai_parent_id": call.parent_id,
+            "$ai_span_name": call.name,
+            "$ai_model": call.model,
+            "$ai_provider": call.provider,
+            "$ai_response_model": call.response_model,
+            "$ai_response_id": call.response_id,
+            "$ai_model_parameters": _present(
+                thinking_level=call.thinking_level, provider_thinking_level=call.provider_thinking_level
+            )
+            or None,
+            "$ai_output_choices": self._output(call),
+            "$ai_tools": self._chat.tools(call.input.prompt, names_only=self._private)
+            if call.input
+            else None,
+            "$ai_input_tokens": usage.input_tokens,
+            "$ai_output_tokens": usage.output_tokens,
+            "$ai_total_tokens": usage.total_tokens,
+            "$ai_reasoning_tokens": usage.reasoning_tokens,
+            "$ai_cache_read_input_tokens": usage.cache_read_tokens,
+            "$ai_cache_creation_input_tokens": usage.cache_write_tokens,
+            "cache_read_input_tokens": usage.cache_read_tokens,
+            "cache_creation_input_tokens": usage.cache_write_tokens,
+            "$ai_cache_reporting_exclusive": True,
+            "$ai_latency": call.latency_s,
+            "$ai_total_cost_usd": usage.cost_usd,
+            "$ai_input_cost_usd": usage.input_cost_usd,
+            "$ai_output_cost_usd": usage.output_cost_usd,
+            "$ai_cost_passthrough": True,
+            "$ai_stop_reason": stop_reason,
+            "$ai_is_aborted": call.stop_reason == "aborted",
+            "$ai_is_error": failed,
+            "$ai_error": self._words(call.error or "unknown error") if failed else None,
+        }
+        raw_stop_reason = self._words(call.raw_stop_reason)
+        properties |= _present(
+            **{
+                "$ai_previous_model": call.previous_model,
+                "$ai_raw_stop_reason": None if call.raw_stop_reason == stop_reason else raw_stop_reason,
+                "$ai_http_status": http_status(call.error) if failed else None,
+            }
+        )
+        if call.user_prompt is not None:
+            properties["$ai_user_prompt"] = self._words(call.user_prompt)
+        input_json = None
+        if not isinstance(call.input, ModelInput) or self._private:
+            properties["$ai_input"] = None
+            if isinstance(call.input, ModelInput):
+                for message in call.input.new.messages():
+                    message.forget()
+        else:
+            input_json = self._input(call.input)
+        return self._event("$ai_generation", call, properties, input_json)
+
+    def _input(self, given: ModelInput) -> ModelInputJson:
+        context = self._settings.input_context
+        prompt = self._chat.prompt(given.prompt) if context == "full" else b""
+        span: ContextSpan = getattr(given, context)
+        return ModelInputJson(
+            self._chat.stretches, prompt, self._chat.link(span.start), self._chat.link(span.end)
+        )
+
+    def _output(self, call: Generation) -> list[dict[str, Any]] | None:
+        if self._private or call.output is None:
+            return None
+        return self._chat.output(call.output)
+
+    def _span(self, span: Span) -> dict[str, Any]:
+        output = None if self._private else self._redactor.state(span.output)
+        error = output if span.error_is_output else span.error
+        return {
+            "$ai_span_id": span.id,
+            "$ai_parent_id": span.parent_id,
+            "$ai_span_name": span.name,
+            "$ai_input_state": None if self._private else self._redactor.state(span.input),
+            "$ai_output_state": output,
+            "$ai_latency": span.latency_s,
+            "$ai_is_error": span.is_error,
+            "$ai_error": error,
+        }
+
+    def _trace(self, trace: Trace, totals: TraceTotals, starter: str | None) -> dict[str, Any]:
+        return _present(**{"$ai_parent_id": starter}) | {
+            "$ai_span_name": self._trace_name(trace),
+            "$ai_input_state": self._words(trace.input),
+            "$ai_output_state": self._words(trace.output),
+            "$ai_latency": trace.latency_s,
+            "$ai_total_input_tokens": totals.input_tokens,
+            "$ai_total_output_tokens": totals.output_tokens,
+            "$ai_total_cache_read_input_tokens": totals.cache_read_tokens,
+            "$ai_total_cache_creation_input_tokens": totals.cache_write_tokens,
+            "$ai_total_cost_usd": totals.cost_usd,
+            "$ai_is_error": trace.is_error,
+            "$ai_error": self._words(trace.error),
+        }
+
+    def _agent_name(self, record: AnyRecord) -> str:
+        """The agent's name, with a subagent's own behind it."""
+        name = self._settings.agent_name or self._facts.agent or self._facts.project
+        return f"{name}/{record.agent}" if record.agent else name
+
+    def _trace_name(self, trace: Trace) -> str | None:
+        """The session's name and the prompt's first line, as far as they fit; no words in privacy mode."""
+        if self._private:
+            return None if trace.from_prompt else trace.name
+        own = trace.session_name or ""
+        parts = (own, trace.name) if own != trace.name else (own,)
+        name = self._redactor.clean(": ".join(part for part in parts if part))
+        return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+    def _words(self, text: str | None) -> str | None:
+        """Text of a user, a model or a provider: nothing in privacy mode."""
+        return None if text is None or self._private else self._redactor.text(text)
+
+    def _event(
+        self,
+        event: str,
+        record: AnyRecord,
+        own: dict[str, Any],
+        input_json: ModelInputJson | None = None,
+    ) -> Event:
+        owner = (
+            self._facts.parent_id if record.copied else None
+        )  # the event is the parent's, whoever sends it
+        session = f"{self._facts.framework}:{owner or self._facts.session_id}"
+        if record.window > 1:
+            session += f":{record.window}"
+        properties = {
+            "$ai_trace_id": record.trace_id,
+            "$ai_session_id": session,
+            "$ai_project_name": self._facts.project,
+            "$ai_agent_name": self._agent_name(record),
+            "$ai_framework": self._facts.framework,
+            "$ai_lib": LIBRARY,
+            "$ai_lib_version": __version__,
+            **_shared(self._settings),
+            **own,
+        }
+        if self._facts.parent_id and not record.copied:
+            properties["$ai_parent_session_id"] = f"{self._facts.framework}:{self._facts.parent_id}"
+        distinct_id = self._settings.distinct_id or session
+        if self._settings.distinct_id is None:
+            properties["$process_person_profile"] = False
+        head = _envelope(event, record.id, distinct_id, record.end_ms, properties)
+        return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
+
+
+def estimator(settings: Settings) -> Estimator:
+    """What tells about how large the events of these settings will be."""
+    builder = EventBuilder(settings, SessionFacts("", "", ""))
+    own: dict[str, Any] = {
+        "id": _UUID,
+        "trace_id": _UUID,
+        "window": 1,
+        "end_ms": IDENTIFY_MS,
+        "copied": False,
+    }
+    call = Generation(
+        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
+    )
+    span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
+    trace = Trace(
+        **own,
+        name="",
+        session_name=None,
+        from_prompt=True,
+        input=None,
+        output=None,
+        is_error=False,
+        error=None,
+    )
+    bases = Bases(*(builder.build(record).size for record in (call, span, trace)))
+    return Estimator(
+        bases,
+        settings.max_attribute_length,
+        settings.privacy_mode,
+        names_project=settings.project_name is None,
+        names_person=settings.distinct_id is not None,
+    )
+
+
+def identify_event(settings: Settings) -> Event | None:
+    """The ``$identify`` that gives a person the e-mail address; None where the distinct id is none.
+
+    Its time is the same for ever, like its uuid: it says nothing about when the person worked.
+    """
+    email = settings.distinct_id
+    if email is None or not _is_email(email):
+        return None
+    uuid = derive("identify", email)
+    properties = {"$set": {"email": email}, **_shared(settings)}
+    head = _envelope("$identify", uuid, email, IDENTIFY_MS, properties)
+    return Event("$identify", uuid, IDENTIFY_MS, "", head)
+
+
+def _is_email(text: str) -> bool:
+    name, at, domain = text.rpartition("@")
+    return bool(name and at and "." in domain.strip(".")) and not any(c.isspace() for c in text)
+
+
+def _present(**properties: Any) -> dict[str, Any]:
+    """Only the properties that have a value."""
+    return {name: value for name, value in properties.items() if value is not None}
+
+
+def _shared(settings: Settings) -> dict[str, Any]:
+    return {
+        **settings.tags,
+        "$lib": LIBRARY,
+        "$lib_version": __version__,
+        "$geoip_disable": True,
+        "$ignore_sent_at": True,
+    }
+
+
+def _envelope(event: str, uuid: str, distinct_id: str, end_ms: int, properties: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(
+        {
+            "event": event,
+            "distinct_id": distinct_id,
+            "uuid": uuid,
+            "timestamp": to_rfc3339(end_ms),
+            "properties": properties,
+        }
+    )

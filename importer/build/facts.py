@@ -1,0 +1,71 @@
+"""What all events of a session share: whose it is, and what it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath, PureWindowsPath
+
+from importer.sessions.lineage import parent_id
+from importer.sessions.session_file import SessionFile
+from importer.sessions.storage import SessionPath
+from importer.settings import Settings
+from parsers.agents import PI, Agent
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What all events of a session share.
+
+    Attributes:
+        session_id: the header's.
+        project: the project's name.
+        source: the file, for messages.
+        parent_id: the id of the session that this one was forked from, or started by as a subagent's.
+        framework: the agent program that wrote the session.
+        agent: who worked in the session, where that has a name of its own.
+    """
+
+    session_id: str
+    project: str
+    source: str
+    parent_id: str | None = None
+    framework: str = "pi"
+    agent: str | None = None
+
+
+def facts_of(file: SessionFile, settings: Settings) -> SessionFacts:
+    """What all events of a session share; the project is named after the session's folder."""
+    return session_facts(
+        settings, file.session_id, file.cwd, file.parent_session, file.path, agent=file.agent
+    )
+
+
+def session_facts(
+    settings: Settings,
+    session_id: str,
+    cwd: str | None,
+    parent_session: str | None,
+    path: SessionPath,
+    *,
+    agent: Agent = PI,
+) -> SessionFacts:
+    """The same from a header's fields."""
+    project = project_name(cwd, settings)
+    parent = parent_id(path, parent_session, agent)
+    name = agent.agent_name(path.absolute()) if agent.agent_name else None
+    return SessionFacts(session_id, project, str(path), parent, framework=agent.name, agent=name)
+
+
+def project_name(cwd: str | None, settings: Settings) -> str:
+    """The name of the project of a session's folder, or the one for all that the user set."""
+    return settings.project_name or project_of(cwd)
+
+
+@lru_cache(1024)
+def project_of(cwd: str | None) -> str:
+    """The last part of a folder's path, of whatever system; ``unknown`` where there is none."""
+    if not cwd:
+        return "unknown"
+    path = PureWindowsPath(cwd) if "\\" in cwd else PurePosixPath(cwd)
+    return path.name or cwd

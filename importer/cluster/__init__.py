@@ -1,0 +1,1 @@
+"""The same plan and delivery on a Dask cluster."""

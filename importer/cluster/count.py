@@ -1,0 +1,78 @@
+"""Session files counted by a Dask cluster's workers."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from importer.build.estimate import Estimator
+from importer.cluster.client import AHEAD, PARTS, Cluster
+from importer.cluster.messages import Sealed
+from importer.errors import UsageError
+from importer.plan.columns import Columns
+from importer.plan.workers import split
+from importer.quoting import printable
+from importer.sessions.session_file import SessionFile
+from importer.settings import Settings
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+
+class ClusterCounter:
+    """Counts session files on a cluster, some files a task.
+
+    Args:
+        cluster: the cluster.
+        settings, estimator, now_ms: as for :func:`importer.plan.count.count_files`.
+    """
+
+    def __init__(self, cluster: Cluster, settings: Settings, estimator: Estimator, now_ms: int) -> None:
+        self._cluster = cluster
+        self._work = (replace(settings, api_key=None), estimator, now_ms)
+
+    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+        """As :meth:`importer.plan.workers.Counter.count`.
+
+        Raises:
+            UsageError: the workers cannot read what this machine can.
+            Pi2PosthogError: the cluster failed.
+        """
+        from importer.cluster.work import count
+
+        threads = sum(self._cluster.threads().values()) or 1
+        parts = split(files, sum(file.size for file in files) // (threads * PARTS))
+        waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]] = deque()
+        for part in parts:
+            there = [elsewhere(file) for file in part]
+            waiting.append((part, self._cluster.submit(count, (there, *self._work))))
+            if len(waiting) >= threads * AHEAD:
+                yield self._next(waiting)
+        while waiting:
+            yield self._next(waiting)
+
+    def _next(
+        self, waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]]
+    ) -> tuple[Sequence[SessionFile], Columns]:
+        part, future = waiting.popleft()
+        columns: Columns = self._cluster.result(future)
+        for file, about in zip(part, columns.files, strict=True):
+            if about.error is not None and isinstance(file.path, Path) and os.access(file.path, os.R_OK):
+                raise UsageError(
+                    f"the cluster's workers cannot read {printable(file.path)} ({printable(about.error)}): "
+                    "put the sessions into a folder that all machines share, or into a bucket (s3://…)"
+                )
+        return part, columns
+
+
+def elsewhere(file: SessionFile) -> SessionFile:
+    """The file with its whole path: a worker stands in another folder."""
+    if isinstance(file.path, Path):
+        return structs.replace(file, path=Path(os.path.abspath(file.path)))
+    return file

@@ -1,0 +1,1 @@
+"""The commands, without their options: one file each."""

@@ -1,0 +1,120 @@
+"""What `pi2posthog status` shows: for each destination what is delivered, what waits, and who is at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from importer.commands.request import default_ledger
+from importer.errors import UsageError
+from importer.ledger.ledger import Ledger
+from importer.ledger.locking import holder
+from importer.plan.plan import Plan, make_plan
+from importer.quoting import printable
+from importer.screen.console import Screen
+from importer.sessions.discovery import find_sessions
+from importer.settings import Settings
+from parsers.times import to_rfc3339
+
+
+def status(
+    paths: Sequence[str | Path], origin: str | None, state: Path | None, settings: Settings, screen: Screen
+) -> int:
+    """Show the state of every destination in the ledger.
+
+    Args:
+        paths: the sessions to compare with; none means the agent's own folders.
+        origin: what ``--from`` says: an agent, or one more path; None means pi.
+        state: the ledger's file; None means the default.
+        settings: they decide on the ids that wait (grouping, distinct id).
+        screen: where to show it.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UsageError: a path does not exist, or the ledger is none.
+    """
+    ledger_path = state or default_ledger()
+    plan = _plan(paths, origin, settings)
+    with Ledger.open(ledger_path, read_only=True) as ledger:
+        destinations = [
+            {
+                "host": known.host,
+                "key_fingerprint": known.key_fingerprint,
+                "delivered": known.delivered,
+                "waiting": None if plan is None else _waiting(plan, ledger, known.id),
+                "last_delivered": _moment(known.last_delivered_ms),
+                "last_error": known.last_error,
+                "last_error_at": _moment(known.last_error_ms),
+            }
+            for known in ledger.describe()
+        ]
+    pid = holder(ledger_path)
+    figures = {
+        "ledger": str(ledger_path),
+        "events": None if plan is None else len(plan),
+        "destinations": destinations,
+        "running": pid is not None,
+        "pid": pid,
+    }
+    if screen.as_json:
+        screen.result(figures)
+    else:
+        _show(figures, screen)
+    return 0
+
+
+def _waiting(plan: Plan, ledger: Ledger, destination: int) -> int:
+    """How many of the events a destination does not have."""
+    plan.mark_delivered(lambda ids: ledger.known([destination], ids))
+    return plan.waiting().events
+
+
+def _plan(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> Plan | None:
+    """All events of the sessions; None where there is no session folder."""
+    try:
+        found = find_sessions(paths, origin)
+    except UsageError:
+        if paths or origin:
+            raise
+        return None
+    return make_plan(found, settings, now_ms=round(time.time() * 1000))
+
+
+def _show(figures: dict[str, Any], screen: Screen) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("destination", overflow="fold")
+    for heading in ("delivered", "waiting"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("last", no_wrap=True)
+    for row in figures["destinations"]:
+        waiting = "-" if row["waiting"] is None else f"{row['waiting']:,}"
+        place = Text(f"{printable(row['host'])} ({row['key_fingerprint'][:8]})")
+        table.add_row(place, f"{row['delivered']:,}", waiting, _local(row["last_delivered"]))
+    if figures["destinations"]:
+        screen.out.print(table)
+    else:
+        screen.out.print("Nothing was delivered yet.")
+    for row in figures["destinations"]:
+        if row["last_error"]:
+            where = "" if row["host"] in row["last_error"] else f"{row['host']}: "
+            error = f"{where}{row['last_error']} ({_local(row['last_error_at'])})"
+            screen.out.print(Text("last error  ").append(printable(error), "yellow"))
+    running = f"yes (process {figures['pid']})" if figures["running"] else "no"
+    screen.out.print(Text(f"running     {running}"))
+    screen.out.print(Text("ledger      ").append(printable(figures["ledger"])), soft_wrap=True)
+
+
+def _moment(ms: int | None) -> str | None:
+    return None if ms is None else to_rfc3339(ms)
+
+
+def _local(moment: str | None) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}" if moment else "-"

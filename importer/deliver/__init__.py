@@ -1,0 +1,1 @@
+"""Delivery: batches, HTTP, retries, and files of JSON lines."""

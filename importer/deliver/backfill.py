@@ -1,0 +1,208 @@
+"""Delivers a plan: what is not in the ledger yet, file by file, each event once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from importer.build.envelope import Envelope
+from importer.build.events import identify_event
+from importer.deliver import notes
+from importer.deliver.builder_process import builder_for
+from importer.deliver.building import Builder, FileToBuild
+from importer.deliver.counters import Counters
+from importer.deliver.output import Output, output_of
+from importer.errors import DeliveryError
+from importer.ledger.ledger import Ledger
+from importer.plan.plan import Plan
+from importer.settings import Settings
+
+Watch = Callable[["Outcome"], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How far a backfill is, and in the end what it did.
+
+    Attributes:
+        planned: events to deliver; ``left`` of them were not, because the backfill stopped or a file changed.
+        planned_bytes, bytes: bytes of their JSON, to deliver and delivered.
+        files, bytes_read: session files done, and their bytes.
+        cost_usd: cost of the generations delivered.
+        notes: one line for each event that was cut or refused.
+    """
+
+    planned: int = 0
+    planned_bytes: int = 0
+    planned_files: int = 0
+    already_delivered: int = 0
+    files: int = 0
+    bytes_read: int = 0
+    bytes: int = 0
+    delivered: int = 0
+    failed: int = 0
+    cost_usd: float = 0.0
+    retry: str = ""
+    notes: list[str] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+    @property
+    def left(self) -> int:
+        """Events that neither were delivered nor refused."""
+        return self.planned - self.delivered - self.failed
+
+
+class Backfill:
+    """Delivers what a plan holds and is not delivered; the plan knows afterwards what is.
+
+    Args:
+        plan: what to deliver, with the totals of its traces.
+        settings: as in the plan.
+
+    Attributes:
+        outcome: how far it is.
+    """
+
+    def __init__(self, plan: Plan, settings: Settings) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._watch: Watch = lambda outcome: None
+        self._under_way: dict[str, tuple[int, float]] = {}  # place in the plan, and cost, by uuid
+        waiting = plan.waiting()
+        self.outcome = Outcome(
+            planned=waiting.events,
+            planned_bytes=waiting.bytes_of[settings.input_context],
+            planned_files=waiting.files,
+            already_delivered=len(plan) - waiting.events,
+        )
+
+    def watch(self, watch: Watch) -> None:
+        """Have a function called whenever something has changed in the outcome."""
+        self._watch = watch
+        watch(self.outcome)
+
+    def send(self, api_key: str, ledger: Ledger) -> None:
+        """Send the events to PostHog; the ledger knows of each batch before the next one is built.
+
+        Raises:
+            DeliveryError: PostHog did not take the events; the outcome says what is left.
+            LedgerError: the ledger could not be written; nothing was sent after that.
+        """
+        with self._builder() as builder:
+            self._send(api_key, ledger, builder)
+
+    def _send(self, api_key: str, ledger: Ledger, builder: Builder) -> None:
+        from importer.deliver.delivery import Delivery  # imported while the first events are built
+        from importer.deliver.pace import Pace
+
+        destination = ledger.destination_id(self._settings.host, api_key)
+        per_minute = self._settings.max_events_per_minute
+
+        def delivered(envelopes: Sequence[Envelope]) -> None:
+            ledger.record(destination, [e.uuid for e in envelopes], round(time.time() * 1000))
+            self._count(envelopes)
+
+        with Delivery(
+            host=self._settings.host,
+            api_key=api_key,
+            endpoint=self._settings.endpoint,
+            parallel=self._settings.parallel,
+            pace=Pace(per_minute) if per_minute else None,
+            on_delivered=delivered,
+            on_retry=self._retrying,
+            on_trimmed=self._trimmed,
+            on_failed=self._refused,
+        ) as delivery:
+            self.outcome.counters = delivery.counters
+            try:
+                for envelope in self._envelopes(builder):
+                    delivery.add(envelope)
+                delivery.flush()
+            except DeliveryError as error:
+                ledger.note_error(destination, str(error), round(time.time() * 1000))
+                raise
+
+    def write(self, output: Output | Path) -> None:
+        """Write the events as JSON lines to a file or a folder of parts (see :mod:`importer.deliver.output`).
+
+        Raises:
+            Pi2PosthogError: they cannot be written; nothing of them appears.
+        """
+        if isinstance(output, Path):
+            output = output_of(output)
+        before = self._plan.delivered.copy()
+        try:
+            with self._builder() as builder, output.opened() as write:
+                for envelope in self._envelopes(builder):
+                    write(envelope)
+                    self._count([envelope])
+        except BaseException:
+            self._plan.delivered[:] = before
+            self.outcome.delivered = self.outcome.bytes = 0
+            self.outcome.cost_usd = 0.0
+            raise
+
+    def _builder(self) -> Builder:
+        size = sum(planned.file.size for planned in self._plan.files) if self.outcome.planned else 0
+        return builder_for(self._settings, self._plan.now_ms, size)
+
+    def _envelopes(self, builder: Builder) -> Iterator[Envelope]:
+        """The events to deliver, read again from their files."""
+        files = self._plan.wanted()
+        first = next(files, None)
+        if first and first[0] < 0:
+            identify = identify_event(self._settings)
+            if identify:
+                self._under_way.update((uuid, (place, 0.0)) for uuid, place in first[1].items())
+                yield identify
+            first = next(files, None)
+        if first is None:
+            return
+        for file in builder.each(map(self._to_build, chain([first], files))):
+            yield from self._events_of(file, builder)
+            self.outcome.files += 1
+            self.outcome.bytes_read += file.planned.file.size
+            self._watch(self.outcome)
+
+    def _to_build(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
+        index, places = wanted
+        return FileToBuild(self._plan.files[index], places, self._plan.totals.of_file(index))
+
+    def _events_of(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
+        source = str(file.planned.file.path)
+        try:
+            for event, cost_usd in builder.events(file):
+                self._under_way[event.uuid] = file.wanted.pop(event.uuid), cost_usd
+                yield event
+        except OSError as error:
+            self.outcome.notes.append(notes.unreadable(source, error))
+            return
+        if file.wanted:
+            self.outcome.notes.append(notes.changed(source, len(file.wanted)))
+
+    def _count(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            known = self._under_way.pop(envelope.uuid, None)
+            if known is None:
+                continue  # told again after an interrupt
+            place, cost_usd = known
+            self._plan.delivered[place] = True
+            self.outcome.delivered += 1
+            self.outcome.bytes += envelope.size
+            self.outcome.cost_usd += cost_usd
+        self.outcome.retry = ""
+        self._watch(self.outcome)
+
+    def _retrying(self, reason: str, wait_s: float) -> None:
+        self.outcome.retry = f"{reason}; next try in {wait_s:.1f} s"
+        self._watch(self.outcome)
+
+    def _trimmed(self, envelope: Envelope, limit: int) -> None:
+        self.outcome.notes.append(notes.trimmed(envelope, limit))
+
+    def _refused(self, envelope: Envelope, reason: str) -> None:
+        self.outcome.failed += 1
+        self.outcome.notes.append(notes.refused(envelope, reason))

@@ -1,0 +1,120 @@
+"""The events of a session as plain data, for another process: each message of it goes over once.
+
+An input holds most of what the one before it held, so messages and the links of their chain get numbers, and
+an event says where its input begins and ends (see :mod:`importer.build.joining`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from importer.build.event import Event, ModelInputJson
+from importer.build.joining import EncodedLink, Stretches, encoded_link
+
+_NONE = -1
+
+
+class EventData(NamedTuple):
+    """One event; its prompt and links by number, ``input`` is None where it has none.
+
+    Attributes:
+        cost_usd: the cost of what it is about.
+        input: the numbers of the system message and of the links at its start and its end.
+    """
+
+    event: str
+    uuid: str
+    end_ms: int
+    head: bytes
+    cost_usd: float
+    input: tuple[int, int, int] | None
+
+
+class EventPart(NamedTuple):
+    """Some events of a session, with the messages and links that no part before them holds.
+
+    Attributes:
+        links: for each, the numbers of the link before it and of its message.
+    """
+
+    messages: list[bytes]
+    links: list[tuple[int, int]]
+    events: list[EventData]
+
+
+class EventWriter:
+    """Makes parts of the events of one session file.
+
+    Attributes:
+        size: about how many bytes wait for :meth:`take`.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._part = EventPart([], [], [])
+        self._messages: dict[int, tuple[int, bytes]] = {}  # by identity, so they are kept
+        self._links: dict[EncodedLink, int] = {}
+
+    def add(self, event: Event, cost_usd: float) -> None:
+        """Take one more event."""
+        numbers = None
+        if given := event.input:
+            numbers = self._message(given.prompt), self._link(given.start), self._link(given.end)
+        data = EventData(event.event, event.uuid, event.end_ms, event.head, cost_usd, numbers)
+        self._part.events.append(data)
+        self.size += len(event.head)
+
+    def take(self) -> EventPart:
+        """What came since the last time."""
+        part, self._part, self.size = self._part, EventPart([], [], []), 0
+        return part
+
+    def _message(self, json: bytes) -> int:
+        known = self._messages.get(id(json))
+        if known is None:
+            known = self._messages[id(json)] = len(self._messages), json
+            self._part.messages.append(json)
+            self.size += len(json)
+        return known[0]
+
+    def _link(self, link: EncodedLink | None) -> int:
+        pending = []
+        while link is not None and link not in self._links:
+            pending.append(link)
+            link = link.previous
+        number = self._links[link] if link else _NONE
+        for step in reversed(pending):
+            self._part.links.append((number, self._message(step.json)))
+            number = self._links[step] = len(self._links)
+        return number
+
+
+class EventReader:
+    """Makes the events of one session file again.
+
+    Args:
+        source: the file, for messages.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._stretches = Stretches()
+        self._messages: list[bytes] = []
+        self._links: list[EncodedLink] = []
+
+    def read(self, part: EventPart) -> list[tuple[Event, float]]:
+        """The events of the next part, each with its cost in US dollars."""
+        self._messages += part.messages
+        for before, message in part.links:
+            self._links.append(encoded_link(self._at(before), self._messages[message]))
+        return [(self._event(data), data.cost_usd) for data in part.events]
+
+    def _event(self, data: EventData) -> Event:
+        given = None
+        if data.input:
+            prompt, start, end = data.input
+            given = ModelInputJson(self._stretches, self._messages[prompt], self._at(start), self._at(end))
+        return Event(data.event, data.uuid, data.end_ms, self._source, data.head, given)
+
+    def _at(self, number: int) -> EncodedLink | None:
+        return None if number == _NONE else self._links[number]

@@ -1,0 +1,87 @@
+"""Writing events to a remote storage: each part is made on this machine and uploaded when it is whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from importer.deliver.output import FileOutput, Write, partitions
+from importer.errors import Pi2PosthogError, UsageError
+from importer.quoting import printable
+from importer.sessions.remote import filesystem, os_error
+from importer.sessions.storage import RemotePath
+
+_FILES = (".jsonl", ".gz")
+
+
+class RemoteOutput:
+    """A file (``s3://bucket/events.jsonl.gz``) or a folder for parts (any other name) in a storage.
+
+    Raises:
+        UsageError: the folder is not empty, or the storage cannot be reached.
+    """
+
+    def __init__(self, place: RemotePath) -> None:
+        self._place = place
+        self._fs, self._inside = filesystem(place)
+        self._is_file = place.name.endswith(_FILES)
+        if self._is_file:
+            return
+        try:
+            self._fs.invalidate_cache()
+            listed = self._fs.ls(self._inside, detail=False)
+            held = [name for name in listed if name.strip("/") != self._inside.strip("/")]
+        except FileNotFoundError:
+            held = []
+        except Exception as error:
+            reason = os_error(error, place).strerror
+            raise UsageError(f"cannot write to {printable(place)}: {reason}") from None
+        if held:
+            raise UsageError(
+                f"{printable(place)} is not empty: name another folder, so that no two exports mix"
+            )
+
+    @contextmanager
+    def opened(self) -> Iterator[Write]:
+        """What writes events; see :class:`importer.deliver.output.Output`.
+
+        Parts are uploaded one by one. Where anything is raised, those that were are deleted, if that can be.
+        """
+        uploaded: list[str] = []
+
+        def upload(path: Path, name: str) -> None:
+            target = f"{self._inside.rstrip('/')}/{name}" if name else self._inside
+            if name:  # a file that cannot be replaced stays
+                uploaded.append(target)
+            try:
+                if not self._fs.async_impl:  # buckets have no folders, and s3fs would make a bucket
+                    self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+                thread.submit(self._fs.put_file, str(path), target).result()
+            except Exception as error:
+                raise os_error(error, self._place) from None
+            path.unlink()
+
+        # In a thread, because Ctrl-C does not stop an upload: what it leaves can only be deleted after it.
+        thread = ThreadPoolExecutor(1)
+        with tempfile.TemporaryDirectory(prefix="pi2posthog-") as folder, thread:
+            try:
+                if self._is_file:
+                    whole = Path(folder) / self._place.name
+                    with FileOutput(whole).opened() as write:
+                        yield write
+                    upload(whole, "")
+                else:
+                    with partitions(Path(folder), upload) as write:
+                        yield write
+            except BaseException as error:
+                thread.shutdown(wait=True)
+                for target in uploaded:
+                    with suppress(Exception):
+                        self._fs.rm_file(target)
+                if isinstance(error, OSError):
+                    reason = error.strerror or error
+                    raise Pi2PosthogError(f"cannot write {printable(self._place)}: {reason}") from None
+                raise

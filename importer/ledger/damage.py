@@ -1,0 +1,100 @@
+"""A damaged ledger: how it is told from a file that is none, remembered, and put out of the way.
+
+A ledger that is lost costs nothing but time: ids are stable, so what is sent again PostHog keeps once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from importer.errors import UsageError
+from importer.quoting import printable
+
+LEDGER_NAME = "ledger.sqlite3"
+_SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, "The Database Header"
+
+
+class DamagedLedgerError(UsageError):
+    """SQLite finds the ledger's file damaged; it can be set aside."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"The ledger {printable(path)} is damaged: run pi2posthog backfill --yes to set it aside and "
+            "begin a new one, or move it away (PostHog keeps one copy of an event that is sent twice)."
+        )
+        self.path = path
+
+
+def damage(error: sqlite3.Error, path: Path) -> UsageError | None:
+    """What an error says about the file: damaged, or no ledger at all; None when it is about other things."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB and not _was_ledger(path):
+        return UsageError(f"{printable(path)} is no ledger; move it away, or name another file with --state.")
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) or "no such table" in str(error):
+        return DamagedLedgerError(path)
+    return None
+
+
+def mark_damaged(path: Path) -> None:
+    """Remember that the file is damaged: the next run may not come across the bad page by itself."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(_mark(path), os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def check_mark(path: Path) -> None:
+    """Raise DamagedLedgerError if the file was found damaged before."""
+    if path.exists() and _mark(path).exists():
+        raise DamagedLedgerError(path)
+
+
+def forget_mark(path: Path) -> None:
+    """A ledger that the user moved away leaves its mark behind, which says nothing about the next one."""
+    if not path.exists():
+        _mark(path).unlink(missing_ok=True)
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a ledger to `<name>.corrupt-<time>` and return that path; the caller holds the lock.
+
+    What was not yet written back (`-wal`) goes with it, so that it can be looked into with sqlite3.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    target = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{target.name.partition('Z')[0]}Z-{number}")
+    # The ledger last: after a kill in between, a file without its log is found, not a log without its file.
+    for suffix in ("-wal", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(_beside(path, suffix), _beside(target, suffix))
+    with contextlib.suppress(FileNotFoundError):
+        _beside(path, "-shm").unlink()
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, target)
+    _mark(path).unlink(missing_ok=True)
+    return target
+
+
+def _was_ledger(path: Path) -> bool:
+    """Whether a file that SQLite cannot read may have been a ledger, not what --state names by mistake."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE_MAGIC))
+    except OSError:
+        return False
+    return path.name == LEDGER_NAME or start == _SQLITE_MAGIC or not start.strip(b"\0")
+
+
+def _mark(path: Path) -> Path:
+    return _beside(path, ".damaged")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,269 @@
+"""What was counted in session files, remembered: a file that is as it was is not read again.
+
+An SQLite file in the user's cache folder. It may be deleted at any time; whatever is wrong with it, the
+files are read instead. An entry counts for a file of the same size, time and head, read by the same program
+with the same settings. No name and no prompt is kept, only the line of the file where they stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+from msgspec.structs import replace
+
+from importer.plan.columns import CALL, EVENT, Columns, CountedFile
+from importer.sessions.session_file import SessionFile, Skipped
+from importer.settings import Settings
+
+_MOST_BYTES = 1_000_000_000
+_RACY_NS = 2_000_000_000  # a file written while it was read may have the same size and time as after it
+_LOOKUP = 500
+_WAITING_BYTES = 2_000_000  # are written at once: small files are counted sooner than written one by one
+_TABLES = """
+PRAGMA synchronous = OFF;
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS counted (path INTEGER UNIQUE NOT NULL, key BLOB NOT NULL, columns BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS shown (key BLOB NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL);
+"""
+
+T = TypeVar("T")
+
+
+class _Packed(Struct, array_like=True):
+    """The columns of one file as they are stored."""
+
+    about: CountedFile
+    model_names: list[str]
+    events: bytearray
+    calls: bytearray
+
+
+def default_cache() -> Path:
+    """The cache's file."""
+    return Path(platformdirs.user_cache_dir("pi2posthog", appauthor=False)) / "counted.sqlite3"
+
+
+class Cache:
+    """The cache in a file; use it as a context manager. No method raises for what is wrong with the file.
+
+    Args:
+        path: its file; None remembers nothing.
+        settings: what is remembered depends on them.
+    """
+
+    def __init__(self, path: Path | None, settings: Settings) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._waiting: list[tuple[int, bytes, bytes]] = []
+        self._waiting_bytes = 0
+        own = (_program(), settings.trace_grouping, settings.session_window_minutes)
+        sizes = (settings.max_attribute_length, settings.privacy_mode, settings.tags, settings.project_name)
+        names = (settings.agent_name, settings.distinct_id, settings.input_context, settings.host)
+        self._settings = repr((own, sizes, names)).encode()
+
+    def __enter__(self) -> Cache:
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
+                    if self._path.stat().st_size > _MOST_BYTES:
+                        self._path.unlink()
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0.1)
+                self._asked(lambda database: database.executescript(_TABLES), None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write_waiting()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def known(self, files: Sequence[SessionFile]) -> set[int]:
+        """The places of those files that are as they were when they were counted."""
+        found: set[int] = set()
+        if not self._asked(lambda db: db.execute("SELECT 1 FROM counted LIMIT 1").fetchone(), None):
+            return found
+        for start in range(0, len(files), _LOOKUP):
+            some = files[start : start + _LOOKUP]
+            keys = self._rows("key", some)
+            found.update(
+                place for place, file in enumerate(some, start) if keys.get(path_key(file)) == self._key(file)
+            )
+        return found
+
+    def columns(self, files: Sequence[SessionFile]) -> dict[int, Columns]:
+        """The columns of files that are known, by :func:`path_key`, as far as they can be told after all."""
+        found = {}
+        for path, packed in self._rows("columns", files).items():
+            with suppress(msgspec.DecodeError, ValueError):
+                found[path] = _unpacked(packed)
+        return found
+
+    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[int, bytes]:
+        marks = ",".join("?" * len(files))
+        query = f"SELECT path, {column} FROM counted WHERE path IN ({marks})"  # noqa: S608  a name from here
+        paths = [path_key(file) for file in files]
+        return dict(self._asked(lambda database: database.execute(query, paths).fetchall(), []))
+
+    def remember(self, counted: Iterable[tuple[SessionFile, Columns]]) -> None:
+        """Remember what was found in files that tell the same for ever, if nothing is written to them.
+
+        It is written with what comes later, or when the cache is closed.
+        """
+        recent_ns = time.time_ns() - _RACY_NS
+        for file, columns in counted:
+            if _is_lasting(columns.files[0]) and file.mtime_ns < recent_ns:
+                packed = _packed(columns)
+                self._waiting.append((path_key(file), self._key(file), packed))
+                self._waiting_bytes += len(packed)
+        if self._waiting_bytes >= _WAITING_BYTES:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        rows, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if rows:
+            self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", rows), None)
+
+    def digest(self, files: Iterable[SessionFile], skipped: Sequence[Skipped]) -> bytes:
+        """What figures depend on that are made of such files, besides what is asked for."""
+        digest = hashlib.sha1(self._settings, usedforsecurity=False)
+        digest.update(repr(skipped).encode(errors="surrogateescape"))
+        for file in files:
+            digest.update(_told(file))
+        return digest.digest()
+
+    def shown_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
+        """What figures depend on: the files, what was asked for, and other files, such as the ledger's.
+
+        Args:
+            digest: that of the files.
+            asked: what was asked for.
+            others: the other files.
+        """
+        rest = repr((asked, [_stamp(path) for path in others], time.tzname))
+        whole = digest + rest.encode(errors="surrogateescape")
+        return hashlib.sha1(whole, usedforsecurity=False).digest()
+
+    def shown(self, key: bytes) -> list[bytes]:
+        """The parts that were remembered with that key, none where there are none or one is damaged."""
+        query = "SELECT data FROM shown WHERE key = ? ORDER BY part"
+        rows: list[tuple[object]] = self._asked(lambda db: db.execute(query, (key,)).fetchall(), [])
+        with suppress(ValueError):
+            return [_checked(data) for (data,) in rows]
+        return []
+
+    def remember_shown(self, key: bytes, parts: Iterable[bytes]) -> None:
+        """Remember parts of any bytes; only the latest are."""
+        rows = [(key, place, _with_check(part)) for place, part in enumerate(parts)]
+        self._asked(lambda database: database.execute("DELETE FROM shown"), None)
+        self._asked(lambda database: _write(database, "INSERT INTO shown VALUES (?, ?, ?)", rows), None)
+
+    def _key(self, file: SessionFile) -> bytes:
+        return hashlib.sha1(self._settings + _told(file), usedforsecurity=False).digest()
+
+    def _asked(self, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """What the database answers; where it cannot, it is not asked again, and is begun anew next time."""
+        if self._database is None:
+            return otherwise
+        try:
+            return ask(self._database)
+        except (sqlite3.Error, ValueError) as error:  # a damaged file may hold text that is none
+            self._database.close()
+            self._database = None
+            if "locked" not in str(error) and self._path is not None:
+                with suppress(OSError):
+                    self._path.unlink()
+            return otherwise
+
+
+def _told(file: SessionFile) -> bytes:
+    """All that is known of a file before it is read."""
+    header = (file.session_id, file.cwd, file.version, file.timestamp_ms, file.parent_session)
+    told = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header))
+    return told.encode(errors="surrogateescape")
+
+
+def path_key(file: SessionFile) -> int:
+    """What a file's entry is found by; what two files share, their entries' keys tell apart."""
+    path = str(file.path).encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.sha1(path, usedforsecurity=False).digest()[:8], signed=True)
+
+
+def each_file(columns: Columns) -> Iterator[Columns]:
+    """The columns of each of the files, by themselves."""
+    event = call = 0
+    for about in columns.files:
+        end, last = event + about.events * EVENT.size, call + about.calls * CALL.size
+        yield Columns([about], columns.model_names, columns.events[event:end], columns.calls[call:last])
+        event, call = end, last
+
+
+def _is_lasting(about: CountedFile) -> bool:
+    return about.is_final and about.words_at is not None
+
+
+def _packed(columns: Columns) -> bytes:
+    about = replace(columns.files[0], name=None, first_prompt=None)  # what was said stays where it is
+    packed = _Packed(about, columns.model_names, columns.events, columns.calls)
+    return _with_check(msgspec.msgpack.encode(packed))
+
+
+def _unpacked(packed: bytes) -> Columns:
+    stored = msgspec.msgpack.decode(_checked(packed), type=_Packed)
+    return Columns([stored.about], stored.model_names, stored.events, stored.calls)
+
+
+def _with_check(data: bytes) -> bytes:
+    return hashlib.sha1(data, usedforsecurity=False).digest() + data
+
+
+def _checked(stored: object) -> bytes:
+    """What was stored, without the digest before it; ValueError where it is not what was written."""
+    data = stored[20:] if isinstance(stored, bytes) else b""
+    if not isinstance(stored, bytes) or stored[:20] != hashlib.sha1(data, usedforsecurity=False).digest():
+        raise ValueError("damaged")
+    return data
+
+
+def _write(database: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    database.executemany(statement, rows)
+    database.execute("COMMIT")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _program() -> str:
+    """Changes with the program: another version may count otherwise."""
+    import parsers
+
+    roots = [Path(__file__).parents[1], *(Path(place) for place in parsers.__path__)]
+    folders = [folder for root in roots for folder, _, _ in os.walk(root) if "__pycache__" not in folder]
+    stamps = [
+        (entry.name, (status := entry.stat()).st_size, status.st_mtime_ns)
+        for folder in sorted(folders)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if stat.S_ISREG(entry.stat().st_mode)
+    ]
+    return hashlib.sha1(repr(stamps).encode(), usedforsecurity=False).hexdigest()

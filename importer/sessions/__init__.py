@@ -1,0 +1,1 @@
+"""Which files are sessions, how they are read, and whose they are."""

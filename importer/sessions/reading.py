@@ -1,0 +1,119 @@
+"""A session file read up to the size that it had when it was found: later lines are for a later import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from importer.sessions.session_file import SessionFile
+from importer.sessions.storage import SessionPath
+from importer.settings import Settings
+from parsers.agents import PI, Agent, SessionParser
+from parsers.counting.figures import Figures
+from parsers.counting.session import CountingSession
+from parsers.records import AnyRecord
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_BLOCK = 256 * 1024  # bytes: as much as a processor's cache holds
+
+
+def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
+    """A session to read a file into, with the traces that the settings ask for."""
+    return agent.parser(settings.trace_grouping, _window_ms(settings))
+
+
+def new_count(settings: Settings, agent: Agent) -> SessionParser:
+    """The same for a session that is only counted, where the agent's parser can do that."""
+    if agent.counter is None:
+        return new_session(settings, agent)
+    return agent.counter(settings.trace_grouping, _window_ms(settings), settings.max_attribute_length)
+
+
+def _window_ms(settings: Settings) -> int:
+    return round(settings.session_window_minutes * 60_000)
+
+
+def records_of(file: SessionFile, session: SessionParser, now_ms: int) -> Iterator[list[AnyRecord]]:
+    """Read a file into a session.
+
+    Yields:
+        The records that each line completes, in the end those that have ended by now.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    for line in _lines(file):
+        yield session.feed(line, torn=not line.endswith(b"\n"))
+    yield session.finish(now_ms, file.mtime_ns // 1_000_000)
+
+
+def count(
+    file: SessionFile, session: SessionParser, figures: Figures, now_ms: int, *, compiled: bool = True
+) -> None:
+    """Read a file into a session for its figures; raises as :func:`records_of`."""
+    if isinstance(session, CountingSession):
+        session.count(_blocks(file), figures, compiled=compiled)
+        figures.records(session.finish(now_ms, file.mtime_ns // 1_000_000))
+        return
+    for records in records_of(file, session, now_ms):
+        figures.records(records)
+
+
+def _lines(file: SessionFile) -> Iterator[bytes]:
+    """The lines of a file with their newlines; the last one may have none."""
+    left = file.size
+    with _opened(file.path) as lines:
+        for line in lines:
+            left -= len(line)
+            if left < 0:
+                line = line[:left]
+            if line:
+                yield line
+            if left <= 0:
+                return
+
+
+def _blocks(file: SessionFile) -> Iterator[memoryview]:
+    """The bytes of a file in blocks of whole lines, each in the place of the one before.
+
+    The last line may have no newline.
+    """
+    left, kept, path = file.size, 0, file.path
+    if left <= _BLOCK and isinstance(path, Path):
+        yield memoryview(_whole(path, left))
+        return
+    block = bytearray(min(_BLOCK, left))
+    with path.open("rb", 0) if isinstance(path, Path) else path.open("rb") as content:
+        while left > 0:
+            if kept == len(block):
+                block = block + bytes(min(kept, left))  # a line that is longer than a block
+            read = content.readinto(memoryview(block)[kept : kept + left])
+            if not read:
+                break
+            left -= read
+            end = block.rfind(b"\n", kept, kept + read) + 1
+            kept += read
+            if end:
+                yield memoryview(block)[:end]
+                kept -= end
+                block[:kept] = block[end : end + kept]
+    if kept:
+        yield memoryview(block)[:kept]
+
+
+def _whole(path: Path, size: int) -> bytes:
+    """That many bytes of a small file, or as many as there are; a file object takes as long to make."""
+    descriptor = os.open(path, _FLAGS)
+    try:
+        data = os.read(descriptor, size)
+        while len(data) < size and (more := os.read(descriptor, size - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    return data
+
+
+def _opened(path: SessionPath) -> BinaryIO:
+    return path.open("rb", _BLOCK) if isinstance(path, Path) else path.open("rb")

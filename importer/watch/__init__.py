@@ -1,0 +1,1 @@
+"""The live tail: session files followed as they grow."""

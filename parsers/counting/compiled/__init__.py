@@ -1,0 +1,1 @@
+"""Compiled code that runs ahead over plain lines."""

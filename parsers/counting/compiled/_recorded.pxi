@@ -1,0 +1,136 @@
+# What ids are made of, as parsers.identity.fingerprint writes it: JSON of plain ASCII, behind the namespace.
+
+cdef extern from "_sha1.h":
+    void sha1(const byte *data, size_t size, byte *digest, bint by_processor) noexcept nogil
+    bint processor_has_sha() noexcept nogil
+
+cdef enum:
+    MOST_RECORDED = 32 * 1024  # bytes: more than all that is kept of a line
+
+cdef bint HAS_SHA = processor_has_sha()
+
+
+cdef struct Recorded:
+    byte bytes[MOST_RECORDED]
+    byte fingerprint[20]
+
+
+cdef Recorded RECORDED  # one for all sessions: nothing in it is needed for longer than a line
+memcpy(RECORDED.bytes, PyBytes_AS_STRING(NAMESPACE), 16)
+
+
+def sha1_of(bytes data not None, *, bint by_processor):
+    """The SHA-1 of some bytes, for tests; the processor's own is taken only where it has one."""
+    cdef byte digest[20]
+    sha1(<const byte *>PyBytes_AS_STRING(data), len(data), digest, by_processor and HAS_SHA)
+    return PyBytes_FromStringAndSize(<char *>digest, 20)
+
+
+cdef inline str ascii_text(const Text *text):
+    cdef str made = PyUnicode_New(text.size, 127)
+    if text.size:  # where a name is missing, there are no bytes either
+        memcpy(PyUnicode_DATA(made), text.at, text.size)
+    return made
+
+
+cdef inline str text_or_none(const Text *text):
+    return None if text.at == NULL else ascii_text(text)
+
+
+cdef inline bint is_text(str text, const Text *found):
+    """Whether a text, or None, is the same as one in ASCII, or none."""
+    if text is None or found.at == NULL:
+        return text is None and found.at == NULL
+    return (
+        PyUnicode_IS_ASCII(text)
+        and PyUnicode_GET_LENGTH(text) == found.size
+        and memcmp(PyUnicode_DATA(text), found.at, found.size) == 0
+    )
+
+
+cdef inline byte *put(byte *to, const void *what, Py_ssize_t size) noexcept nogil:
+    memcpy(to, what, size)
+    return to + size
+
+
+cdef inline byte *put_text(byte *to, const Text *text) noexcept nogil:
+    if text.at == NULL:
+        return put(to, b",null", 5)
+    to = put(to, b',"', 2)
+    to = put(to, text.at, text.size)
+    to[0] = c'"'
+    return to + 1
+
+
+cdef inline byte *put_number(byte *to, long long number) noexcept nogil:
+    """A number that is not negative."""
+    cdef byte digits[20]
+    cdef int count = 0
+    to[0] = c','
+    to += 1
+    while True:
+        digits[count] = <byte>(c'0' + number % 10)
+        count += 1
+        number //= 10
+        if not number:
+            break
+    while count:
+        count -= 1
+        to[0] = digits[count]
+        to += 1
+    return to
+
+
+cdef inline void hash_up_to(Recorded *recorded, byte *end) noexcept nogil:
+    end[0] = c']'
+    sha1(recorded.bytes, end + 1 - recorded.bytes, recorded.fingerprint, HAS_SHA)
+
+
+cdef void generation_fingerprint(Recorded *recorded, const Line *line) noexcept nogil:
+    """As parsers.pi.generations.generation_fingerprint."""
+    cdef byte *to = put(recorded.bytes + 16, b'["generation"', 13)
+    cdef int i
+    to = put_text(to, &line.provider)
+    to = put_text(to, &line.model)
+    to = put_text(to, &line.response_id)
+    to = put_number(to, line.own_ms) if line.own_ms else put(to, b",null", 5)
+    to = put_number(to, line.ms)
+    for i in range(4):
+        to = put_number(to, line.tokens[i])
+    to = put_text(to, &line.stop)
+    to = put(to, b",null", 5)  # the error message
+    for i in range(line.calls):
+        to = put_text(to, &line.call[i].id)
+    hash_up_to(recorded, to)
+
+
+cdef void span_fingerprint(
+    Recorded *recorded, const Text *generation_id, const Text *call_id, long long index
+) noexcept nogil:
+    """As parsers.pi.toolcalls.Turn.span_fingerprint."""
+    cdef byte *to = put(recorded.bytes + 16, b'["span"', 7)
+    to = put_text(to, generation_id)
+    to = put_text(to, call_id)
+    hash_up_to(recorded, put_number(to, index))
+
+
+cdef str uuid_of(const byte *fingerprint):
+    """As parsers.identity.as_uuid."""
+    cdef str made = PyUnicode_New(36, 127)
+    cdef byte *to = <byte *>PyUnicode_DATA(made)
+    cdef const char *digits = b"0123456789abcdef"
+    cdef int i
+    cdef byte c
+    for i in range(16):
+        c = fingerprint[i]
+        if i == 6:
+            c = (c & 0x0F) | 0x50  # the version
+        elif i == 8:
+            c = (c & 0x3F) | 0x80  # the variant
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            to[0] = c'-'
+            to += 1
+        to[0] = digits[c >> 4]
+        to[1] = digits[c & 15]
+        to += 2
+    return made

@@ -1,0 +1,125 @@
+# The trace that answers are put into, and their window: read once for many lines, and written back behind them.
+
+@cython.final
+cdef class Placing:
+    """Does for plain answers what :meth:`parsers.pi.runs.Traces.place_answer` does."""
+
+    cdef object traces
+    cdef bint by_session
+
+    cdef object run, trace, start_ms
+    cdef str trace_id, stop
+    cdef long long patience  # in ms; -1 where the run is not over however long it is quiet
+    cdef bint is_closed, is_copied, was_answered
+    cdef long long calls, end_ms, last_ms
+    cdef Text content  # what the last answer said
+
+    cdef object window
+    cdef bint window_of_copies, has_last_call
+    cdef long long number, last_call_ms, window_ms
+
+    cdef int begin(self, traces) except -1:
+        """Take up the traces of a session; until :meth:`end`, nobody else may change them."""
+        self.traces = traces
+        self.by_session = traces.grouping == "session"
+        return 0
+
+    cdef int end(self) except -1:
+        self.leave()
+        self.leave_window()
+        return 0
+
+    cdef int enter(self, run) except -1:
+        """Take up a run and its trace."""
+        if run is self.run:
+            return 0
+        self.leave()
+        self.run, self.trace = run, run.trace
+        self.was_answered = False
+        self.note_stop(run.last_stop)
+        trace = self.trace
+        if trace is not None:
+            self.trace_id, self.start_ms = trace.id, trace.start_ms
+            self.is_closed, self.is_copied = trace.closed, trace.copied
+            self.calls, self.end_ms, self.last_ms = trace.calls, trace.end_ms, trace.last_ms
+        return 0
+
+    cdef int leave(self) except -1:
+        """Write back what happened in the trace."""
+        run, trace = self.run, self.trace
+        self.run = self.trace = None
+        if trace is None:
+            return 0
+        trace.last_ms = self.last_ms
+        if self.was_answered:
+            run.asked = True
+            run.last_stop = trace.last_stop = self.stop
+            trace.waiting, trace.error = False, None
+            trace.calls, trace.start_ms, trace.end_ms = self.calls, self.start_ms, self.end_ms
+            trace.output = JsonContent(
+                PyBytes_FromStringAndSize(<const char *>self.content.at, self.content.size)
+            )
+        return 0
+
+    cdef int note_stop(self, str stop) except -1:
+        self.stop = stop
+        self.patience = patience_ms(stop, SETTLE_MS) if stop in FINAL else -1
+        return 0
+
+    cdef int enter_window(self, bint copied) except -1:
+        """Take up the window of the calls that were copied, or of the others."""
+        if self.window is not None and self.window_of_copies == copied:
+            return 0
+        self.leave_window()
+        window = self.window = self.traces.windows[copied]
+        self.window_of_copies = copied
+        self.number, self.window_ms = window.number, window.window_ms
+        self.has_last_call = window.last_ms is not None
+        self.last_call_ms = window.last_ms if self.has_last_call else 0
+        return 0
+
+    cdef int leave_window(self) except -1:
+        if self.window is not None:
+            self.window.number = self.number
+            if self.has_last_call:
+                self.window.last_ms = self.last_call_ms
+            self.window = None
+        return 0
+
+    cdef inline bint is_window_over(self, long long ms) noexcept:
+        return self.has_last_call and ms - self.last_call_ms > self.window_ms
+
+    cdef bint place(self, run, const Line *line, bint copied) except -1:
+        """Put an answer into the trace that is going on; False, and nothing done, where none is."""
+        cdef long long edge_ms = line.own_ms if line.own_ms else line.ms
+        cdef list opened
+        self.enter(run)
+        if self.trace is None or self.is_closed or self.is_copied != copied:
+            return False
+        self.enter_window(copied)
+        if self.by_session:
+            opened = self.traces.open
+            edge_ms = line.ms
+            if self.trace is not opened[len(opened) - 1] or self.is_window_over(line.ms):
+                return False
+        elif self.patience >= 0 and line.ms - self.last_ms >= self.patience:
+            return False
+        if not self.calls:
+            if self.is_window_over(edge_ms):
+                self.number += 1
+            self.trace.window = self.number
+        self.last_call_ms = max(self.last_call_ms, line.ms)
+        self.has_last_call = True
+        if not is_text(self.stop, &line.stop):
+            self.note_stop(ascii_text(&line.stop))
+        if self.start_ms is None:
+            self.start_ms = line.own_ms if line.own_ms else line.ms
+        self.calls += 1
+        self.end_ms = max(self.end_ms, line.ms)
+        self.content = line.content
+        self.was_answered = True
+        self.touch(line.ms)
+        return True
+
+    cdef inline void touch(self, long long ms) noexcept:
+        self.last_ms = max(self.last_ms, ms)

@@ -1,0 +1,1 @@
+"""pi's session format and its one meaning."""

@@ -1,0 +1,204 @@
+"""A line's bytes to a typed entry: fast where the line is as pi documents it, forgiving where it is not."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from parsers.counting.lazy import LazyMessageEntry, is_plain
+from parsers.pi import entries as e
+from parsers.pi.untyped import BadLineError, untyped, valid_utf8
+
+T = TypeVar("T")
+AnyLine = e.Line | e.UnknownEntry | e.ContextReset
+
+_ROLES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Message)}
+_TYPES: dict[str, type[Struct]] = {str(c.__struct_config__.tag): c for c in get_args(e.Line)}
+
+_ENTRY_START = re.compile(rb'\{"type": ?"(?:' + "|".join(_TYPES).encode() + rb')"')
+_NAME = re.compile(r"[A-Za-z_][\w-]{0,30}")
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MOST_TRIES = 50
+_MOST_TRIED = 64 * 1024 * 1024  # bytes: a long line is not read fifty times
+_MOST_DROPPED = 100  # wrong values of a line that are told apart; a list with more of them ends there
+
+
+class Decoded(NamedTuple):
+    """An entry, and the dotted names of known fields whose value had a wrong type and was left out."""
+
+    line: AnyLine
+    dropped: tuple[str, ...]
+
+
+class KnownMessageEntry(e.MessageEntry, tag="message"):
+    """A message entry whose role must be a known one: msgspec's unions take no struct without a tag."""
+
+    message: e.Message | None = None
+
+
+def _decoder(message_entry: type[Struct]) -> msgspec.json.Decoder[Any]:
+    kinds = tuple(message_entry if c is e.MessageEntry else c for c in get_args(e.Line))
+    return msgspec.json.Decoder(Union[kinds])  # noqa: UP007
+
+
+_decode = _decoder(KnownMessageEntry).decode
+_decode_lazily = _decoder(LazyMessageEntry).decode
+
+
+def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
+    """Decode one line of a session file.
+
+    Args:
+        line: the bytes of the line; white space, CR and NUL around it are passed over.
+        lazy: leave the long texts of messages as they are in the file (see :mod:`parsers.counting.lazy`).
+
+    Returns:
+        The entry, and which of its known fields were left out for their wrong type.
+
+    Raises:
+        BadLineError: the line is no JSON object with a ``type``.
+    """
+    if lazy:
+        entry = decode_lazily(line)
+        if entry is None or (type(entry) is LazyMessageEntry and not is_plain(entry.message)):
+            return _decode_bad(line)
+        return Decoded(entry, ())
+    try:
+        return Decoded(_decode(line), ())
+    except _ERRORS:
+        return _decode_bad(line)
+
+
+def decode_lazily(line: bytes) -> e.Line | None:
+    """A line's entry, if it is as pi documents it; what stands where texts should be is not looked at."""
+    try:
+        return _decode_lazily(line)  # type: ignore[no-any-return]
+    except _ERRORS:
+        return None
+
+
+def _decode_bad(line: bytes) -> Decoded:
+    """The same for a line that is not as pi documents it."""
+    line = line.strip(b" \t\r\n\0")
+    if not line.isascii():
+        line = valid_utf8(line)
+    try:
+        return Decoded(_decode(line), ())
+    except _ERRORS:
+        return decode_object(untyped(line))
+
+
+def decode_after_torn(line: bytes) -> Decoded | None:
+    """Decode the entry at the end of a line that begins with a torn one.
+
+    A crash can leave a line without its newline, and the next run of an older pi appends right behind it.
+    """
+    tried = 0
+    for start in islice(_ENTRY_START.finditer(line, 1), _MOST_TRIES):
+        tried += len(line) - start.start()
+        if tried > max(_MOST_TRIED, len(line)):
+            return None
+        try:
+            return decode_line(line[start.start() :])
+        except BadLineError:
+            continue
+    return None
+
+
+def decode_object(value: Any) -> Decoded:
+    """The entry that a line's JSON value stands for; returns and raises as :func:`decode_line`."""
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise BadLineError("no JSON object with a type")
+    dropped: list[str] = []
+    kind = _TYPES.get(value["type"])
+    if kind is None:
+        known = {k: v for k, v in value.items() if k not in ("message", "fields")}
+        entry = _struct(known, e.UnknownEntry, "", dropped)
+        entry.fields = value
+    elif kind is e.MessageEntry:
+        message = value.get("message")
+        rest = {k: v for k, v in value.items() if k != "message"}
+        entry = _struct(rest, e.MessageEntry, "", dropped)
+        entry.message = _message(message, dropped)
+    else:
+        entry = _struct(value, kind, "", dropped)
+    return Decoded(entry, tuple(dropped))
+
+
+def _message(value: Any, dropped: list[str]) -> e.Message | e.UnknownMessage | None:
+    if not isinstance(value, dict):
+        dropped.append("message")
+        return None
+    role = value.get("role")
+    kind = _ROLES.get(role, e.UnknownMessage) if isinstance(role, str) else e.UnknownMessage
+    message: Any
+    if kind is e.UnknownMessage:
+        known = {k: v for k, v in value.items() if k != "fields"}
+        message = _struct(known, kind, "message.", dropped)
+        message.fields = value
+    else:
+        message = _struct(value, kind, "message.", dropped)
+    return message  # type: ignore[no-any-return]
+
+
+def _struct(value: dict[str, Any], kind: type[Any], prefix: str, dropped: list[str]) -> Any:
+    """``value`` as a struct of ``kind``, without the fields that do not fit."""
+    fields: dict[str, Any] = {}
+    for field in _fields(kind):  # type: ignore[arg-type]  # a struct's type has a hash
+        if field.encode_name not in value:
+            continue
+        name = prefix + field.encode_name
+        found = _value(value[field.encode_name], field.type, name, dropped)
+        if found is not msgspec.UNSET:
+            fields[field.name] = found
+    return kind(**fields)
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
+
+
+def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
+    """``value`` as ``kind``; where only a part of it fits, that part; UNSET where none does."""
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError):
+        pass
+    if isinstance(value, float) and value.is_integer() and int in _options(kind):
+        return int(value)
+    for option in _options(kind):
+        if isinstance(value, dict) and isinstance(option, type) and issubclass(option, Struct):
+            return _struct(value, option, name + ".", dropped)
+        origin, args = get_origin(option), get_args(option)
+        if isinstance(value, list) and origin is list:
+            return [v for _, v in _fitting(enumerate(value), args[0], name, dropped)]
+        if isinstance(value, dict) and origin is dict:
+            return dict(_fitting(value.items(), args[1], name, dropped))
+    dropped.append(name)
+    return msgspec.UNSET
+
+
+def _fitting(
+    items: Iterable[tuple[Any, Any]], kind: Any, name: str, dropped: list[str]
+) -> Iterator[tuple[Any, Any]]:
+    """Those of a list's or object's values that fit, each as ``kind``."""
+    for key, value in items:
+        if len(dropped) >= _MOST_DROPPED:
+            return
+        # a name can be anything, and no message repeats what a person wrote
+        place = f"[{key}]" if isinstance(key, int) else f".{key}" if _NAME.fullmatch(key) else ".*"
+        found = _value(value, kind, name + place, dropped)
+        if found is not msgspec.UNSET:
+            yield key, found
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)

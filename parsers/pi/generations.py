@@ -1,0 +1,210 @@
+"""Entries to generations, and the spans that no tool call stands behind. Identity is settled here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from parsers.identity import as_uuid, derive, digest, fingerprint
+from parsers.pi import entries as e
+from parsers.pi.messages import blocks_of
+from parsers.pi.model_input import InputSizes, ModelInput
+from parsers.records import Generation, Span
+from parsers.times import measured, to_ms
+from parsers.usage import Usage, usage_of
+
+
+class When(Struct, frozen=True):
+    """The time of an entry (ms), and whether the entry was copied from the session's parent."""
+
+    ms: int
+    copied: bool
+
+
+def generation_fingerprint(
+    message: e.AssistantMessage,
+    start_ms: int | None,
+    end_ms: int,
+    tokens: tuple[int, int, int, int],
+    call_ids: Iterable[str],
+) -> bytes:
+    """What the id of an assistant message's generation is made of.
+
+    Args:
+        message: the message.
+        start_ms: its own time, in ms.
+        end_ms: that of its entry, in ms.
+        tokens: the first four numbers of its usage.
+        call_ids: the ids of its tool calls as they are recorded, in their order.
+    """
+    return fingerprint(
+        "generation",
+        message.provider,
+        message.model,
+        message.response_id,
+        start_ms,
+        end_ms,
+        *tokens,
+        message.stop_reason,
+        message.error_message,
+        *call_ids,
+    )
+
+
+def chat_generation(
+    message: e.AssistantMessage, when: When, given: ModelInput | InputSizes, thinking_level: str | None
+) -> Generation:
+    """An assistant message: one model call, from the message's own time to that of its entry."""
+    start_ms = to_ms(message.timestamp)
+    usage = usage_of(message.usage)
+    call_ids = [block.id for block in blocks_of(message.content) if block.type == "toolCall"]
+    return Generation(
+        id=as_uuid(generation_fingerprint(message, start_ms, when.ms, usage[:4], call_ids)),
+        trace_id="",
+        parent_id="",
+        window=1,
+        end_ms=when.ms,
+        copied=when.copied,
+        name="chat",
+        usage=usage,
+        start_ms=start_ms,
+        provider=message.provider,
+        model=message.model,
+        response_model=message.response_model,
+        response_id=message.response_id,
+        measured_ms=measured(message.duration_ms),
+        thinking_level=message.thinking_level or thinking_level,
+        provider_thinking_level=message.provider_thinking_level,
+        stop_reason=message.stop_reason,
+        raw_stop_reason=message.raw_stop_reason,
+        error=message.error_message,
+        input=given,
+        output=message.content,
+    )
+
+
+def compaction_generation(
+    entry: e.Compaction, when: When, given: ModelInput | InputSizes, provider: str | None, model: str | None
+) -> Generation:
+    """A compaction whose usage pi recorded. pi summarizes with the session's own model."""
+    return _summary("compaction", entry, (entry.tokens_before,), when, given, provider, model)
+
+
+def branch_summary_generation(
+    entry: e.BranchSummary,
+    when: When,
+    given: ModelInput | InputSizes,
+    provider: str | None,
+    model: str | None,
+) -> Generation:
+    """A branch summary whose usage pi recorded."""
+    return _summary("branch_summary", entry, (), when, given, provider, model)
+
+
+def usage_generation(entry: e.UsageEntry, when: When) -> Generation:
+    """A usage entry, such as ``cache_warm``: model work outside the conversation."""
+    usage = usage_of(entry.usage)
+    return _generation(
+        entry.kind,
+        derive("usage", entry.kind, entry.provider, entry.model, when.ms, *_tokens(usage)),
+        when,
+        usage,
+        provider=entry.provider,
+        model=entry.model,
+    )
+
+
+def nested_generation(
+    result: e.ToolResultMessage, usage: Usage, span_id: str, own_ms: int, when: When
+) -> Generation:
+    """The model work that a tool did itself; pi records its usage, not its model."""
+    call_id = derive("nested", span_id, own_ms, *_tokens(usage))
+    generation = _generation(result.tool_name or "tool", call_id, when, usage)
+    generation.parent_id = span_id
+    return generation
+
+
+def user_bash_span(message: e.BashExecutionMessage, when: When) -> Span:
+    """A command that the user ran with ``!``; pi records when it ended, not when it began."""
+    failed = message.cancelled or bool(message.exit_code)
+    return _span(
+        "user_bash",
+        derive("user_bash", to_ms(message.timestamp), when.ms, message.exit_code, digest(message.command)),
+        when,
+        {"command": message.command},
+        {"output": message.output, "exitCode": message.exit_code, "cancelled": message.cancelled},
+        failed,
+    )
+
+
+def orphan_span(result: e.ToolResultMessage, own_ms: int, output: Any, when: When) -> Span:
+    """A tool result whose call stands nowhere before it."""
+    span_id = derive("orphan", result.tool_call_id, result.tool_name, own_ms, when.ms)
+    return _span(result.tool_name or "unknown", span_id, when, None, output, result.is_error)
+
+
+def compaction_span(entry: e.Compaction, when: When) -> Span:
+    """A compaction of a pi that did not record its usage."""
+    span_id = derive("compaction", when.ms, entry.tokens_before, digest(entry.summary))
+    return _span(
+        "compaction", span_id, when, {"tokensBefore": entry.tokens_before}, {"summary": entry.summary}
+    )
+
+
+def _summary(
+    name: str,
+    entry: e.Compaction | e.BranchSummary,
+    recorded: tuple[float, ...],
+    when: When,
+    given: ModelInput | InputSizes,
+    provider: str | None,
+    model: str | None,
+) -> Generation:
+    usage = usage_of(entry.usage)
+    call_id = derive(name, when.ms, *_tokens(usage), *recorded, digest(entry.summary))
+    fields = {"provider": provider, "model": model, "input": given, "output": entry.summary}
+    return _generation(name, call_id, when, usage, **fields)
+
+
+def _generation(name: str, call_id: str, when: When, usage: Usage, **fields: Any) -> Generation:
+    return Generation(
+        id=call_id,
+        trace_id="",
+        parent_id="",
+        window=1,
+        end_ms=when.ms,
+        copied=when.copied,
+        name=name,
+        usage=usage,
+        **fields,
+    )
+
+
+def _span(
+    name: str,
+    span_id: str,
+    when: When,
+    given: Any,
+    output: Any,
+    is_error: bool = False,
+) -> Span:
+    return Span(
+        id=span_id,
+        trace_id="",
+        parent_id="",
+        window=1,
+        start_ms=None,
+        end_ms=when.ms,
+        copied=when.copied,
+        name=name,
+        input=given,
+        output=output,
+        is_error=is_error,
+        error_is_output=is_error,
+    )
+
+
+def _tokens(usage: Usage) -> tuple[int, int, int, int]:
+    return usage[:4]

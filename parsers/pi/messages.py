@@ -1,0 +1,170 @@
+"""pi's messages in OpenAI's chat format, as pi itself hands them to a model.
+
+Source: pi's docs ``message-types.md``, and the requests that the real agent sends (0.73.1 and 0.87.1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from parsers.pi import entries as e
+
+COMPACTION_FRAME = (
+    "The conversation history before this point was compacted into the following summary:\n\n<summary>\n",
+    "\n</summary>",
+)
+BRANCH_FRAME = (
+    "The following is a summary of a branch that this conversation came back from:\n\n<summary>\n",
+    "</summary>",
+)
+MEDIA = "[base64 image redacted]"
+
+ChatMessage = dict[str, Any]
+
+
+class Summary(Struct, frozen=True):
+    """A compaction's or a left branch's summary, which the model sees as the user's words."""
+
+    text: str
+    frame: tuple[str, str]
+
+
+class MissingResult(Struct, frozen=True):
+    """The answer that pi makes up for a tool call that was never answered."""
+
+    tool_call_id: str
+
+
+Source = (
+    e.UserMessage
+    | e.AssistantMessage
+    | e.ToolResultMessage
+    | e.BashExecutionMessage
+    | e.CustomMessage
+    | e.CustomMessageEntry
+    | Summary
+    | MissingResult
+)
+"""Whatever a model can see of a session, apart from the system prompt."""
+
+
+def blocks_of(content: e.Content) -> list[e.Block]:
+    """Content as blocks: a bare text is one text block, null is none."""
+    if content is None:
+        return []
+    return [e.Block(type="text", text=content)] if isinstance(content, str) else content
+
+
+def text_of(content: e.Content, separator: str = "\n") -> str:
+    """The text blocks of a content, joined."""
+    if isinstance(content, str):
+        return content
+    if content and len(content) == 1 and content[0].type == "text":
+        return content[0].text
+    return separator.join(block.text for block in blocks_of(content) if block.type == "text")
+
+
+def chat_message(source: Source) -> ChatMessage:
+    """One message of a model's input.
+
+    Tool arguments stay an object here (``function.arguments``): whoever sends the message redacts them first.
+    """
+    match source:
+        case e.AssistantMessage():
+            return _assistant(source)
+        case e.ToolResultMessage():
+            return {"role": "tool", "tool_call_id": source.tool_call_id, "content": _tool_content(source)}
+        case e.BashExecutionMessage():
+            return {"role": "user", "content": [_text(bash_text(source))]}
+        case Summary(text, (before, after)):
+            return {"role": "user", "content": [_text(before + text + after)]}
+        case MissingResult(tool_call_id):
+            return {"role": "tool", "tool_call_id": tool_call_id, "content": "No result provided"}
+        case e.CustomMessage() | e.CustomMessageEntry():
+            return {"role": "user", "content": _user_content(blocks_of(source.content))}
+        case _:
+            return {"role": "user", "content": _user_content(source.content)}
+
+
+def output_choice(content: e.Content) -> ChatMessage:
+    """A model's answer: text, thinking and tool calls as content parts, in their order."""
+    parts: list[dict[str, Any]] = []
+    for block in blocks_of(content):
+        if block.type == "text":
+            parts.append(_text(block.text))
+        elif block.type == "thinking" and block.thinking:
+            parts.append({"type": "thinking", "thinking": block.thinking})
+        elif block.type == "toolCall":
+            parts.append(tool_call(block))
+    return {"role": "assistant", "content": parts}
+
+
+def tool_call(block: e.Block) -> dict[str, Any]:
+    """A tool call in OpenAI's format, its arguments still an object."""
+    return {
+        "type": "function",
+        "id": block.id,
+        "function": {"name": block.name, "arguments": block.arguments},
+    }
+
+
+def bash_text(message: e.BashExecutionMessage) -> str:
+    """What the model reads of a command that the user ran."""
+    output = f"```\n{message.output}\n```" if message.output else "(no output)"
+    text = f"Ran `{message.command}`\n{output}"
+    if message.cancelled:
+        text += "\n\n(command cancelled)"
+    elif message.exit_code:
+        text += f"\n\nCommand exited with code {message.exit_code}"
+    if message.truncated and message.full_output_path:
+        text += f"\n\n[Output truncated. Full output: {message.full_output_path}]"
+    return text
+
+
+def with_content(source: Source, content: e.Content) -> Source:
+    """The message with another content, as a context edit asks for."""
+    if isinstance(source, (Summary, MissingResult, e.BashExecutionMessage)):
+        return source
+    if isinstance(source, e.ToolResultMessage):
+        return msgspec.structs.replace(source, content=content, details=UNSET)  # no model sees the details
+    return msgspec.structs.replace(source, content=content)
+
+
+def _assistant(message: e.AssistantMessage) -> ChatMessage:
+    text = "".join(b.text for b in blocks_of(message.content) if b.type == "text" and b.text.strip())
+    chat: ChatMessage = {"role": "assistant", "content": text or None}
+    calls = [tool_call(b) for b in blocks_of(message.content) if b.type == "toolCall"]
+    if calls:
+        chat["tool_calls"] = calls
+    return chat
+
+
+def _user_content(content: e.Content) -> str | list[dict[str, Any]]:
+    if isinstance(content, str):
+        return content
+    parts = []
+    for block in blocks_of(content):
+        if block.type == "image":
+            parts.append(_image())
+        elif block.type == "text" and block.text:
+            parts.append(_text(block.text))
+    return parts
+
+
+def _tool_content(message: e.ToolResultMessage) -> str | list[dict[str, Any]]:
+    text = text_of(message.content)
+    images = [_image() for block in blocks_of(message.content) if block.type == "image"]
+    if images:
+        return [_text(text or "(see attached image)"), *images]
+    return text or "(no tool output)"
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _image() -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": MEDIA}}

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from uuid import UUID
+
+import pytest
+
+from importer.build.event import CONTEXTS
+from importer.build.events import identify_event
+from importer.build.facts import project_of
+from importer.plan.plan import Progress, Selection, make_plan
+from importer.sessions.discovery import find_sessions
+from importer.settings import Settings
+from tests.building import NOW_MS, built, events, rows_of, totals_of
+from tests.command import SAMPLES
+from tests.session_writer import SessionWriter, text, tool_call
+
+FORKS = sorted((SAMPLES / "0.87.1" / "fork").glob("*.jsonl"))
+
+
+def planned(*paths, selection=None, now_ms=NOW_MS, **settings):
+    chosen = Settings(**settings)
+    return make_plan(find_sessions(paths), chosen, selection or Selection(), now_ms=now_ms, with_totals=True)
+
+
+def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
+    plan = planned(SAMPLES)
+    files = {path: events(path) for path in SAMPLES.rglob("*.jsonl")}
+    built = {e["uuid"]: e for found in files.values() for e in found}
+    told = list(plan.events)
+    assert len(plan) == len(told) == len(built)
+    assert {event.uuid for event in told} == set(built)
+    kinds_of = {"generation": "$ai_generation", "span": "$ai_span", "trace": "$ai_trace"}
+    for event in told:
+        assert built[event.uuid]["event"] == kinds_of[event.kind]
+        assert event.uuid in {e["uuid"] for e in files[plan.files[event.file].file.path]}
+        if event.kind == "generation":
+            assert event.model == (built[event.uuid]["properties"]["$ai_model"] or event.model)
+    assert [event.file for event in told] == sorted(event.file for event in told)
+    assert plan.bytes_read == sum(path.stat().st_size for path in SAMPLES.rglob("*.jsonl"))
+
+
+def test_the_rows_count_the_events_that_point_to_them():
+    plan = planned(SAMPLES)
+    counts = Counter(plan.index.read()["row"].tolist())
+    assert [counts[row] for row in range(len(rows_of(plan)))] == rows_of(plan)["events"].tolist()
+    assert not rows_of(plan).duplicated(["file", "kind", "model", "day"]).any()
+
+
+FOLDERS = sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.glob("*/*/"))
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_sizes_are_about_those_of_the_events(name, context):
+    planned_bytes, exact = sizes(name, context)
+    assert planned_bytes == pytest.approx(sum(exact), rel=0.05)
+    assert abs(planned_bytes - sum(exact)) < 120 * len(exact)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_the_sizes_of_all_together_are_nearer_still(context):
+    both = [sizes(name, context) for name in FOLDERS]
+    assert sum(told for told, _ in both) == pytest.approx(sum(sum(exact) for _, exact in both), rel=0.015)
+
+
+def sizes(name, context):
+    """The bytes that a plan of some samples tells, and those that their events have."""
+    exact = {}
+    for path in (SAMPLES / name).glob("*.jsonl"):
+        for event in built(path, input_context=context):
+            exact.setdefault(event.uuid, len(event.encode()))
+    return int(rows_of(planned(SAMPLES / name))[context].sum()), list(exact.values())
+
+
+def test_a_larger_context_takes_no_fewer_bytes_and_only_in_calls():
+    rows = rows_of(planned(SAMPLES))
+    calls = rows["kind"] == "generation"
+    assert (rows["full"] >= rows["turn"]).all()
+    assert (rows["full"] >= rows["new"]).all()
+    assert (rows["new"] > 0).all()
+    assert (rows[~calls]["full"] == rows[~calls]["new"]).all()
+    assert (rows[~calls]["full"] == rows[~calls]["turn"]).all()
+
+
+def test_in_privacy_mode_every_context_takes_as_much():
+    rows = rows_of(planned(SAMPLES, privacy_mode=True))
+    assert rows["full"].tolist() == rows["turn"].tolist() == rows["new"].tolist()
+    exact = [len(event.encode()) for event in built(FORKS[0], privacy_mode=True)]
+    told = rows_of(planned(FORKS[0], privacy_mode=True))["full"].sum()
+    assert abs(told - sum(exact)) < 150 * len(exact)
+
+
+def test_what_a_fork_copied_belongs_to_its_parent(tmp_path):
+    plan = planned(FORKS[0].parent)
+    assert [planned.file.path for planned in plan.files] == FORKS, "the parent comes first"
+    parent, *children = (events(path) for path in FORKS)
+    for event in plan.events:
+        if event.uuid in {e["uuid"] for e in parent}:
+            assert event.file == 0
+    assert any({e["uuid"] for e in child} & {e["uuid"] for e in parent} for child in children)
+    calls = rows_of(plan)[rows_of(plan)["kind"] == "generation"]
+    assert calls["events"].sum() == len({e.uuid for e in plan.events if e.kind == "generation"})
+
+
+def test_without_its_parent_a_fork_brings_the_copies(tmp_path):
+    shutil.copy(FORKS[1], tmp_path)
+    alone = planned(tmp_path)
+    assert {event.uuid for event in alone.events} == {e["uuid"] for e in events(FORKS[1])}
+
+
+def test_a_run_that_still_goes_on_has_no_trace_yet(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("one", "1")
+    story.user("two")
+    story.assistant(tool_call("c", "run", {}), stop="toolUse")
+    os.utime(story.path, (story.now.timestamp(), story.now.timestamp()))
+    soon_ms = round(story.now.timestamp() * 1000) + 1000
+    kinds = [event.kind for event in planned(tmp_path, now_ms=soon_ms).events]
+    assert kinds == ["generation", "trace", "generation"]
+    later = [event.kind for event in planned(tmp_path, now_ms=soon_ms + 25 * 3_600_000).events]
+    assert sorted(later) == ["generation", "generation", "span", "trace", "trace"]
+
+
+def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.user("go")
+    story.assistant(tool_call("c", "run", {}), stop="toolUse")
+    cut_ms = round(story.now.timestamp() * 1000) + 1
+    story.result("c", "run", text("ran"))
+    story.assistant(text("done"))
+    whole, late, early = (
+        planned(tmp_path, selection=selection)
+        for selection in (Selection(), Selection(since_ms=cut_ms), Selection(until_ms=cut_ms))
+    )
+    assert sorted(e.kind for e in late.events) == ["generation", "span", "trace"]
+    assert [e.kind for e in early.events] == ["generation"]
+    assert {e.uuid for e in late.events} | {e.uuid for e in early.events} == {e.uuid for e in whole.events}
+    assert [rows_of(plan)["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
+    assert [rows_of(plan)["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
+    assert [t.input_tokens for t in totals_of(late).values()] == [200]
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("shop", 1), ("sh*", 1), ("*", 2), ("none", 0), ("SHOP", 0)])
+def test_a_project_is_chosen_by_name(tmp_path, wanted, found):
+    SessionWriter(tmp_path / "a.jsonl", "a", cwd="/home/dev/work/shop").turn("x", "y")
+    SessionWriter(tmp_path / "b.jsonl", "b", cwd="C:\\work\\bank").turn("x", "y")
+    assert len(planned(tmp_path, selection=Selection(project=wanted)).files) == found
+
+
+def test_a_projects_name_in_the_settings_does_not_hide_the_folders(tmp_path):
+    SessionWriter(tmp_path / "a.jsonl", "a", cwd="/home/dev/work/shop").turn("x", "y")
+    for wanted in ("shop", "renamed"):
+        assert len(planned(tmp_path, selection=Selection(project=wanted), project_name="renamed").files) == 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "project"),
+    [
+        ("/home/dev/shop", "shop"),
+        ("C:\\work\\shop", "shop"),
+        ("/", "/"),
+        (None, "unknown"),
+        ("shop/", "shop"),
+    ],
+)
+def test_a_project_is_named_after_the_last_part_of_its_folder(folder, project):
+    assert project_of(folder) == project
+
+
+def test_lines_that_come_while_it_is_read_wait_for_the_next_time(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("one", "1")
+    found = find_sessions([tmp_path])
+    story.turn("two", "2")
+    plan = make_plan(found, Settings(), now_ms=NOW_MS)
+    assert [event.kind for event in plan.events] == ["generation", "trace"]
+
+
+def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
+    for name in ("a", "b"):
+        SessionWriter(tmp_path / f"{name}.jsonl", name).turn("x", name)
+    found = find_sessions([tmp_path])
+    (tmp_path / "a.jsonl").unlink()
+    plan = make_plan(found, Settings(), now_ms=NOW_MS)
+    (skipped,) = plan.skipped
+    assert (skipped.path.name, skipped.serious) == ("a.jsonl", True)
+    assert len(plan) == 2
+    assert [planned.file.path.name for planned in plan.files] == ["b.jsonl"]
+    assert [event.file for event in plan.events] == [0, 0]
+
+
+def test_progress_ends_at_all_files_and_bytes():
+    seen: list[Progress] = []
+    found = find_sessions([SAMPLES])
+    plan = make_plan(found, Settings(), now_ms=NOW_MS, on_progress=seen.append)
+    assert seen[-1] == (len(found.sessions), len(found.sessions), plan.bytes_read, plan.bytes_read)
+
+
+def test_a_person_is_identified_once_and_first():
+    plan = planned(SAMPLES, distinct_id="me@example.com")
+    first, *others = plan.events
+    assert (first.kind, first.file) == ("identify", -1)
+    assert first.uuid == identify_event(Settings(distinct_id="me@example.com")).uuid
+    assert "identify" not in {event.kind for event in others}
+    assert [event.uuid for event in others] == [event.uuid for event in planned(SAMPLES).events]
+    assert [event.kind for event in others] == [event.kind for event in planned(SAMPLES).events]
+
+
+def test_where_nothing_is_sent_nobody_is_identified(tmp_path):
+    plan = planned(tmp_path, distinct_id="me@example.com")
+    assert (len(plan), list(plan.events), len(rows_of(plan))) == (0, [], 0)
+
+
+def test_what_is_delivered_is_asked_once_for_every_event():
+    plan = planned(SAMPLES)
+    asked = []
+    done = set(plan.index.read()["id"][::3].tolist())
+
+    def known(ids):
+        asked.extend(ids)
+        return done.intersection(ids)
+
+    plan.mark_delivered(known)
+    assert asked == [UUID(event.uuid).bytes for event in plan.events]
+    assert plan.delivered.tolist() == [index % 3 == 0 for index in range(len(plan))]
+    plan.mark_delivered(lambda ids: set())
+    assert not plan.delivered.any()
+
+
+def test_what_waits_is_told_file_by_file():
+    plan = planned(SAMPLES)
+    plan.delivered[::3] = True
+    told = dict(plan.wanted())
+    expected = {}
+    for index, event in enumerate(plan.events):
+        if index % 3:
+            expected.setdefault(event.file, {})[event.uuid] = index
+    assert told == expected
+    waiting = plan.waiting()
+    assert (waiting.events, waiting.files) == (sum(map(len, told.values())), len(told))
+
+
+def test_what_is_delivered_while_the_files_are_told_changes_nothing_of_what_is_told():
+    plan = planned(SAMPLES)
+    rows = plan.index.read()["row"]
+    delivered_before = rows == rows[-1]
+    plan.delivered[:] = delivered_before
+    expected = dict(plan.wanted())
+    told = {}
+    for file, wanted in plan.wanted():
+        assert file not in told
+        told[file] = wanted
+        plan.delivered[list(wanted.values())] = True
+    assert told == expected
+    assert plan.delivered.all()
+    assert list(plan.wanted()) == []
+
+
+def test_of_no_events_nothing_waits():
+    plan = planned(SAMPLES, selection=Selection(since_ms=2**60))
+    assert (len(plan), list(plan.wanted())) == (0, [])
+
+
+def test_the_bytes_that_wait_are_those_of_the_rows_in_proportion():
+    plan = planned(SAMPLES, distinct_id="me@example.com")
+    assert plan.waiting().bytes_of == {name: rows_of(plan)[name].sum() for name in CONTEXTS}
+    assert plan.waiting().files == len({event.file for event in plan.events} - {-1})
+    plan.delivered[:] = True
+    assert plan.waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
+    rows = plan.index.read()["row"]
+    row = rows[-1]
+    plan.delivered[rows == row] = False
+    assert plan.waiting().bytes_of == {name: rows_of(plan)[name][row] for name in CONTEXTS}

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from importer.screen import live
+from importer.screen.live import Log, Screen
+from importer.watch.sender import SenderState
+from importer.watch.tail import Activity
+from importer.watch.today import Today
+
+NOW_MS = 1_795_446_000_000
+
+
+class Terminal:
+    """A terminal of 100 columns that remembers what was written to it."""
+
+    def __init__(self, *, private=False):
+        self.file = io.StringIO()
+        console = Console(file=self.file, force_terminal=True, width=100, color_system=None, highlight=False)
+        self.screen = Screen(console, private=private)
+        self.today, self.state = Today(), SenderState()
+
+    def show(self, *activities):
+        """What a draw adds."""
+        before = len(self.file.getvalue())
+        with self.screen:
+            self.screen.show(activities, self.today, self.state, NOW_MS)
+        return self.file.getvalue()[before:]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(live, "_REFRESH_S", 0.0)
+
+
+def activity(**changes):
+    values = {
+        "project": "shop",
+        "model": "mock-1",
+        "prompt": "fix the basket",
+        "tool": "bash",
+        "calls": 3,
+        "tokens": 12_345,
+        "cost_usd": 0.5,
+        "last_ms": NOW_MS - 1000,
+    }
+    return Activity(**(values | changes))
+
+
+def test_an_active_session_is_shown_with_what_it_does_and_costs():
+    shown = Terminal().show(activity())
+    for text in ("shop", "mock-1", "fix the basket", "bash", "12", "$0.50"):
+        assert text in shown
+
+
+def test_the_latest_session_comes_first_and_quiet_ones_are_left_out():
+    shown = Terminal().show(
+        activity(prompt="older", last_ms=NOW_MS - 60_000),
+        activity(prompt="latest"),
+        activity(prompt="quiet", last_ms=NOW_MS - live.ACTIVE_MS),
+        activity(prompt="", calls=0),
+    )
+    assert shown.index("latest") < shown.index("older")
+    assert "quiet" not in shown
+
+
+def test_a_prompt_that_waits_for_its_first_answer_is_shown():
+    assert "just typed" in Terminal().show(activity(prompt="just typed", calls=0, model="", tool=""))
+
+
+def test_where_nothing_goes_on_it_says_so():
+    assert "no session is active" in Terminal().show()
+
+
+def test_only_so_many_sessions_are_shown_and_the_others_counted():
+    shown = Terminal().show(*[activity(prompt=f"prompt {n}", last_ms=NOW_MS - n) for n in range(15)])
+    assert "prompt 11" in shown
+    assert "prompt 12" not in shown
+    assert "and 3 more" in shown
+
+
+def test_in_privacy_mode_no_prompt_is_shown():
+    shown = Terminal(private=True).show(activity(prompt="my secret"))
+    assert "secret" not in shown
+    assert "(privacy mode)" in shown
+
+
+def test_what_stands_in_a_session_cannot_write_on_the_screen():
+    shown = Terminal().show(activity(prompt="a\nb\x1b[2Jc [bold]d[/bold]", project="\x1b]0;title\x07"))
+    assert "\x1b[2J" not in shown
+    assert "\x1b]0" not in shown
+    assert "[bold]d[/bold]" in shown
+    assert "a b" in shown
+
+
+def test_todays_totals_and_the_delivery_are_shown():
+    terminal = Terminal()
+    terminal.today.calls, terminal.today.tokens, terminal.today.cost_usd = 1200, 5_000_000, 12.3
+    terminal.state = SenderState(delivered=1500, waiting=7, last_ms=NOW_MS)
+    shown = terminal.show()
+    assert "1,200 calls" in shown
+    assert "$12.30" in shown
+    assert "1,500 delivered · 7 waiting · last " in shown
+
+
+def test_an_error_is_shown_with_the_time_to_the_next_try():
+    terminal = Terminal()
+    terminal.state = SenderState(error="host answered 503", retry_at=time.monotonic() + 30)
+    assert "host answered 503; next try in 30 s" in terminal.show()
+    terminal.state = SenderState(error="an event was refused")
+    shown = terminal.show()
+    assert "an event was refused" in shown
+    assert "next try" not in shown
+
+
+def test_a_screen_that_would_look_the_same_is_not_drawn_again():
+    terminal = Terminal()
+    with terminal.screen:
+        for expected in (True, False):
+            before = len(terminal.file.getvalue())
+            terminal.screen.show([activity()], terminal.today, terminal.state, NOW_MS)
+            assert (len(terminal.file.getvalue()) > before) is expected
+
+
+def test_it_is_drawn_at_most_four_times_a_second(monkeypatch):
+    monkeypatch.setattr(live, "_REFRESH_S", 3600.0)
+    terminal = Terminal()
+    with terminal.screen:
+        terminal.screen.show([activity(prompt="one")], terminal.today, terminal.state, NOW_MS)
+        terminal.screen.show([activity(prompt="two")], terminal.today, terminal.state, NOW_MS)
+    assert "two" not in terminal.file.getvalue()
+
+
+def test_a_line_for_the_user_stands_above_the_view():
+    terminal = Terminal()
+    with terminal.screen:
+        terminal.screen.show([], terminal.today, terminal.state, NOW_MS)
+        terminal.screen.say("s.jsonl:3: not JSON [red]")
+    assert "s.jsonl:3: not JSON [red]" in terminal.file.getvalue()
+
+
+def logged(level, *states):
+    lines = []
+    log = Log(lines.append, level)
+    for state in states:
+        log.show(state)
+    log.detail("a detail")
+    return [line.split(" ", 1)[1] for line in lines]  # without the time
+
+
+def test_the_log_has_a_line_for_each_batch_and_each_new_error():
+    lines = logged(
+        1,
+        SenderState(delivered=1, waiting=2),
+        SenderState(delivered=1, waiting=2),
+        SenderState(delivered=1, waiting=2, error="away", retry_at=1.0),
+        SenderState(delivered=1, waiting=2, error="away", retry_at=1.0),
+        SenderState(delivered=3),
+        SenderState(delivered=3, waiting=1, error="away", retry_at=1.0),
+    )
+    assert lines == [
+        "delivered 1 event, 2 waiting",
+        "away; trying again",
+        "delivered 2 events, 0 waiting",
+        "away; trying again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (0, ["away; trying again"]),
+        (1, ["away; trying again", "delivered 1 event, 0 waiting"]),
+        (2, ["away; trying again", "delivered 1 event, 0 waiting", "a detail"]),
+    ],
+)
+def test_the_levels_of_the_log(level, expected):
+    assert logged(level, SenderState(error="away", retry_at=1.0), SenderState(delivered=1)) == expected
+
+
+def test_a_refused_event_is_not_said_to_be_tried_again():
+    state = SenderState(refused=1, error="$ai_span 1234 not delivered: too large")
+    assert logged(0, state) == ["$ai_span 1234 not delivered: too large"]

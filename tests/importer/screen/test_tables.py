@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import io
+import re
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from importer.commands.request import GROUPINGS
+from importer.plan.plan import Selection, make_plan
+from importer.plan.report import report
+from importer.screen.amounts import money, size, tokens, when
+from importer.screen.tables import show_groups, show_summary
+from importer.sessions.discovery import find_sessions
+from importer.settings import Settings
+from tests.building import NOW_MS
+from tests.command import SAMPLES
+from tests.session_writer import SessionWriter
+
+HEADINGS = ("prompts", "calls", "tools", "in", "out", "cache r", "cache w", "cost", "state")
+
+
+def shown(path, by="session", width=80, *, private=False):
+    settings = Settings(privacy_mode=private)
+    plan = make_plan(find_sessions([path]), settings, now_ms=NOW_MS)
+    screen = io.StringIO()
+    figures = report(plan, settings, by, Selection())
+    show_groups(Console(file=screen, width=width), figures, private=private)
+    return screen.getvalue()
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+@pytest.mark.parametrize("width", [80, 100, 119, 120, 200])
+def test_no_column_is_lost_and_no_line_too_long_at_any_width(by, width):
+    table = shown(SAMPLES, by, width)
+    assert max(len(line) for line in table.splitlines()) <= width
+    head = table[: table.index("upload:")]
+    for heading in HEADINGS:
+        assert re.search(rf"\b{heading}\b", head), heading
+    assert "total" in table
+    assert "…" not in head.splitlines()[0]
+
+
+def test_the_totals_and_the_size_of_every_context_are_shown():
+    table = shown(SAMPLES)
+    assert re.search(r"total\s+\d+\s+\d+ +[\d.]+k\s+[\d.]+k \$0\.\d{4}", table)
+    assert re.search(r"upload: full [\d.]+ kB · turn [\d.]+ kB · new [\d.]+ kB +in [\d,]+ events", table)
+
+
+def test_colours_change_nothing_but_colours(tmp_path):
+    SessionWriter(tmp_path / "s.jsonl").turn("größer als 好", "done")
+    plan = make_plan(find_sessions([tmp_path]), Settings(), now_ms=NOW_MS)
+    figures = report(plan, Settings(), "session", Selection())
+    screen = io.StringIO()
+    terminal = Console(file=screen, width=80, force_terminal=True, color_system="standard", no_color=False)
+    show_groups(terminal, figures, private=False)
+    painted = screen.getvalue()
+    assert re.search(r"\x1b\[36m *new\x1b\[0m", painted)
+    assert "\x1b[1msession" in painted
+    assert re.sub(r"\x1b\[[\d;]*m", "", painted) == shown(tmp_path)
+
+
+def test_a_row_says_what_project_when_and_which_model(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl", start=datetime(2025, 3, 1, 12, tzinfo=UTC))
+    story.turn("find the bug\nand more", "done")
+    table = shown(tmp_path, width=140)
+    assert "find the bug" in table
+    assert "and more" not in table
+    for word in ("shop", "2025-03-01", "mock-1", "$0.0006", "new"):
+        assert word in table
+    story.entry("session_info", name="Bug hunt")
+    assert "Bug hunt" in shown(tmp_path)
+    assert "find the bug" not in shown(tmp_path)
+
+
+def test_privacy_mode_shows_the_sessions_id_instead(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl", "0195500a-77")
+    story.turn("a secret plan", "done")
+    table = shown(tmp_path, private=True)
+    assert "secret" not in table
+    assert "0195500a" in table
+
+
+def test_a_name_cannot_paint_the_screen(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("\x1b[2J\x07[bold red]x[/] [link=http://evil]y", "done")
+    table = shown(tmp_path, width=200)
+    assert "\x1b" not in table
+    assert "\x07" not in table
+    assert "[bold red]x[/]" in table, "markup is shown, not obeyed"
+
+
+def test_a_session_without_a_prompt_has_a_row_too(tmp_path):
+    SessionWriter(tmp_path / "s.jsonl")
+    assert "(no prompt)" in shown(tmp_path)
+    SessionWriter(tmp_path / "t.jsonl", "t").turn("\n \n", "done")
+    assert shown(tmp_path).count("(no prompt)") == 2
+
+
+def test_several_models_are_counted(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    for model in ("mock-1", "mock-2", "mock-3"):
+        story.turn("x", "y", model=model)
+    assert "mock-1 +2" in shown(tmp_path)
+
+
+def test_nothing_at_all_still_has_totals(tmp_path):
+    assert "total" in shown(tmp_path)
+
+
+def summary(**figures):
+    zeros = dict.fromkeys(("delivered", "already_delivered", "failed", "left", "sent_bytes"), 0)
+    zeros |= dict.fromkeys(("sent_gzip_bytes", "requests", "retries", "cost_usd"), 0)
+    screen = io.StringIO()
+    show_summary(Console(file=screen, width=80), zeros | figures, 12.34)
+    return screen.getvalue()
+
+
+def test_the_summary_says_what_was_done():
+    said = summary(delivered=1234, already_delivered=5, sent_bytes=2_400_000, sent_gzip_bytes=130_000)
+    for words in ("1,234 events", "5 events", "2.4 MB (130.0 kB gzip)", "12.3 s", "$0.00"):
+        assert words in said
+    for words in ("failed", "left", "retries"):
+        assert words not in said
+
+
+def test_the_summary_says_what_went_wrong():
+    said = summary(failed=2, left=30, requests=7, retries=3, cost_usd=1234.5)
+    for words in ("failed", "2 events", "left", "30 events", "7 (3 retries)", "$1,234.50"):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_400_000, "2.4 MB"), (5e12, "5000.0 GB")],
+)
+def test_sizes_read_easily(count, text):
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.0k"), (12_345, "12.3k"), (4.5e6, "4.5M"), (2e9, "2.0G")],
+)
+def test_tokens_read_easily(count, text):
+    assert tokens(count) == text
+
+
+@pytest.mark.parametrize(
+    ("dollars", "text"),
+    [(0, "$0.00"), (0.00183, "$0.0018"), (0.5, "$0.5000"), (1, "$1.00"), (1e6, "$1,000,000.00")],
+)
+def test_money_has_the_digits_that_it_needs(dollars, text):
+    assert money(dollars) == text
+
+
+def test_a_moment_shows_its_year_only_when_that_is_another():
+    this_year = datetime.now().astimezone().replace(month=3, day=4, hour=5, minute=6)
+    assert when(this_year.isoformat()) == "03-04 05:06"
+    assert when("2001-03-04T12:00:00Z") == "2001-03-04"
+    assert when(None) == ""
