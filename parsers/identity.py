@@ -34,6 +34,11 @@ def as_uuid(fingerprint: bytes) -> str:
     )
 
 
+def uuid_bytes(uuid: str | bytes) -> bytes:
+    """The 16 bytes of a UUID, of its text or of what it is made of (see :func:`fingerprint`)."""
+    return bytes.fromhex((as_uuid(uuid) if isinstance(uuid, bytes) else uuid).replace("-", ""))
+
+
 def digest(text: str) -> str:
     """A short fingerprint of a text, to tell apart what has the same times and numbers."""
     return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()

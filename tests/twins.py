@@ -19,9 +19,9 @@ import msgspec
 
 from importer.build.estimate import Bases, Estimator
 from importer.plan.column_writer import ColumnWriter
-from importer.plan.columns import Columns
 from importer.plan.compiled_writer import CompiledWriter
 from parsers.counting.lazy import JsonContent, LazyBlock
+from parsers.counting.rows import CountedFiles
 from parsers.counting.session import CountingSession
 from parsers.records import AnyRecord
 from tests import cases, odd_json
@@ -121,7 +121,7 @@ def check(lines: list[bytes], number: int = 0) -> int:
     _same(recorders[0].told, recorders[1].told, "figures")
     _same(*map(state, sessions[:2]), "state")
     _same(*([shape(record, {}) for record in each.finish(10**14)] for each in sessions[:2]), "end")
-    columns = Columns(), Columns()
+    columns = CountedFiles(), CountedFiles()
     estimator = ESTIMATORS[number // 6 % 2]
     sessions[2].count(blocks, ColumnWriter(columns[0], {"": 0}, estimator), compiled=False)
     sessions[3].count(blocks, CompiledWriter(columns[1], {"": 0}, estimator), compiled=True)

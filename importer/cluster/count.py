@@ -15,11 +15,11 @@ from importer.build.estimate import Estimator
 from importer.cluster.client import AHEAD, PARTS, Cluster
 from importer.cluster.messages import Sealed
 from importer.errors import UsageError
-from importer.plan.columns import Columns
 from importer.plan.workers import split
 from importer.quoting import printable
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
+from parsers.counting.rows import CountedFiles
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -37,7 +37,7 @@ class ClusterCounter:
         self._cluster = cluster
         self._work = (replace(settings, api_key=None), estimator, now_ms)
 
-    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         """As :meth:`importer.plan.workers.Counter.count`.
 
         Raises:
@@ -59,9 +59,9 @@ class ClusterCounter:
 
     def _next(
         self, waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]]
-    ) -> tuple[Sequence[SessionFile], Columns]:
+    ) -> tuple[Sequence[SessionFile], CountedFiles]:
         part, future = waiting.popleft()
-        columns: Columns = self._cluster.result(future)
+        columns: CountedFiles = self._cluster.result(future)
         for file, about in zip(part, columns.files, strict=True):
             if about.error is not None and isinstance(file.path, Path) and os.access(file.path, os.R_OK):
                 raise UsageError(

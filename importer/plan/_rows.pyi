@@ -7,7 +7,7 @@ class Rows(CompiledFigures):
     """Takes the figures of one session from compiled code.
 
     Args:
-        events, calls: where to.
+        rows: where to.
         models: the places of the models; new ones are added.
         model_of: takes the model's place for each generation that asked for tools.
         estimator: tells the lengths of this session's events.
@@ -15,8 +15,7 @@ class Rows(CompiledFigures):
 
     def __init__(
         self,
-        events: bytearray,
-        calls: bytearray,
+        rows: bytearray,
         models: dict[str, int],
         model_of: dict[str, int],
         estimator: Estimator,

@@ -3,7 +3,7 @@
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
@@ -12,20 +12,20 @@ cdef extern from "Python.h":
 
 from parsers.counting.compiled._straight cimport CallFigures, CompiledFigures
 
-from importer.plan.columns import GENERATION as _GENERATION
-from importer.plan.columns import NO_TIME as _NO_TIME
-from importer.plan.columns import SPAN as _SPAN
-from importer.plan.columns import CALL, EVENT, as_bytes
+from parsers.counting.rows import GENERATION as _GENERATION
+from parsers.counting.rows import NO_TIME as _NO_TIME
+from parsers.counting.rows import SPAN as _SPAN
+from parsers.counting.rows import ROW
+from parsers.identity import uuid_bytes
 from importer.build.estimate import prompt_length
 from importer.build.trimming import EVENT_LIMIT as _EVENT_LIMIT
 from parsers.counting.lengths import json_length
 
 cdef enum:
-    EVENT_SIZE = 41
-    CALL_SIZE = 65
+    ROW_SIZE = 106
 
-if EVENT.size != EVENT_SIZE or CALL.size != CALL_SIZE:
-    raise ImportError("the columns have another layout")
+if (ROW.size, ROW.format) != (ROW_SIZE, "<16s16sqqqqqqdiiiiBB"):
+    raise ImportError("rows have another layout")
 
 cdef unsigned char GENERATION = _GENERATION
 cdef unsigned char SPAN = _SPAN
@@ -66,13 +66,13 @@ cdef class Rows(CompiledFigures):
     """Takes the figures of one session from compiled code.
 
     Args:
-        events, calls: where to.
+        rows: where to.
         models: the places of the models; new ones are added.
         model_of: takes the model's place for each generation that asked for tools.
         estimator: tells the lengths of this session's events.
     """
 
-    cdef bytearray events, calls
+    cdef bytearray rows
     cdef dict models, model_of
     cdef long long generation_base, span_base
     cdef bint private
@@ -82,12 +82,12 @@ cdef class Rows(CompiledFigures):
     cdef int model_number
     cdef long long tools, text
 
-    def __init__(self, bytearray events, bytearray calls, dict models, dict model_of, estimator):
-        self.events, self.calls = events, calls
+    def __init__(self, bytearray rows, dict models, dict model_of, estimator):
+        self.rows = rows
         self.models, self.model_of = models, model_of
         self.generation_base, self.span_base = estimator.bases.generation, estimator.bases.span
         self.private = estimator.private
-        self.trace_id = ""
+        self.trace_id, self.trace = "", bytes(16)
         self.model = self.system = NOT_ASKED
 
     cdef int take_call(
@@ -105,8 +105,6 @@ cdef class Rows(CompiledFigures):
             self.model, self.model_number = model, number
         if generation_id:
             self.model_of[generation_id] = self.model_number
-        if trace_id is not self.trace_id:
-            self.trace_id, self.trace = trace_id, as_bytes(trace_id)
         size = self.generation_base + (0 if model is None else len(model))
         full = turn = new = size
         if not self.private:
@@ -122,38 +120,59 @@ cdef class Rows(CompiledFigures):
             new = size + call.full - call.before_call
             if full > EVENT_LIMIT:
                 full, turn, new = EVENT_LIMIT, min(turn, EVENT_LIMIT), min(new, EVENT_LIMIT)
-        self.event(call.own, call.end_ms, self.model_number, full, turn, new, GENERATION)
-        to = room(self.calls, CALL_SIZE)
-        memcpy(to, PyBytes_AS_STRING(self.trace), 16)
-        to = put(to + 16, <unsigned long long>(call.start_ms if call.has_start else NO_TIME), 8)
+        to = self.row(call.own, trace_id, call.start_ms if call.has_start else NO_TIME, call.end_ms)
         for i in range(4):
             to = put(to, <unsigned long long>call.tokens[i], 8)
         memcpy(&cost, &call.cost_usd, 8)
-        to = put(to, cost, 8)
-        to[0] = prompt is not None
+        self.end_row(put(to, cost, 8), self.model_number, full, turn, new)
+        self.kind(GENERATION, prompt is not None)
         return self.model_number
 
     cdef int take_span(
-        self, const unsigned char *own, int model, str name, long long end_ms, Py_ssize_t length
+        self, const unsigned char *own, str trace_id, int model, str name, long long start_ms,
+        long long end_ms, Py_ssize_t length
     ) except -1:
         cdef long long size = self.span_base + len(name)
+        cdef unsigned char *to
         if not self.private:
             size += length
-        self.event(own, end_ms, model, size, size, size, SPAN)
+        to = self.row(own, trace_id, start_ms, end_ms)
+        memset(to, 0, 40)  # no tokens and no cost
+        self.end_row(to + 40, model, size, size, size)
+        self.kind(SPAN, False)
         return 0
 
-    cdef int event(
-        self, const unsigned char *own, long long end_ms, int model, long long full, long long turn, long long new,
-        unsigned char kind,
-    ) except -1:
-        if not (-MOST <= full <= MOST and -MOST <= turn <= MOST and -MOST <= new <= MOST):
-            raise OverflowError("an event of more than 2 GB")
-        cdef unsigned char *to = room(self.events, EVENT_SIZE)
+    cdef unsigned char *row(
+        self, const unsigned char *own, str trace_id, long long start_ms, long long end_ms
+    ) except NULL:
+        """Begin a row; returns where its tokens go."""
+        cdef unsigned char *to
+        if trace_id is not self.trace_id:
+            self.trace_id, self.trace = trace_id, uuid_bytes(trace_id)
+        to = room(self.rows, ROW_SIZE)
         memcpy(to, own, 16)
-        to = put(to + 16, <unsigned long long>end_ms, 8)
+        to[6] = to[6] & 0x0F | 0x50  # the version
+        to[8] = to[8] & 0x3F | 0x80  # the variant
+        memcpy(to + 16, PyBytes_AS_STRING(self.trace), 16)
+        to = put(to + 32, <unsigned long long>start_ms, 8)
+        return put(to, <unsigned long long>end_ms, 8)
+
+    cdef int end_row(
+        self, unsigned char *to, int model, long long full, long long turn, long long new
+    ) except -1:
+        """Write what stands behind the cost."""
+        if not (-MOST <= full <= MOST and -MOST <= turn <= MOST and -MOST <= new <= MOST):
+            PyByteArray_Resize(self.rows, PyByteArray_GET_SIZE(self.rows) - ROW_SIZE)
+            raise OverflowError("an event of more than 2 GB")
         to = put(to, <unsigned long long>model, 4)
         to = put(to, <unsigned long long>full, 4)
         to = put(to, <unsigned long long>turn, 4)
-        to = put(to, <unsigned long long>new, 4)
-        to[0] = kind
+        put(to, <unsigned long long>new, 4)
         return 0
+
+    cdef inline void kind(self, unsigned char kind, bint prompts) noexcept:
+        """Write the kind of the row."""
+        cdef unsigned char *end = (
+            <unsigned char *>PyByteArray_AS_STRING(self.rows) + PyByteArray_GET_SIZE(self.rows)
+        )
+        end[-2], end[-1] = kind, prompts

@@ -23,9 +23,9 @@ import platformdirs
 from msgspec import Struct
 from msgspec.structs import replace
 
-from importer.plan.columns import CALL, EVENT, Columns, CountedFile
 from importer.sessions.session_file import SessionFile, Skipped
 from importer.settings import Settings
+from parsers.counting.rows import ROW, CountedFile, CountedFiles
 
 _MOST_BYTES = 1_000_000_000
 _RACY_NS = 2_000_000_000  # a file written while it was read may have the same size and time as after it
@@ -46,8 +46,7 @@ class _Packed(Struct, array_like=True):
 
     about: CountedFile
     model_names: list[str]
-    events: bytearray
-    calls: bytearray
+    rows: bytearray
 
 
 def default_cache() -> Path:
@@ -106,7 +105,7 @@ class Cache:
             )
         return found
 
-    def columns(self, files: Sequence[SessionFile]) -> dict[int, Columns]:
+    def columns(self, files: Sequence[SessionFile]) -> dict[int, CountedFiles]:
         """The columns of files that are known, by :func:`path_key`, as far as they can be told after all."""
         found = {}
         for path, packed in self._rows("columns", files).items():
@@ -120,7 +119,7 @@ class Cache:
         paths = [path_key(file) for file in files]
         return dict(self._asked(lambda database: database.execute(query, paths).fetchall(), []))
 
-    def remember(self, counted: Iterable[tuple[SessionFile, Columns]]) -> None:
+    def remember(self, counted: Iterable[tuple[SessionFile, CountedFiles]]) -> None:
         """Remember what was found in files that tell the same for ever, if nothing is written to them.
 
         It is written with what comes later, or when the cache is closed.
@@ -204,28 +203,28 @@ def path_key(file: SessionFile) -> int:
     return int.from_bytes(hashlib.sha1(path, usedforsecurity=False).digest()[:8], signed=True)
 
 
-def each_file(columns: Columns) -> Iterator[Columns]:
+def each_file(columns: CountedFiles) -> Iterator[CountedFiles]:
     """The columns of each of the files, by themselves."""
-    event = call = 0
+    start = 0
     for about in columns.files:
-        end, last = event + about.events * EVENT.size, call + about.calls * CALL.size
-        yield Columns([about], columns.model_names, columns.events[event:end], columns.calls[call:last])
-        event, call = end, last
+        end = start + about.events * ROW.size
+        yield CountedFiles([about], columns.model_names, columns.rows[start:end])
+        start = end
 
 
 def _is_lasting(about: CountedFile) -> bool:
     return about.is_final and about.words_at is not None
 
 
-def _packed(columns: Columns) -> bytes:
+def _packed(columns: CountedFiles) -> bytes:
     about = replace(columns.files[0], name=None, first_prompt=None)  # what was said stays where it is
-    packed = _Packed(about, columns.model_names, columns.events, columns.calls)
+    packed = _Packed(about, columns.model_names, columns.rows)
     return _with_check(msgspec.msgpack.encode(packed))
 
 
-def _unpacked(packed: bytes) -> Columns:
+def _unpacked(packed: bytes) -> CountedFiles:
     stored = msgspec.msgpack.decode(_checked(packed), type=_Packed)
-    return Columns([stored.about], stored.model_names, stored.events, stored.calls)
+    return CountedFiles([stored.about], stored.model_names, stored.rows)
 
 
 def _with_check(data: bytes) -> bytes:

@@ -7,8 +7,8 @@ from functools import cache
 
 from importer.build.estimate import Estimator
 from importer.plan.column_writer import ColumnWriter
-from importer.plan.columns import Columns
 from parsers.counting.figures import Figures
+from parsers.counting.rows import CountedFiles
 
 PURE = "PI2POSTHOG_PURE"
 """The variable that has everything done in Python, for tests and reports of bugs."""
@@ -20,14 +20,14 @@ def use_compiled() -> bool:
 
 
 def column_writer(
-    columns: Columns, models: dict[str, int], estimator: Estimator, *, compiled: bool = True
+    counted: CountedFiles, models: dict[str, int], estimator: Estimator, *, compiled: bool = True
 ) -> Figures:
     """What writes the figures of one session to columns, by compiled code where that is there and wanted.
 
     For the other arguments see :class:`importer.plan.column_writer.ColumnWriter`.
     """
     kind = (_compiled_writer() if compiled else None) or ColumnWriter
-    return kind(columns, models, estimator)
+    return kind(counted, models, estimator)
 
 
 @cache  # an import that fails is tried again each time, which takes longer than to count a small file

@@ -1,45 +1,45 @@
-"""Session files to columns: what a preview knows of each event, without building any."""
+"""Session files to rows: what a preview knows of each event, without building any."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from importer.build.estimate import Estimator
-from importer.plan.columns import CALL, EVENT, Columns, CountedFile, as_bytes
 from importer.plan.compiled import column_writer, use_compiled
 from importer.sessions.reading import count, new_count
 from importer.sessions.session_file import SessionFile
 from importer.sessions.words import words
 from importer.settings import Settings
 from parsers.agents import SessionParser
+from parsers.counting.rows import ROW, CountedFile, CountedFiles
+from parsers.identity import uuid_bytes
 
 
 def count_files(
     files: Sequence[SessionFile], settings: Settings, estimator: Estimator, now_ms: int
-) -> Columns:
+) -> CountedFiles:
     """The events of some session files; a file that cannot be read says so."""
-    columns = Columns()
+    found = CountedFiles()
     models = {"": 0}
     compiled = use_compiled()
     for file in files:
-        events, calls = len(columns.events), len(columns.calls)
+        start = len(found.rows)
         session = new_count(settings, file.agent)
         counted = CountedFile()
         try:
-            figures = column_writer(columns, models, estimator.of_session(file), compiled=compiled)
+            figures = column_writer(found, models, estimator.of_session(file), compiled=compiled)
             count(file, session, figures, now_ms, compiled=compiled)
         except OSError as error:
             counted.error = error.strerror or str(error)
-            del columns.events[events:], columns.calls[calls:]
+            del found.rows[start:]
         else:
             _describe(counted, session)
             written_ms = file.mtime_ns // 1_000_000
             counted.is_final = session.is_final(now_ms, written_ms)
-            counted.events = (len(columns.events) - events) // EVENT.size
-            counted.calls = (len(columns.calls) - calls) // CALL.size
-        columns.files.append(counted)
-    columns.model_names = list(models)
-    return columns
+            counted.events = (len(found.rows) - start) // ROW.size
+        found.files.append(counted)
+    found.model_names = list(models)
+    return found
 
 
 def _describe(counted: CountedFile, session: SessionParser) -> None:
@@ -47,4 +47,4 @@ def _describe(counted: CountedFile, session: SessionParser) -> None:
     counted.words_at = getattr(session, "words_at", None)
     counted.subagent = session.subagent.name if session.subagent else None
     counted.issues = list(session.issues.values())
-    counted.open_traces = [as_bytes(trace) for trace in session.open_traces()]
+    counted.open_traces = [uuid_bytes(trace) for trace in session.open_traces()]

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from importer.plan.cache import Cache, each_file, path_key
-from importer.plan.columns import Columns
 from importer.plan.count import count_files
 from importer.plan.workers import Counter, Work
 from importer.sessions.session_file import SessionFile
 from importer.sessions.words import words_of
+from parsers.counting.rows import CountedFiles
 
 _AT_ONCE = 200  # files whose columns are looked up at once
 
@@ -29,7 +29,7 @@ class RememberingCounter:
         self._cache = cache
         self._work = work
 
-    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         """As :meth:`importer.plan.workers.Counter.count`."""
         known = self._cache.known(files)
         new = [file for place, file in enumerate(files) if place not in known]
@@ -39,13 +39,13 @@ class RememberingCounter:
         return self._merged(files, known, self._remembered(counted))
 
     def _remembered(
-        self, counted: Iterator[tuple[Sequence[SessionFile], Columns]]
-    ) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+        self, counted: Iterator[tuple[Sequence[SessionFile], CountedFiles]]
+    ) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         for part, columns in counted:
             self._cache.remember(zip(part, each_file(columns), strict=True))
             yield part, columns
 
-    def _restored(self, file: SessionFile, columns: Columns | None) -> Columns:
+    def _restored(self, file: SessionFile, columns: CountedFiles | None) -> CountedFiles:
         """Remembered columns with the session's name and first prompt, which are not remembered."""
         if columns is None:
             return count_files([file], *self._work)
@@ -57,10 +57,10 @@ class RememberingCounter:
         self,
         files: Sequence[SessionFile],
         known: set[int],
-        counted: Iterator[tuple[Sequence[SessionFile], Columns]],
-    ) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+        counted: Iterator[tuple[Sequence[SessionFile], CountedFiles]],
+    ) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         """All files in their order, whether they were counted or remembered."""
-        new: deque[Columns] = deque()
+        new: deque[CountedFiles] = deque()
         for start in range(0, len(files), _AT_ONCE):
             some = files[start : start + _AT_ONCE]
             places = range(start, start + len(some))

@@ -14,13 +14,14 @@ import numpy as np
 
 from importer.build.event import CONTEXTS
 from importer.periods import local_day
-from importer.plan.columns import CALL, EVENT, GENERATION, IDENTIFY, KINDS, NO_TIME, TRACE, Columns, as_bytes
 from importer.plan.event_index import EventIndex
 from importer.plan.grouping import Groups
 from importer.plan.kept_totals import KeptTotals
 from importer.plan.seen import SeenIds
 from importer.selection import Selection
 from importer.totals import SUMS, TOKENS, Sums
+from parsers.counting.rows import GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
+from parsers.identity import uuid_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,27 +30,23 @@ if TYPE_CHECKING:
     from importer.plan.grouping import Arrays
     from importer.totals import TraceTotals
 
-    Waiting = list[tuple[Columns, int]]
+    Waiting = list[tuple[CountedFiles, int]]
 
-_EVENT = np.dtype(
+_ROW_TYPE = np.dtype(
     [
-        ("own", "V16"),
+        ("id", "V16"),
+        ("trace_id", "V16"),
+        ("started_ms", "<i8"),
         ("end_ms", "<i8"),
+        *((name, "<i8") for name in TOKENS),
+        ("cost_usd", "<f8"),
         ("model", "<i4"),
         *((name, "<i4") for name in CONTEXTS),
         ("kind", "u1"),
-    ]
-)
-_CALL = np.dtype(
-    [
-        ("trace", "V16"),
-        ("started_ms", "<i8"),
-        *((name, "<i8") for name in TOKENS),
-        ("cost_usd", "<f8"),
         ("prompts", "u1"),
     ]
 )
-assert (_EVENT.itemsize, _CALL.itemsize) == (EVENT.size, CALL.size)  # noqa: S101  two words for one layout
+assert _ROW_TYPE.itemsize == ROW.size  # noqa: S101  two words for one layout
 
 _KEY = ("file", "kind", "model", "day")
 _ADDED = ("events", *CONTEXTS, "prompts", *SUMS)
@@ -88,10 +85,10 @@ class Tally:
         self._row_count = 0
         self._index = EventIndex()
 
-    def add(self, columns: Columns, first: int) -> None:
+    def add(self, columns: CountedFiles, first: int) -> None:
         """Add the columns of some files, the first of which has that place in the plan."""
         self._waiting.append((columns, first))
-        self._events += len(columns.events) // EVENT.size
+        self._events += len(columns.rows) // ROW.size
         if self._events >= _AT_ONCE:
             self._group()
 
@@ -114,11 +111,11 @@ class Tally:
         waiting, self._waiting, self._events = self._waiting, [], 0
         if not waiting:
             return
-        events = np.frombuffer(b"".join(columns.events for columns, _ in waiting), _EVENT)
-        calls = np.frombuffer(b"".join(columns.calls for columns, _ in waiting), _CALL)
+        events = np.frombuffer(b"".join(columns.rows for columns, _ in waiting), _ROW_TYPE)
         files = np.concatenate([_files(columns, first) for columns, first in waiting])
-        ids = _uuids(events["own"])
+        ids = events["id"].tobytes()
         is_call = events["kind"] == GENERATION
+        calls = events[is_call]
         taken = self._taken(waiting, ids, files, events)
         if self._with_totals:
             self._add_totals(ids, files, events, calls, taken)
@@ -148,7 +145,7 @@ class Tally:
         own = dict.fromkeys(_ROW, 0) | dict.fromkeys(CONTEXTS, identify.size) | {"events": 1}
         own |= {"file": -1, "kind": IDENTIFY, "day": self._day(identify.end_ms)}
         rows = {name: np.array([value]) for name, value in own.items()}
-        self._keep(rows, np.frombuffer(as_bytes(identify.uuid), dtype="V16"), np.zeros(1, dtype=np.int64))
+        self._keep(rows, np.frombuffer(uuid_bytes(identify.uuid), dtype="V16"), np.zeros(1, dtype=np.int64))
 
     def _keep(self, rows: Arrays, ids: NDArray[np.void], row_of: NDArray[np.int64]) -> None:
         self._index.append(ids, row_of + self._row_count)
@@ -188,7 +185,7 @@ class Tally:
         taken: NDArray[np.bool_],
     ) -> None:
         sums: dict[tuple[int, bytes], Sums] = defaultdict(Sums)
-        of_calls = files[events["kind"] == GENERATION].tolist(), calls["trace"].tolist()
+        of_calls = files[events["kind"] == GENERATION].tolist(), calls["trace_id"].tolist()
         costs = calls["cost_usd"].tolist()
         for *key, tokens, cost in zip(*of_calls, calls[list(TOKENS)].tolist(), costs, strict=True):
             sums[key[0], key[1]].add(tokens, cost)
@@ -207,7 +204,7 @@ class Tally:
             for columns, _ in waiting
         ]
         first = np.cumsum([0, *map(len, known)])[:-1]
-        counts = [len(columns.events) // EVENT.size for columns, _ in waiting]
+        counts = [len(columns.rows) // ROW.size for columns, _ in waiting]
         found: NDArray[np.int64] = np.concatenate(known)[np.repeat(first, counts) + models]
         return found
 
@@ -236,18 +233,10 @@ def _spread(values: NDArray[Any], places: NDArray[np.bool_]) -> NDArray[Any]:
     return spread
 
 
-def _files(columns: Columns, first: int) -> NDArray[np.int64]:
+def _files(columns: CountedFiles, first: int) -> NDArray[np.int64]:
     counts = [about.events for about in columns.files if about.error is None]
     return np.repeat(np.arange(first, first + len(counts)), counts)
 
 
 def _joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
-
-
-def _uuids(own: NDArray[np.void]) -> bytes:
-    """What ids are made of as UUIDs of version 5, one behind the other; does nothing to those that are."""
-    ids = np.frombuffer(own.tobytes(), np.uint8).reshape(-1, 16).copy()
-    ids[:, 6] = ids[:, 6] & 0x0F | 0x50
-    ids[:, 8] = ids[:, 8] & 0x3F | 0x80
-    return ids.tobytes()

@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Protocol
 
 from importer.build.estimate import Estimator
-from importer.plan.columns import Columns
 from importer.plan.count import count_files
 from importer.plan.pool import Pool
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
+from parsers.counting.rows import CountedFiles
 
 _FEW_BYTES = 8_000_000  # less is counted sooner than processes are started
 _MOST_BYTES = 8_000_000
@@ -30,7 +30,7 @@ Work = tuple[Settings, Estimator, int]
 class Counter(Protocol):
     """Counts session files."""
 
-    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         """The columns of the files, some files at a time, in their order."""
 
 
@@ -52,7 +52,7 @@ class LocalCounter:
     ) -> None:
         self._work: Work = (settings, estimator, now_ms)
         self._processes = processes or usable_cores()
-        self._pool: Pool[Sequence[SessionFile], Columns] | None = None
+        self._pool: Pool[Sequence[SessionFile], CountedFiles] | None = None
 
     def __enter__(self) -> LocalCounter:
         return self
@@ -63,7 +63,7 @@ class LocalCounter:
         if self._pool is not None:
             self._pool.end()
 
-    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], Columns]]:
+    def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         """As :meth:`Counter.count`; the processes are at work when this returns."""
         size = sum(file.size for file in files)
         parts = list(split(files, size // (self._processes * _PARTS), self._processes * _ROUNDS))

@@ -48,13 +48,17 @@ class Figures(Protocol):
             A number for the model, for the spans of its calls.
         """
 
-    def span(self, own: bytes, model: int, name: str, end_ms: int, length: int) -> None:
+    def span(
+        self, own: bytes, trace_id: str, model: int, name: str, start_ms: int, end_ms: int, length: int
+    ) -> None:
         """A tool call with its result.
 
         Args:
             own: the fingerprint of its id.
+            trace_id: its trace.
             model: what :meth:`call` gave for the answer that asked for it.
             name: the tool's name.
+            start_ms: when it began, in ms.
             end_ms: when it ended, in ms.
             length: about the bytes of its input and output.
         """

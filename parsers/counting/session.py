@@ -269,11 +269,14 @@ class CountingSession(Session):
             return None
         size, length = lengths
         turn.open.discard(call.id)
+        own_ms = to_ms(message.timestamp) or ms
         figures.span(
             turn.span_fingerprint(call),
+            turn.trace_id,
             turn.model,
             call.name or "unknown",
-            to_ms(message.timestamp) or ms,
+            turn.start_of_result(own_ms, ms),
+            own_ms,
             2 * length if message.is_error else length,
         )
         run, sizes = at.run, at.context

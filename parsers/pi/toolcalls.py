@@ -76,16 +76,27 @@ class Turn(Struct, eq=False):
             written_ms: the time at which its line was written.
         """
         self.open.discard(call.id)
-        # pi writes the results of a parallel batch in one go; else a tool starts when the one before is done
+        start_ms = self.start_of_result(own_ms, written_ms)
+        span = self._span(call, start_ms, own_ms, result_state(result), result.is_error)
+        span.measured_ms = measured(result.duration_ms)
+        call.arguments = None  # the span has them
+        return span
+
+    def start_of_result(self, own_ms: int, written_ms: int) -> int:
+        """Note the next result, and tell when its tool started, in ms.
+
+        pi writes the results of a parallel batch in one go; else a tool starts when the one before is done.
+
+        Args:
+            own_ms: the result's own time.
+            written_ms: the time at which its line was written.
+        """
         if self._written_ms is None:
             self._batch_start_ms = self.end_ms
         elif own_ms - self._written_ms > 1:
             self._batch_start_ms = self._written_ms
         self._written_ms = written_ms
-        span = self._span(call, self._batch_start_ms, own_ms, result_state(result), result.is_error)
-        span.measured_ms = measured(result.duration_ms)
-        call.arguments = None  # the span has them
-        return span
+        return self._batch_start_ms
 
     def abandon(self) -> list[Span]:
         """The spans of the calls that will never be answered; none of them is open afterwards."""

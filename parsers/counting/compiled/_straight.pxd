@@ -18,5 +18,6 @@ cdef class CompiledFigures:
         self, const CallFigures *call, str generation_id, str trace_id, str model, prompt, system
     ) except -1
     cdef int take_span(
-        self, const unsigned char *own, int model, str name, long long end_ms, Py_ssize_t length
+        self, const unsigned char *own, str trace_id, int model, str name, long long start_ms,
+        long long end_ms, Py_ssize_t length
     ) except -1

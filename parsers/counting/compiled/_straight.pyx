@@ -59,7 +59,8 @@ cdef class CompiledFigures:
         raise NotImplementedError
 
     cdef int take_span(
-        self, const unsigned char *own, int model, str name, long long end_ms, Py_ssize_t length
+        self, const unsigned char *own, str trace_id, int model, str name, long long start_ms,
+        long long end_ms, Py_ssize_t length
     ) except -1:
         raise NotImplementedError
 
@@ -241,6 +242,7 @@ cdef class Straight:
         cdef Line *line = &self.line
         cdef Branch branch = self.branch
         cdef Py_ssize_t inner, most, cut, length, size
+        cdef long long start_ms, end_ms
         cdef PyObject *found
         cdef Text generation_id
         cdef str call_id, name
@@ -265,13 +267,15 @@ cdef class Straight:
         length = cut + 2 * line.marks * cut // inner + <Py_ssize_t>arguments
         if line.is_error:
             length *= 2
+        end_ms = line.own_ms or line.ms
+        start_ms = branch.turn.start_of_result(end_ms, line.ms)
         if isinstance(figures, CompiledFigures):
             (<CompiledFigures>figures).take_span(
-                RECORDED.fingerprint, branch.model_number, name, line.own_ms or line.ms, length
+                RECORDED.fingerprint, branch.turn.trace_id, branch.model_number, name, start_ms, end_ms, length
             )
         else:
             own = PyBytes_FromStringAndSize(<const char *>RECORDED.fingerprint, 20)
-            figures.span(own, branch.model_number, name, line.own_ms or line.ms, length)
+            figures.span(own, branch.turn.trace_id, branch.model_number, name, start_ms, end_ms, length)
         if branch.run is not None:
             self.placing.enter(branch.run)
             self.placing.touch(line.ms)

@@ -12,9 +12,9 @@ from importer.cluster.count import ClusterCounter
 from importer.cluster.messages import Sealed, Share
 from importer.cluster.work import _pace
 from importer.errors import UsageError
-from importer.plan.columns import Columns, CountedFile
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
+from parsers.counting.rows import CountedFile, CountedFiles
 from tests.building import NOW_MS
 from tests.command import SAMPLES
 
@@ -34,7 +34,7 @@ class Blind:
         return [file.path for file in files]
 
     def result(self, paths):
-        return Columns(files=[CountedFile(error="No such file or directory") for _ in paths])
+        return CountedFiles(files=[CountedFile(error="No such file or directory") for _ in paths])
 
 
 def test_files_that_only_this_machine_sees_end_it_with_advice():

@@ -8,12 +8,12 @@ import pytest
 
 from importer.build.events import estimator
 from importer.plan import compiled
-from importer.plan.columns import EVENT
 from importer.plan.compiled import PURE
 from importer.plan.count import count_files
 from importer.sessions import reading
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
+from parsers.counting.rows import ROW
 from parsers.counting.session import Straight
 from tests.fuzz import ROOT
 from tests.parsers.build import Transcript, call
@@ -39,7 +39,7 @@ def test_columns_are_the_same(monkeypatch, settings):
     assert len(files) > 60
     found = counted(monkeypatch, files, settings, pure=False)
     assert found == counted(monkeypatch, files, settings, pure=True)
-    assert len(found.calls) > 10_000
+    assert len(found.rows) > 30_000
 
 
 def test_where_nothing_was_compiled_it_is_looked_for_once(monkeypatch):
@@ -87,6 +87,6 @@ def test_a_number_in_the_place_of_arguments_is_no_length(monkeypatch, tmp_path, 
     path = tmp_path / "s.jsonl"
     path.write_bytes(talk.data)
     found = counted(monkeypatch, find_sessions([path]).sessions, Settings(), pure=pure)
-    sizes = [event[3:6] for event in EVENT.iter_unpack(found.events)]
+    sizes = [row[10:13] for row in ROW.iter_unpack(found.rows)]
     assert len(sizes) == 3  # with the trace
     assert all(0 < size < 100_000 for each in sizes for size in each)

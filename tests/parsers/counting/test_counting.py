@@ -87,14 +87,16 @@ class Told:
         self._models.append(generation_id)
         return len(self._models) - 1
 
-    def span(self, own, model, name, end_ms, length) -> None:
+    def span(self, own, trace_id, model, name, start_ms, end_ms, length) -> None:
         self.straight += 1
         assert length > 0
         self.told.append(
             {
                 "is": "Span",
                 "id": repr(as_uuid(own)),
+                "trace_id": repr(trace_id),
                 "name": repr(name),
+                "start_ms": repr(start_ms),
                 "parent_id": repr(self._models[model]),
                 "end_ms": repr(end_ms),
             }
@@ -106,7 +108,7 @@ def numbers(record: AnyRecord) -> dict[str, Any]:
     said: dict[str, Any] = {"is": type(record).__name__}
     names = ["id", "trace_id", "window", "end_ms", "copied", "agent"]
     if isinstance(record, Span):
-        names += ["name", "parent_id", "is_error"]
+        names += ["name", "parent_id", "start_ms", "is_error"]
     elif isinstance(record, Generation):
         names += ["name", "model", "start_ms"]
         said["tokens"], said["cost_usd"] = record.usage[:4], record.usage.cost_usd

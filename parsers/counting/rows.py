@@ -1,0 +1,71 @@
+"""The events of session files as packed rows: what a worker process hands over for a preview."""
+
+from __future__ import annotations
+
+import struct
+
+from msgspec import Struct, field
+
+from parsers.issues import Issue
+
+KINDS = ("generation", "span", "trace", "identify")
+GENERATION, SPAN, TRACE, IDENTIFY = range(4)
+NO_TIME = -(2**63)
+"""Stands for a start that pi did not record."""
+
+ROW = struct.Struct("<16s16sqqqqqqdiiiiBB")
+"""An event, little-endian, without padding (106 bytes):
+
+- ``id``, ``trace_id``: the 16 bytes of each UUID
+- ``started_ms``, ``ended_ms``: ms since the epoch (UTC); ``NO_TIME`` where pi did not record the start
+- ``input``, ``output``, ``cache_read``, ``cache_write``: tokens of a generation; 0 for other kinds
+- ``cost_usd``: US dollars of a generation; 0 for other kinds
+- ``model``: the place of its model in ``CountedFiles.model_names``
+- ``full``, ``turn``, ``new``: about how many bytes of JSON the event takes with each input context
+- ``kind``: its place in ``KINDS``
+- ``prompts``: 1 for the first generation that a prompt led to, else 0
+"""
+
+
+class CountedFile(Struct):
+    """What was found in one session file besides its rows.
+
+    Attributes:
+        events: the number of its rows.
+        name, first_prompt: what a person knows the session by.
+        words_at: the lines that these two stand in, 0 for none; None where nobody can tell.
+        subagent: the name of the subagent whose session it is.
+        issues: what was wrong with it.
+        open_traces: the ids (16 bytes) of the traces that its last line left open.
+        is_final: whether there will be no more records unless something is written to it.
+        error: why it could not be read.
+    """
+
+    events: int = 0
+    name: str | None = None
+    first_prompt: str | None = None
+    words_at: tuple[int, int] | None = None
+    subagent: str | None = None
+    issues: list[Issue] = field(default_factory=list)
+    open_traces: list[bytes] = field(default_factory=list)
+    is_final: bool = False
+    error: str | None = None
+
+
+class CountedFiles(Struct):
+    """The rows of some session files, in the order of the files and of their records.
+
+    Example:
+        >>> counted = CountedFiles()
+        >>> [row[-2] for row in ROW.iter_unpack(counted.rows)]
+        []
+
+    Attributes:
+        files: what else was found, a :class:`CountedFile` a file.
+        model_names: the models that rows name by their place here; the first stands for none.
+        rows: a ``ROW`` an event.
+    """
+
+    files: list[CountedFile] = field(default_factory=list)
+    model_names: list[str] = field(default_factory=lambda: [""])
+    rows: bytearray = field(default_factory=bytearray)
