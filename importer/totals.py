@@ -1,16 +1,26 @@
-"""Totals of traces: sums over their generations."""
+"""Totals of tokens and dollars: one function over one frame with a row an event.
+
+This is the only place where tokens and dollars are added. It imports pandas when it is called.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parsers.records import Generation
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from parsers.records import Generation
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 SUMS = (*TOKENS, "cost_usd")
-_BLOCK = 128
-_LANES = 8
+CONTEXTS = ("full", "turn", "new")
+COUNTS = {"generations": "generation", "spans": "span", "traces": "trace"}
+
+_ADDED = ("prompts", *TOKENS, "total_tokens", "cost_usd", *CONTEXTS, "delivered")
+_DIGITS = 12  # of a dollar that are kept: the order of adding never shows
+_MOST = 2**63 - 1
 
 
 class TraceTotals(NamedTuple):
@@ -23,55 +33,85 @@ class TraceTotals(NamedTuple):
     cost_usd: float = 0.0
 
 
-class Sums:
-    """Adds up the generations of one trace, in their order."""
+def totals(frame: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
+    """Add up a frame in groups.
 
-    __slots__ = ("_costs_usd", "_tokens")
+    Args:
+        frame: a row an event, as `importer.read_events` or `importer.read_generations` give it. Every column
+            that it lacks is left out of the result.
+        by: the names of one or more columns, such as ``"trace_id"``, ``"session"``, ``"project"``,
+            ``"model"`` or ``"day"`` (local dates, made of ``ended_at`` where the frame has none). Without
+            any, the result has one row.
 
-    def __init__(self) -> None:
-        self._tokens = (0, 0, 0, 0)
-        self._costs_usd: list[float] = []
+    Returns:
+        A row a group, sorted by its keys, which are its first columns. Then ``events`` (rows of the frame),
+        ``generations``, ``spans`` and ``traces`` (where there is a ``kind``), ``prompts``, the token columns
+        (int64; Python ints where a sum is beyond 64 bits), ``cost_usd`` (US dollars, rounded to 1e-12 after
+        adding), the bytes by input context, and ``delivered`` (how many events are).
 
-    def add(self, tokens: Sequence[int], cost_usd: float) -> None:
-        """Add a generation: its tokens in the order of :data:`TOKENS`, and its cost in US dollars."""
-        given, answered, read, written = self._tokens
-        self._tokens = given + tokens[0], answered + tokens[1], read + tokens[2], written + tokens[3]
-        self._costs_usd.append(cost_usd)
+    Raises:
+        KeyError: the frame has no such column.
 
-    @property
-    def totals(self) -> TraceTotals:
-        """The sums so far."""
-        return TraceTotals(*self._tokens, added(self._costs_usd))
-
-
-def added(costs_usd: Sequence[float]) -> float:
-    """The sum of some costs, in US dollars, as numpy's ``add.reduceat`` has it.
-
-    Of an event that was sent not even the last digit may change, with whichever version of whichever library
-    (pandas adds otherwise where groups are interleaved, and so does Python's own ``sum`` from 3.12).
+    Example:
+        >>> calls = importer.read_generations(importer.find_sessions())
+        >>> importer.totals(calls, by=["project", "model"]).sort_values("cost_usd").tail(3)
     """
-    return costs_usd[0] + _pairwise(costs_usd[1:]) if costs_usd else 0.0
+    import pandas as pd
+
+    keys = [by] if isinstance(by, str) else list(by)
+    if "day" in keys and "day" not in frame and "ended_at" in frame:
+        frame = frame.assign(day=local_days(frame["ended_at"]))
+    values: dict[str, Any] = {key: frame[key] for key in keys}
+    if "kind" in frame:
+        values |= {name: frame["kind"] == kind for name, kind in COUNTS.items()}
+    values |= {name: _summable(frame[name]) for name in _ADDED if name in frame}
+    added = [name for name in values if name not in keys]
+    rows = pd.DataFrame(values, index=frame.index, copy=False)
+    if keys:
+        groups = rows.groupby(keys, sort=True, observed=True, dropna=False)
+        sums = groups[added].sum() if added else pd.DataFrame(index=groups.size().index)
+        sums.insert(0, "events", groups.size())
+        sums = sums.reset_index()
+        for key in keys:
+            if isinstance(sums[key].dtype, pd.CategoricalDtype):
+                sums[key] = sums[key].astype(sums[key].cat.categories.dtype)
+    else:
+        sums = pd.DataFrame({"events": [len(rows)], **{name: [rows[name].sum()] for name in added}})
+    for name in added:
+        if name == "cost_usd":
+            sums[name] = [round(float(cost), _DIGITS) for cost in sums[name].tolist()]
+        elif sums[name].dtype == bool:  # no rows at all
+            sums[name] = sums[name].astype("int64")
+    return sums
 
 
-def _pairwise(values: Sequence[float]) -> float:
-    """Numpy's pairwise sum: eight sums side by side for up to 128 values, halves of more."""
-    count = len(values)
-    if count > _BLOCK:
-        half = count // 2 // _LANES * _LANES
-        return _pairwise(values[:half]) + _pairwise(values[half:])
-    total, end = 0.0, 0
-    if count >= _LANES:
-        end = count // _LANES * _LANES
-        a, b, c, d, e, f, g, h = (_in_order(values[lane:end:_LANES]) for lane in range(_LANES))
-        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    return _in_order((total, *values[end:]))
+def trace_totals(sums: pd.DataFrame) -> Iterable[TraceTotals]:
+    """The rows that :func:`totals` gave as tuples of Python numbers, in their order."""
+    columns = (sums[name].tolist() for name in SUMS)
+    return map(TraceTotals, *columns)
 
 
-def _in_order(values: Sequence[float]) -> float:
-    total = values[0]
-    for value in values[1:]:
-        total += value
-    return total
+def local_days(moments: pd.Series[Any]) -> pd.Series[Any]:
+    """The local dates of moments (datetimes in UTC), as ``2026-11-23``."""
+    import pandas as pd
+
+    from importer.periods import local_day
+
+    # Every time zone's midnight is at a quarter of an hour.
+    quarters = moments.dt.floor("15min")
+    days = {each: local_day(round(each.timestamp() * 1000)) for each in quarters.drop_duplicates()}
+    named: pd.Series[Any] = quarters.map(days).astype(pd.CategoricalDtype(sorted(set(days.values()))))
+    return named
+
+
+def _summable(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The same numbers in a type that their sum fits into: damaged files hold numbers of any size."""
+    if column.dtype.kind not in "iu" or column.empty:
+        return column
+    largest = max(int(column.max()), -int(column.min()))
+    if largest * len(column) <= _MOST:
+        return column.astype("int64")
+    return column.astype("object")
 
 
 def model_of(call: Generation) -> str:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from importer.build.event import Event
 from importer.build.events import EventBuilder
 from importer.build.facts import facts_of
+from importer.plan.frame import uuids
 from importer.plan.plan import Plan
 from importer.sessions.discovery import read_session_file
 from importer.sessions.reading import new_session, records_of
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
-from importer.totals import Sums, TraceTotals
+from importer.totals import SUMS, TraceTotals, totals, trace_totals
 from parsers.agents import AGENTS, SessionParser
 from parsers.records import AnyRecord, Generation
 
@@ -30,21 +31,35 @@ def read_records(file: SessionFile, settings: Settings, now_ms: int) -> tuple[Se
     return session, [record for some in records_of(file, session, now_ms) for record in some]
 
 
-def index_of(plan: Plan) -> tuple[list[bytes], list[int]]:
-    """The ids and rows of a plan's events."""
-    events = plan.index.read()
-    return events["id"].tolist(), events["row"].tolist()
+class PlannedEvent(NamedTuple):
+    """One event of a plan; ``file`` is its file's place, -1 for none."""
+
+    uuid: str
+    file: int
+    kind: str
+    model: str
+
+
+def events_of(plan: Plan) -> list[PlannedEvent]:
+    """The events of a plan one by one."""
+    columns = (plan.frame[name].tolist() for name in ("file", "kind", "model"))
+    return [PlannedEvent(*each) for each in zip(uuids(plan.frame), *columns, strict=True)]
 
 
 def totals_of(plan: Plan) -> dict[tuple[int, str], TraceTotals]:
     """The totals of a plan's traces, by file and trace id."""
-    kept = {index: plan.totals.of_file(index) for index in range(len(plan.files))}
+    kept = {index: plan.totals_of_file(index) for index in range(len(plan.files))}
     return {(index, trace): totals for index, own in kept.items() for trace, totals in own.items()}
 
 
-def rows_of(plan: Plan) -> pd.DataFrame:
-    """The figures of a plan as a frame."""
-    return pd.DataFrame(plan.figures)
+def sum_costs(records: Iterable[AnyRecord]) -> dict[str, TraceTotals]:
+    """The totals of the traces of some records, by trace id."""
+    calls = [record for record in records if isinstance(record, Generation)]
+    if not calls:
+        return {}
+    frame = pd.DataFrame([(call.trace_id, *call.usage[:4], call.usage.cost_usd) for call in calls])
+    sums = totals(frame.set_axis(["trace_id", *SUMS], axis=1), by="trace_id")
+    return dict(zip(sums["trace_id"], trace_totals(sums), strict=True))
 
 
 def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
@@ -53,12 +68,9 @@ def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
     file = read_session_file(path, AGENTS[origin])
     assert isinstance(file, SessionFile), file
     _, records = read_records(file, chosen, NOW_MS)
-    sums: dict[str, Sums] = defaultdict(Sums)
-    for record in records:
-        if isinstance(record, Generation):
-            sums[record.trace_id].add(record.usage[:4], record.usage.cost_usd)
+    sums = sum_costs(records)
     builder = EventBuilder(chosen, facts_of(file, chosen))
-    return [builder.build(record, sums[record.trace_id].totals) for record in records]
+    return [builder.build(record, sums.get(record.trace_id)) for record in records]
 
 
 def events(path: Path, **settings: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importer.build.joining import EncodedLink, Stretches, size_of
 from importer.build.trimming import EVENT_LIMIT, cut_strings, marker
 
-CONTEXTS = ("full", "turn", "new")
 _INPUT = b',"$ai_input":'
 _PROMPT_SHARE = 4  # the system prompt survives trimming where it takes less than this part of the event
 

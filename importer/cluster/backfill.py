@@ -105,14 +105,14 @@ class ClusterBackfill(Backfill):
             places.clear()
             return made
 
-        for index, wanted in self._plan.wanted():
+        for index, wanted in self._plan.find_wanted():
             ids = {uuid.UUID(each).bytes: place for each, place in wanted.items()}
             places |= ids
             if index < 0:
                 yield share()
                 continue
             planned = self._plan.files[index]
-            totals = self._plan.totals.of_file(index)
+            totals = self._plan.totals_of_file(index)
             there = replace(planned, file=elsewhere(planned.file))
             facts = facts_of(planned.file, settings)
             files.append(WantedFile(index, there, facts, b"".join(ids), totals))
@@ -182,19 +182,18 @@ class ClusterBackfill(Backfill):
         report, places = unpacked(packed), self._places[task]
         ids = [report.ids[at : at + 16] for at in range(0, len(report.ids), 16)]
         new = [
-            (each, size, cost_usd)
-            for each, size, cost_usd in zip(ids, report.sizes, report.costs_usd, strict=True)
+            (each, size)
+            for each, size in zip(ids, report.sizes, strict=True)
             if not self._plan.delivered[places[each]]
         ]
         if new:
-            uuids = [str(uuid.UUID(bytes=each)) for each, _, _ in new]
+            uuids = [str(uuid.UUID(bytes=each)) for each, _ in new]
             self._ledger.record(self._destination, uuids, round(time.time() * 1000))
             self.outcome.retry = ""
-        for each, size, cost_usd in new:
+        for each, size in new:
             self._plan.delivered[places[each]] = True
             self.outcome.delivered += 1
             self.outcome.bytes += size
-            self.outcome.cost_usd += cost_usd
         for note in report.notes:
             if note.uuid not in self._noted:
                 self._noted.add(note.uuid)

@@ -127,14 +127,13 @@ class Report(msgspec.Struct, array_like=True):
     Attributes:
         attempt: which run of the task it is from.
         ids: the events it took, 16 bytes each.
-        sizes, costs_usd: bytes of their JSON, and their costs.
+        sizes: bytes of their JSON.
         counters: those of the attempt's delivery so far, in the order of their fields.
     """
 
     attempt: str
     ids: bytes
     sizes: list[int]
-    costs_usd: list[float]
     counters: list[int]
     notes: list[Note]
 

@@ -99,7 +99,6 @@ class _Sending:
         self._desk = desk
         self._stop = stop
         self._delegations = Delegations()
-        self._costs: dict[str, float] = {}
         self._counters = Counters()
         self._unsaid: list[Note] = []
         self._notes: list[str] = []
@@ -159,7 +158,6 @@ class _Sending:
     def _events_of(self, file: WantedFile) -> Iterator[Envelope]:
         from importer.deliver.building import events_of
         from importer.deliver.notes import changed, unreadable
-        from parsers.records import Generation
 
         share = self._share
         ids = (file.uuids[at : at + 16] for at in range(0, len(file.uuids), 16))
@@ -168,11 +166,10 @@ class _Sending:
             return
         known_issues = len(file.planned.issues)
         try:
-            for record, event in events_of(
+            for event in events_of(
                 file.planned, file.facts, wanted, file.totals, self._delegations, share.settings, share.now_ms
             ):
                 wanted.discard(event.uuid)
-                self._costs[event.uuid] = record.usage.cost_usd if isinstance(record, Generation) else 0.0
                 yield event
         except OSError as error:
             self._notes.append(unreadable(file.facts.source, error))
@@ -186,15 +183,12 @@ class _Sending:
             self._desk.attempt,
             b"".join(uuid.UUID(each.uuid).bytes for each in envelopes),
             [each.size for each in envelopes],
-            [self._costs.get(each.uuid, 0.0) for each in envelopes],
             list(astuple(self._counters)),
             self._unsaid,
         )
 
     def _report(self, envelopes: Sequence[Envelope]) -> None:
         self._desk.keep(self._report_of(envelopes))
-        for each in envelopes:
-            self._costs.pop(each.uuid, None)
         self._unsaid = []
 
     def _trimmed(self, envelope: Envelope, limit: int) -> None:

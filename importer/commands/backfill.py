@@ -20,7 +20,7 @@ from importer.errors import Pi2PosthogError, UsageError
 from importer.ledger.ledger import DamagedLedgerError
 from importer.plan.cache import Cache, default_cache
 from importer.plan.plan import Plan, make_plan
-from importer.plan.report import report
+from importer.plan.report import make_report
 from importer.quoting import printable
 from importer.screen.amounts import size
 from importer.screen.console import Screen
@@ -193,7 +193,7 @@ def _finish(
     }
     if screen.as_json:
         notes = {"notes": [printable(note) for note in outcome.notes]}
-        screen.result(report(plan, settings, request.by, selection) | figures | notes | left_out(plan))
+        screen.result(make_report(plan, settings, request.by, selection) | figures | notes | left_out(plan))
     else:
         from importer.screen.tables import show_summary  # brings rich, a tenth of what all imports take
 

@@ -66,7 +66,7 @@ def _counted(
     from importer.commands.placing import connected, counter_on
     from importer.ledger.ledger import Ledger
     from importer.plan.plan import make_plan
-    from importer.plan.report import report
+    from importer.plan.report import make_report
 
     now_ms = round(time.time() * 1000)
     with connected(request.scheduler) as cluster, screen.display() as display:
@@ -82,7 +82,7 @@ def _counted(
     before = key()
     with Ledger.open(request.state or default_ledger(), read_only=True) as ledger:
         mark_delivered(plan, ledger, settings)
-    figures = report(plan, settings, request.by, selection) | left_out(plan)
+    figures = make_report(plan, settings, request.by, selection) | left_out(plan)
     findings = findings_of(plan)
     can_last = plan.is_final and all(each.words_at is not None for each in plan.files)
     if can_last and before == key():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from importer.commands.request import default_ledger
 from importer.errors import UsageError
 from importer.ledger.ledger import Ledger
 from importer.ledger.locking import holder
-from importer.plan.plan import Plan, make_plan
+from importer.plan.cache import Cache, default_cache
+from importer.plan.plan import find_event_ids
 from importer.quoting import printable
 from importer.screen.console import Screen
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from parsers.times import to_rfc3339
+
+_AT_ONCE = 20_000  # ids that the ledger is asked for
 
 
 def status(
@@ -42,14 +46,14 @@ def status(
         UsageError: a path does not exist, or the ledger is none.
     """
     ledger_path = state or default_ledger()
-    plan = _plan(paths, origin, settings)
+    ids = _find_ids(paths, origin, settings)
     with Ledger.open(ledger_path, read_only=True) as ledger:
         destinations = [
             {
                 "host": known.host,
                 "key_fingerprint": known.key_fingerprint,
                 "delivered": known.delivered,
-                "waiting": None if plan is None else _waiting(plan, ledger, known.id),
+                "waiting": None if ids is None else _count_waiting(ids, ledger, known.id),
                 "last_delivered": _moment(known.last_delivered_ms),
                 "last_error": known.last_error,
                 "last_error_at": _moment(known.last_error_ms),
@@ -59,7 +63,7 @@ def status(
     pid = holder(ledger_path)
     figures = {
         "ledger": str(ledger_path),
-        "events": None if plan is None else len(plan),
+        "events": None if ids is None else len(ids),
         "destinations": destinations,
         "running": pid is not None,
         "pid": pid,
@@ -71,21 +75,26 @@ def status(
     return 0
 
 
-def _waiting(plan: Plan, ledger: Ledger, destination: int) -> int:
-    """How many of the events a destination does not have."""
-    plan.mark_delivered(lambda ids: ledger.known([destination], ids))
-    return plan.waiting().events
+def _count_waiting(ids: set[bytes], ledger: Ledger, destination: int) -> int:
+    """Count the events that a destination does not have."""
+    left = iter(ids)
+    done = 0
+    while some := list(islice(left, _AT_ONCE)):
+        done += len(ledger.known([destination], some))
+    return len(ids) - done
 
 
-def _plan(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> Plan | None:
-    """All events of the sessions; None where there is no session folder."""
+def _find_ids(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> set[bytes] | None:
+    """Find the ids of all events of the sessions; None where there is no session folder."""
     try:
         found = find_sessions(paths, origin)
     except UsageError:
         if paths or origin:
             raise
         return None
-    return make_plan(found, settings, now_ms=round(time.time() * 1000))
+    path = default_cache()  # status writes nothing: it uses a cache that is there
+    with Cache(path if path.exists() else None, settings) as cache:
+        return find_event_ids(found, settings, now_ms=round(time.time() * 1000), cache=cache)
 
 
 def _show(figures: dict[str, Any], screen: Screen) -> None:

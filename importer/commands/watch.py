@@ -133,7 +133,7 @@ def _drop(line: str) -> None:
 
 def _show(live: LiveScreen | None, watcher: Watcher, sender: Sender) -> None:
     if live:
-        activities = [tail.activity for tail in watcher.tails.values()]
+        activities = [tail.describe() for tail in watcher.tails.values()]
         live.show(activities, watcher.today, sender.state, round(time.time() * 1000))
 
 

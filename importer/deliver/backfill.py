@@ -19,8 +19,31 @@ from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger
 from importer.plan.plan import Plan
 from importer.settings import Settings
+from importer.totals import totals
 
 Watch = Callable[["Outcome"], None]
+
+
+class DeliveredCost:
+    """What the events cost that a backfill has delivered.
+
+    Args:
+        plan: what is delivered; what it knows as delivered now does not count.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._before = plan.delivered.copy()
+        self._known = (0, 0.0)  # events and dollars, as of the last time
+
+    @property
+    def usd(self) -> float:
+        """US dollars."""
+        new = self._plan.delivered & ~self._before
+        count = int(new.sum())
+        if count != self._known[0]:
+            self._known = count, totals(self._plan.frame[["cost_usd"]][new])["cost_usd"].item()
+        return self._known[1]
 
 
 @dataclass(slots=True)
@@ -31,7 +54,7 @@ class Outcome:
         planned: events to deliver; ``left`` of them were not, because the backfill stopped or a file changed.
         planned_bytes, bytes: bytes of their JSON, to deliver and delivered.
         files, bytes_read: session files done, and their bytes.
-        cost_usd: cost of the generations delivered.
+        delivered_cost: adds up what the delivered generations cost.
         notes: one line for each event that was cut or refused.
     """
 
@@ -44,10 +67,15 @@ class Outcome:
     bytes: int = 0
     delivered: int = 0
     failed: int = 0
-    cost_usd: float = 0.0
     retry: str = ""
     notes: list[str] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
+    delivered_cost: DeliveredCost | None = None
+
+    @property
+    def cost_usd(self) -> float:
+        """US dollars that the delivered generations cost."""
+        return self.delivered_cost.usd if self.delivered_cost else 0.0
 
     @property
     def left(self) -> int:
@@ -70,13 +98,14 @@ class Backfill:
         self._plan = plan
         self._settings = settings
         self._watch: Watch = lambda outcome: None
-        self._under_way: dict[str, tuple[int, float]] = {}  # place in the plan, and cost, by uuid
-        waiting = plan.waiting()
+        self._under_way: dict[str, int] = {}  # places in the plan, by uuid
+        waiting = plan.count_waiting()
         self.outcome = Outcome(
             planned=waiting.events,
             planned_bytes=waiting.bytes_of[settings.input_context],
             planned_files=waiting.files,
             already_delivered=len(plan) - waiting.events,
+            delivered_cost=DeliveredCost(plan),
         )
 
     def watch(self, watch: Watch) -> None:
@@ -142,7 +171,6 @@ class Backfill:
         except BaseException:
             self._plan.delivered[:] = before
             self.outcome.delivered = self.outcome.bytes = 0
-            self.outcome.cost_usd = 0.0
             raise
 
     def _builder(self) -> Builder:
@@ -151,12 +179,12 @@ class Backfill:
 
     def _envelopes(self, builder: Builder) -> Iterator[Envelope]:
         """The events to deliver, read again from their files."""
-        files = self._plan.wanted()
+        files = self._plan.find_wanted()
         first = next(files, None)
         if first and first[0] < 0:
             identify = identify_event(self._settings)
             if identify:
-                self._under_way.update((uuid, (place, 0.0)) for uuid, place in first[1].items())
+                self._under_way.update(first[1])
                 yield identify
             first = next(files, None)
         if first is None:
@@ -169,13 +197,13 @@ class Backfill:
 
     def _to_build(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
         index, places = wanted
-        return FileToBuild(self._plan.files[index], places, self._plan.totals.of_file(index))
+        return FileToBuild(self._plan.files[index], places, self._plan.totals_of_file(index))
 
     def _events_of(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
         source = str(file.planned.file.path)
         try:
-            for event, cost_usd in builder.events(file):
-                self._under_way[event.uuid] = file.wanted.pop(event.uuid), cost_usd
+            for event in builder.events(file):
+                self._under_way[event.uuid] = file.wanted.pop(event.uuid)
                 yield event
         except OSError as error:
             self.outcome.notes.append(notes.unreadable(source, error))
@@ -185,14 +213,12 @@ class Backfill:
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
-            known = self._under_way.pop(envelope.uuid, None)
-            if known is None:
+            place = self._under_way.pop(envelope.uuid, None)
+            if place is None:
                 continue  # told again after an interrupt
-            place, cost_usd = known
             self._plan.delivered[place] = True
             self.outcome.delivered += 1
             self.outcome.bytes += envelope.size
-            self.outcome.cost_usd += cost_usd
         self.outcome.retry = ""
         self._watch(self.outcome)
 

@@ -106,7 +106,7 @@ class BuilderProcess(Builder):
                 yield asked.popleft()
         yield from asked
 
-    def events(self, file: FileToBuild) -> Iterator[tuple[Event, float]]:
+    def events(self, file: FileToBuild) -> Iterator[Event]:
         """As :meth:`Builder.events`."""
         reader = EventReader(str(file.planned.file.path))
         while not _is_large(file) and (said := self._heard()):
@@ -182,14 +182,14 @@ def _build_file(file: FileToBuild, builder: Builder, built: Connection) -> None:
     events = builder.events(file)
     while True:
         try:
-            event, cost_usd = next(events)
+            event = next(events)
         except StopIteration:
             break
         except OSError as raised:
             error = OSError(raised.errno, raised.strerror)
             break
         del file.wanted[event.uuid]
-        writer.add(event, cost_usd)
+        writer.add(event)
         if writer.size >= _PART_BYTES:
             _say(built, writer.take())
     _say(built, writer.take())

@@ -15,7 +15,6 @@ from importer.sessions.lineage import Delegations
 from importer.sessions.reading import new_session, records_of
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from parsers.records import AnyRecord, Generation
 
 
 def events_of(
@@ -26,8 +25,8 @@ def events_of(
     delegations: Delegations,
     settings: Settings,
     now_ms: int,
-) -> Iterator[tuple[AnyRecord, Event]]:
-    """The wanted events of a session, and what they are about.
+) -> Iterator[Event]:
+    """Build the wanted events of a session.
 
     Args:
         planned: the session; what is found to be wrong with it now is added to its issues.
@@ -48,7 +47,7 @@ def events_of(
         for record in records:
             if record.id in wanted:
                 starter = delegations.started_by(file.path, file.parent_session, file.agent, session, record)
-                yield record, builder.build(record, totals.get(record.id), starter)
+                yield builder.build(record, totals.get(record.id), starter)
     delegations.note(file, session)
     known = {issue.what for issue in planned.issues}
     planned.issues += (issue for issue in session.issues.values() if issue.what not in known)
@@ -92,20 +91,18 @@ class Builder:
         """The files in their order; take all events of one before the next one."""
         yield from files
 
-    def events(self, file: FileToBuild) -> Iterator[tuple[Event, float]]:
-        """The wanted events of a file, each with the cost in US dollars of what it is about.
+    def events(self, file: FileToBuild) -> Iterator[Event]:
+        """The wanted events of a file.
 
         Raises:
             OSError: the file cannot be read.
         """
-        facts = facts_of(file.planned.file, self._settings)
-        for record, event in events_of(
+        return events_of(
             file.planned,
-            facts,
+            facts_of(file.planned.file, self._settings),
             file.wanted.keys(),
             file.totals,
             self._delegations,
             self._settings,
             self._now_ms,
-        ):
-            yield event, record.usage.cost_usd if isinstance(record, Generation) else 0.0
+        )

@@ -18,7 +18,6 @@ class EventData(NamedTuple):
     """One event; its prompt and links by number, ``input`` is None where it has none.
 
     Attributes:
-        cost_usd: the cost of what it is about.
         input: the numbers of the system message and of the links at its start and its end.
     """
 
@@ -26,7 +25,6 @@ class EventData(NamedTuple):
     uuid: str
     end_ms: int
     head: bytes
-    cost_usd: float
     input: tuple[int, int, int] | None
 
 
@@ -55,12 +53,12 @@ class EventWriter:
         self._messages: dict[int, tuple[int, bytes]] = {}  # by identity, so they are kept
         self._links: dict[EncodedLink, int] = {}
 
-    def add(self, event: Event, cost_usd: float) -> None:
+    def add(self, event: Event) -> None:
         """Take one more event."""
         numbers = None
         if given := event.input:
             numbers = self._message(given.prompt), self._link(given.start), self._link(given.end)
-        data = EventData(event.event, event.uuid, event.end_ms, event.head, cost_usd, numbers)
+        data = EventData(event.event, event.uuid, event.end_ms, event.head, numbers)
         self._part.events.append(data)
         self.size += len(event.head)
 
@@ -102,12 +100,12 @@ class EventReader:
         self._messages: list[bytes] = []
         self._links: list[EncodedLink] = []
 
-    def read(self, part: EventPart) -> list[tuple[Event, float]]:
-        """The events of the next part, each with its cost in US dollars."""
+    def read(self, part: EventPart) -> list[Event]:
+        """The events of the next part."""
         self._messages += part.messages
         for before, message in part.links:
             self._links.append(encoded_link(self._at(before), self._messages[message]))
-        return [(self._event(data), data.cost_usd) for data in part.events]
+        return [self._event(data) for data in part.events]
 
     def _event(self, data: EventData) -> Event:
         given = None

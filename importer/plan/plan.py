@@ -7,28 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from importer.build.event import CONTEXTS
 from importer.build.events import estimator, identify_event
 from importer.build.facts import project_name, project_of
 from importer.plan.cache import Cache
+from importer.plan.copies import find_own_ids
 from importer.plan.remembering import RememberingCounter
 from importer.plan.workers import Counter, LocalCounter
 from importer.selection import EVERYTHING, Selection
-from importer.sessions.discovery import Discovery, SessionFile, Skipped, parents_first
+from importer.sessions.discovery import Discovery, parents_first
+from importer.sessions.session_file import SessionFile, Skipped
 from importer.settings import Settings
+from importer.totals import CONTEXTS, TraceTotals, totals, trace_totals
+from parsers.counting.rows import CountedFile, CountedFiles
 from parsers.issues import Issue
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
-    from importer.plan.event_index import EventIndex
-    from importer.plan.grouping import Arrays
-    from importer.plan.kept_totals import KeptTotals
+_AT_ONCE = 20_000  # ids that the ledger is asked for
 
 
 @dataclass(slots=True)
@@ -51,108 +55,6 @@ class PlannedFile:
     issues: list[Issue] = field(default_factory=list)
 
 
-class PlannedEvent(NamedTuple):
-    """One event that would be sent; ``file`` is its file's place in the plan, -1 for none."""
-
-    uuid: str
-    file: int
-    kind: str
-    model: str
-
-
-@dataclass
-class Plan:
-    """What an import would send.
-
-    Attributes:
-        files: the sessions, parents before their forks.
-        skipped: the files that were left out.
-        figures: all figures as columns, without the copies in forks: a row for each file, kind of event,
-            model and day, with sums over its events and generations (see :mod:`importer.plan.tally`).
-        index: the events that would be sent, file after file.
-        delivered: which of them are delivered already.
-        totals: the totals of the traces, by their files' places, where they were asked for.
-        now_ms: the moment of the import: what had ended by then is in it.
-        is_final: whether it will be the same at any later moment, as long as no file is written to.
-    """
-
-    files: list[PlannedFile]
-    skipped: list[Skipped]
-    figures: Arrays
-    index: EventIndex
-    delivered: NDArray[np.bool_]
-    totals: KeptTotals
-    now_ms: int
-    is_final: bool = False
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes of all session files."""
-        return sum(planned.file.size for planned in self.files)
-
-    @property
-    def events(self) -> Iterator[PlannedEvent]:
-        """The events one by one."""
-        from importer.plan.event_index import uuids
-
-        columns = (self.figures[name].tolist() for name in ("file", "kind", "model"))
-        files, kinds, models = columns
-        for _, events in self.index.parts():
-            for uuid, row in zip(uuids(events), events["row"].tolist(), strict=True):
-                yield PlannedEvent(uuid, files[row], kinds[row], models[row])
-
-    def delivered_counts(self) -> NDArray[np.int64]:
-        """How many events of each row are delivered."""
-        import numpy as np
-
-        counts = np.zeros(len(self.figures["events"]), dtype=np.int64)
-        for places, events in self.index.parts():
-            rows = events["row"][self.delivered[places]]
-            if len(rows):
-                counts += np.bincount(rows, minlength=len(counts))
-        return counts
-
-    def waiting(self) -> Waiting:
-        """How much is not delivered."""
-        import numpy as np
-
-        figures = self.figures
-        counts = figures["events"] - self.delivered_counts()
-        share = counts / np.maximum(figures["events"], 1)
-        sizes = {name: round(float((figures[name] * share).sum())) for name in CONTEXTS}
-        files = set(figures["file"][counts > 0].tolist()) - {-1}
-        return Waiting(int(counts.sum()), len(files), sizes)
-
-    def wanted(self) -> Iterator[tuple[int, dict[str, int]]]:
-        """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
-        import numpy as np
-
-        from importer.plan.event_index import uuids
-
-        none_and_files = np.bincount(self.figures["file"] + 1, weights=self.figures["events"])
-        end = 0
-        for file, count in enumerate(none_and_files.astype(np.int64).tolist(), -1):
-            start, end = end, end + count
-            places = np.flatnonzero(~self.delivered[start:end])
-            if len(places):
-                events = self.index.read(start, end)[places]
-                yield file, dict(zip(uuids(events), (places + start).tolist(), strict=True))
-
-    def mark_delivered(self, known: Callable[[Sequence[bytes]], AbstractSet[bytes]]) -> None:
-        """Ask which events are delivered, and note it.
-
-        Args:
-            known: gives those of some ids that are delivered.
-        """
-        for places, events in self.index.parts():
-            asked = events["id"].tolist()
-            found = known(asked)
-            self.delivered[places] = [each in found for each in asked] if found else False
-
-
 class Waiting(NamedTuple):
     """What is not delivered: events, their files, and about their bytes by input context."""
 
@@ -168,6 +70,103 @@ class Progress(NamedTuple):
     all_files: int
     bytes: int
     all_bytes: int
+
+
+class Plan:
+    """What an import would send: :func:`make_plan` makes it.
+
+    Args:
+        files, skipped, now_ms, is_final: see the attributes.
+        frame: a row an event (see :mod:`importer.plan.frame`), file after file.
+        trace_totals: the totals of the traces, where they were asked for.
+
+    Attributes:
+        files: the sessions, parents before their forks.
+        skipped: the files that were left out.
+        delivered: bool, an element an event: whether it is delivered.
+        now_ms: the moment of the import (ms since the epoch): what had ended by then is in it.
+        is_final: whether it will be the same at any later moment, as long as no file is written to.
+
+    Example:
+        >>> plan = importer.make_plan(importer.find_sessions(), importer.Settings(), since="7d")
+        >>> len(plan), importer.totals(plan.frame)["cost_usd"].item()
+    """
+
+    def __init__(
+        self,
+        files: list[PlannedFile],
+        skipped: list[Skipped],
+        frame: pd.DataFrame,
+        trace_totals: pd.DataFrame | None,
+        now_ms: int,
+        *,
+        is_final: bool = False,
+    ) -> None:
+        import numpy as np
+
+        self.files = files
+        self.skipped = skipped
+        self.now_ms = now_ms
+        self.is_final = is_final
+        self.delivered: NDArray[np.bool_] = np.zeros(len(frame), bool)
+        self._frame = frame
+        self._trace_totals = trace_totals
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The events, with ``delivered`` as it is now."""
+        return self._frame.assign(delivered=self.delivered)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of all session files."""
+        return sum(planned.file.size for planned in self.files)
+
+    def count_waiting(self) -> Waiting:
+        """Count what is not delivered."""
+        waiting = self._frame[["file", *CONTEXTS]][~self.delivered]
+        sums = totals(waiting).iloc[0]
+        files = int((waiting["file"].drop_duplicates() >= 0).sum())
+        return Waiting(int(sums["events"]), files, {name: int(sums[name]) for name in CONTEXTS})
+
+    def find_wanted(self) -> Iterator[tuple[int, dict[str, int]]]:
+        """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
+        import numpy as np
+
+        from importer.plan.frame import uuids
+
+        files = self._frame["file"].to_numpy()
+        edges = [*np.flatnonzero(np.diff(files, prepend=-2)).tolist(), len(files)]
+        for start, end in pairwise(edges):
+            places = np.flatnonzero(~self.delivered[start:end]) + start
+            if len(places):
+                events = self._frame[["id_high", "id_low"]].iloc[places]
+                yield int(files[start]), dict(zip(uuids(events), places.tolist(), strict=True))
+
+    def totals_of_file(self, file: int) -> dict[str, TraceTotals]:
+        """The totals of the traces of a file, by trace id; none where they were not asked for."""
+        if self._trace_totals is None:
+            return {}
+        files = self._trace_totals["file"].to_numpy()
+        own = self._trace_totals.iloc[files.searchsorted(file) : files.searchsorted(file, side="right")]
+        return dict(zip(own["trace_id"].tolist(), trace_totals(own), strict=True))
+
+    def mark_delivered(self, find_known: Callable[[Sequence[bytes]], AbstractSet[bytes]]) -> None:
+        """Ask which events are delivered, and note it.
+
+        Args:
+            find_known: gives those of some ids (16 bytes each) that are delivered.
+        """
+        from importer.plan.frame import id_bytes
+
+        ids = self._frame[["id_high", "id_low"]]
+        for start in range(0, len(ids), _AT_ONCE):
+            asked = id_bytes(ids.iloc[start : start + _AT_ONCE])
+            found = find_known(asked)
+            self.delivered[start : start + len(asked)] = [each in found for each in asked] if found else False
 
 
 def make_plan(
@@ -194,59 +193,72 @@ def make_plan(
         cache: remembers what was counted.
     """
     files = [f for f in parents_first(found.sessions) if _is_selected(f, settings, selection)]
+    with _counting(files, settings, now_ms, counter, cache) as parts:
+        from importer.plan.frame import Counted, build_frame  # brings pandas, while the processes are at work
+
+        counted: list[Counted] = []
+        planned: list[PlannedFile] = []
+        skipped: list[Skipped] = []
+        is_final = True
+        done = size = 0
+        all_bytes = sum(file.size for file in files)
+        for part, columns in parts:
+            counted.append(Counted(columns, len(planned)))
+            is_final = is_final and all(about.is_final for about in columns.files)
+            for file, about in zip(part, columns.files, strict=True):
+                if about.error is not None:
+                    skipped.append(Skipped(file.path, f"cannot be read: {about.error}", serious=True))
+                else:
+                    planned.append(_planned_file(file, about))
+            done, size = done + len(part), size + sum(file.size for file in part)
+            if on_progress:
+                on_progress(Progress(done, len(files), size, all_bytes))
+    names = [(each.file.session_id, project_name(each.file.cwd, settings)) for each in planned]
+    frame, sums = build_frame(counted, names, selection, identify_event(settings), with_totals=with_totals)
+    return Plan(planned, [*found.skipped, *skipped], frame, sums, now_ms, is_final=is_final)
+
+
+def find_event_ids(
+    found: Discovery, settings: Settings, *, now_ms: int, cache: Cache | None = None
+) -> set[bytes]:
+    """Find the ids of all events that an import would send, without pandas and without their figures.
+
+    Args:
+        found: the session files, in any order.
+        settings: they decide on the grouping and on the person.
+        now_ms: the time now, in ms.
+        cache: remembers what was counted.
+
+    Returns:
+        The 16 bytes of each id.
+    """
+    with _counting(parents_first(found.sessions), settings, now_ms, None, cache) as parts:
+        ids = find_own_ids(columns for _, columns in parts)
+    identify = identify_event(settings)
+    if ids and identify:
+        ids.add(bytes.fromhex(identify.uuid.replace("-", "")))
+    return ids
+
+
+@contextmanager
+def _counting(
+    files: Sequence[SessionFile],
+    settings: Settings,
+    now_ms: int,
+    counter: Counter | None,
+    cache: Cache | None,
+) -> Iterator[Iterator[tuple[Sequence[SessionFile], CountedFiles]]]:
+    """Have files counted: the processes are at work from the start of the block on."""
     work = (settings, estimator(settings), now_ms)
     with LocalCounter(*work) as local:
         counting: Counter = counter or local
         if cache is not None:
             counting = RememberingCounter(counting, cache, work)
-        return _planned(files, counting, found, settings, selection, now_ms, on_progress, with_totals)
+        yield counting.count(files)
 
 
-def _planned(
-    files: Sequence[SessionFile],
-    counter: Counter,
-    found: Discovery,
-    settings: Settings,
-    selection: Selection,
-    now_ms: int,
-    on_progress: Callable[[Progress], None] | None,
-    with_totals: bool,
-) -> Plan:
-    counted = counter.count(files)  # from here on the processes are at work, while numpy is imported
-    import numpy as np
-
-    from importer.plan.tally import Tally
-
-    tally = Tally(selection, identify_event(settings), with_totals=with_totals)
-    planned: list[PlannedFile] = []
-    skipped: list[Skipped] = []
-    is_final = True
-    done = size = 0
-    all_bytes = sum(file.size for file in files)
-    for part, columns in counted:
-        tally.add(columns, len(planned))
-        is_final = is_final and all(about.is_final for about in columns.files)
-        for file, about in zip(part, columns.files, strict=True):
-            if about.error is not None:
-                skipped.append(Skipped(file.path, f"cannot be read: {about.error}", serious=True))
-                continue
-            planned.append(
-                PlannedFile(
-                    file,
-                    about.name,
-                    about.first_prompt,
-                    about.words_at,
-                    about.subagent,
-                    about.issues,
-                )
-            )
-        done, size = done + len(part), size + sum(file.size for file in part)
-        if on_progress:
-            on_progress(Progress(done, len(files), size, all_bytes))
-    figures, index = tally.result()
-    delivered = np.zeros(len(index), dtype=bool)
-    skipped = [*found.skipped, *skipped]
-    return Plan(planned, skipped, figures, index, delivered, tally.totals, now_ms, is_final)
+def _planned_file(file: SessionFile, about: CountedFile) -> PlannedFile:
+    return PlannedFile(file, about.name, about.first_prompt, about.words_at, about.subagent, about.issues)
 
 
 def _is_selected(file: SessionFile, settings: Settings, selection: Selection) -> bool:
@@ -254,14 +266,3 @@ def _is_selected(file: SessionFile, settings: Settings, selection: Selection) ->
         return True
     names = {project_name(file.cwd, settings), project_of(file.cwd)}
     return any(fnmatchcase(name, selection.project) for name in names)
-
-
-__all__ = [
-    "EVERYTHING",
-    "Plan",
-    "PlannedEvent",
-    "PlannedFile",
-    "Progress",
-    "Selection",
-    "make_plan",
-]

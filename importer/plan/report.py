@@ -2,52 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from importer.build.event import CONTEXTS
 from importer.build.facts import project_name
 from importer.plan.plan import Plan
-from importer.plan.row_figures import ADDED, counted, figures_row, state
-from importer.plan.rows import Row
+from importer.plan.rows import Row, Rows
+from importer.quoting import encodable
 from importer.selection import Selection
 from importer.settings import Settings
+from importer.totals import CONTEXTS, COUNTS, SUMS, totals
+from parsers.times import to_rfc3339
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import pandas as pd
 
-    from importer.plan.grouping import Arrays
+_FIGURES = ("prompts", *COUNTS, *SUMS, "events")
+_OF_MANY_MODELS = ["trace", "identify"]
 
-_OF_MANY_MODELS = ("trace", "identify")
 
-
-def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dict[str, Any]:
-    """The figures of a plan, ready for JSON.
+def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dict[str, Any]:
+    """Make the figures of a plan, ready for JSON.
 
     Args:
         plan: what would be sent.
-        settings: the input context decides on ``upload_bytes``.
-        by: what ``groups`` holds a row for.
+        settings: the input context decides on ``upload_bytes``, privacy mode on what is shown.
+        by: what ``groups`` holds a row for: ``session``, ``day``, ``project`` or ``model``.
         selection: what was asked for; without a period, sessions without any event count, too.
 
     Returns:
-        Counts, tokens, ``cost_usd`` in dollars, sizes in bytes of uncompressed JSON (estimated, see
+        Counts, tokens, ``cost_usd`` (US dollars), sizes in bytes of uncompressed JSON (estimated, see
         :mod:`importer.build.estimate`), and ``groups``.
     """
-    columns = counted(plan)
+    frame = plan.frame
     groups: Collection[Row]
     if by == "session":
-        from importer.plan.session_rows import session_rows
-
-        groups = session_rows(plan, settings, selection, columns)
+        groups = _session_rows(plan, frame, settings, selection)
         sessions = len(groups)
     else:
-        groups = _grouped(plan, settings, by, columns)
-        sessions = len(set(columns["file"].tolist()) - {-1}) if selection.is_period else len(plan.files)
-    total = {name: _total(columns[name]) for name in ADDED}
+        groups = _group_rows(frame, settings, by)
+        sessions = (
+            int(frame["file"][frame["file"] >= 0].nunique()) if selection.is_period else len(plan.files)
+        )
+    (total,) = _values(totals(frame))
     return {
         "sessions": sessions,
-        **figures_row(total, settings.input_context),
+        **_figures(total, settings.input_context),
         "upload_bytes_by_input_context": {name: total[name] for name in CONTEXTS},
         "input_context": settings.input_context,
         "by": by,
@@ -55,42 +55,76 @@ def report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dic
     }
 
 
-def _grouped(plan: Plan, settings: Settings, by: str, columns: Arrays) -> list[Row]:
+def _group_rows(frame: pd.DataFrame, settings: Settings, by: str) -> list[Row]:
     """A row for each day, project or model, with how many sessions have a part in it."""
-    import numpy as np
-
-    from importer.plan.grouping import Groups
-
-    keys = _keys(plan, settings, by, columns)
-    sessions: dict[Any, set[int]] = {key: set() for key in keys}
-    for key, file in zip(keys, columns["file"].tolist(), strict=True):
-        sessions[key].add(file)
-    codes = {key: code for code, key in enumerate(sessions)}
-    groups = Groups(np.array([codes[key] for key in keys], dtype=np.int64))
-    sums = groups.sums(columns, ADDED)
+    own = frame[frame["file"] >= 0]
+    if by == "model":  # a trace can hold many models
+        own = own[~own["kind"].isin(_OF_MANY_MODELS)]
+        own = own.assign(model=own["model"].astype("str").replace("", "(none)"))
+    sessions = own.groupby(by, observed=True)["file"].nunique()
     rows = []
-    for key in sorted(sessions.keys() - {None}):
-        own = {name: added.item(codes[key]) for name, added in sums.items()}
-        figures = figures_row(own, settings.input_context)
-        rows.append({by: key, "sessions": len(sessions[key]), **figures, "state": state(figures)})
+    for sums in _values(totals(own, by)):
+        figures = _figures(sums, settings.input_context)
+        rows.append({by: sums[by], "sessions": int(sessions[sums[by]]), **figures, "state": _state(figures)})
     return rows
 
 
-def _keys(plan: Plan, settings: Settings, by: str, columns: Arrays) -> list[Any]:
-    """The group of each row; None where it is in none."""
-    files, kinds = columns["file"].tolist(), columns["kind"].tolist()
-    keys: list[Any]
-    match by:
-        case "day":
-            keys = columns["day"].tolist()
-        case "project":
-            projects = [project_name(planned.file.cwd, settings) for planned in plan.files]
-            keys = [projects[file] if file >= 0 else "" for file in files]
-        case _:  # a trace can hold many models
-            models = zip(columns["model"].tolist(), kinds, strict=True)
-            keys = [None if kind in _OF_MANY_MODELS else model or "(none)" for model, kind in models]
-    return [None if file < 0 else key for key, file in zip(keys, files, strict=True)]
+def _session_rows(plan: Plan, frame: pd.DataFrame, settings: Settings, selection: Selection) -> Rows:
+    """A row for each session in the order in which they began, made when it is asked for.
+
+    With a period, sessions without any event in it are left out.
+    """
+    sums = totals(frame, "file").set_index("file")
+    calls = frame.loc[frame["kind"] == "generation", ["file", "model", "started_at", "ended_at"]]
+    began = calls["started_at"].fillna(calls["ended_at"]).groupby(calls["file"]).min()
+    header_ms = {place: each.file.timestamp_ms or 0 for place, each in enumerate(plan.files)}
+    started_ms = header_ms | dict(zip(began.index.tolist(), began.astype("int64").tolist(), strict=True))
+    models: dict[int, list[str]] = {}
+    used = calls[["file", "model"]].drop_duplicates()
+    for file, model in zip(used["file"].tolist(), used["model"].tolist(), strict=True):
+        models.setdefault(file, []).append(model)
+    shown = (
+        [file for file in sums.index.tolist() if file >= 0] if selection.is_period else range(len(plan.files))
+    )
+    order = sorted(shown, key=lambda file: (started_ms[file], encodable(plan.files[file].file.path)))
+    private = settings.privacy_mode
+
+    def make_rows(files: Sequence[int]) -> Iterator[Row]:
+        figures = _values(sums.reindex(list(files)).fillna(0).astype(sums.dtypes))
+        for file, own in zip(files, figures, strict=True):
+            planned, ms = plan.files[file], started_ms[file]
+            row = {
+                "session": planned.file.session_id,
+                "name": None if private else planned.name,
+                "first_prompt": None if private else planned.first_prompt,
+                "subagent": planned.subagent,
+                "project": project_name(planned.file.cwd, settings),
+                "started": to_rfc3339(ms) if ms else None,
+                "models": models.get(file, []),
+                "path": encodable(planned.file.path),
+                **_figures(own, settings.input_context),
+            }
+            yield {**row, "state": _state(row)}
+
+    return Rows(order, make_rows)
 
 
-def _total(values: NDArray[Any]) -> float:
-    return float(values.sum()) if values.dtype.kind == "f" else int(values.sum())
+def _values(sums: pd.DataFrame) -> Iterator[Row]:
+    """The rows of a frame as Python values."""
+    names = sums.columns.tolist()
+    columns = [sums[name].tolist() for name in names]
+    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def _figures(sums: Mapping[str, Any], context: str) -> Row:
+    """What a row says of sums; ``upload_bytes`` are those of an input context."""
+    own = {name: sums[name] for name in _FIGURES}
+    return {**own, "already_delivered": sums["delivered"], "upload_bytes": sums[context]}
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """How far the events of a row are delivered."""
+    events, done = row["events"], row["already_delivered"]
+    if not events:
+        return "empty"
+    return "delivered" if done == events else "partly" if done else "new"

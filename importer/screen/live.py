@@ -13,9 +13,9 @@ from rich.text import Text
 
 from importer.quoting import printable
 from importer.screen.amounts import money, tokens
+from importer.watch.calls import Today
 from importer.watch.sender import SenderState
 from importer.watch.tail import Activity
-from importer.watch.today import Today
 
 ACTIVE_MS = 15 * 60_000
 _ROWS = 12
@@ -57,7 +57,7 @@ class Screen:
         retry_s = max(0, round(state.retry_at - now_s)) if state.error else 0
         shown = (
             [(a.last_ms, a.calls, a.tool, a.prompt) for a in active],
-            (today.calls, today.cost_usd),
+            today.totals,
             (state.delivered, state.waiting, state.error, retry_s),
         )
         if shown != self._shown:
@@ -100,8 +100,9 @@ def plain(text: str) -> Text:
 
 def today_line(today: Today) -> Text:
     """Today's totals over all sessions that were read."""
-    line = Text.assemble(("today     ", "bold"), f"{today.calls:,} calls · {tokens(today.tokens)} tokens · ")
-    return line.append(money(today.cost_usd))
+    sums = today.totals
+    line = Text.assemble(("today     ", "bold"), f"{sums.calls:,} calls · {tokens(sums.tokens)} tokens · ")
+    return line.append(money(sums.cost_usd))
 
 
 def delivery_line(state: SenderState, retry_s: int) -> Text:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +14,7 @@ from importer.build.facts import project_of, session_facts
 from importer.sessions.lineage import Delegations
 from importer.sessions.reading import new_session
 from importer.settings import Settings
-from importer.totals import Sums
+from importer.watch.calls import Calls
 from parsers.agents import PI, Agent
 from parsers.pi.runs import ABANDONED_MS, RETRY_FACTOR
 from parsers.records import AnyRecord, Generation, Span, Trace
@@ -30,7 +29,7 @@ class Activity:
     """What the live view shows of a session.
 
     Attributes:
-        tokens, cost_usd: of the calls read so far, in US dollars.
+        calls, tokens, cost_usd: of the model calls that were read so far, in US dollars.
         last_ms: when something was written last, in ms since the epoch.
     """
 
@@ -47,9 +46,6 @@ class Activity:
         """Take a record in."""
         self.last_ms = max(self.last_ms, record.end_ms)
         if isinstance(record, Generation):
-            self.calls += 1
-            self.tokens += record.usage.total_tokens
-            self.cost_usd += record.usage.cost_usd
             self.model = record.model or self.model
         elif isinstance(record, Span):
             self.tool = record.name
@@ -65,7 +61,8 @@ class Tail:
         path: where the file is now; a rename changes it.
         session: what was read of it.
         offset: how many bytes were read of it.
-        activity: for the live view.
+        activity: what was written last.
+        calls: the model calls that were read of it.
         settled: the records from `finish` that need no attention any more.
         used_s: when it was read last, in seconds of time.monotonic().
     """
@@ -83,12 +80,12 @@ class Tail:
     def _restart(self) -> None:
         self.session = new_session(self._settings, self._agent)
         self.activity = Activity()
+        self.calls = Calls()
         self.offset = 0
         self._inode = 0
         self._head = b""
         self._last = b""
         self._builder: EventBuilder | None = None
-        self._sums: dict[str, Sums] = defaultdict(Sums)
         self._look_ms: int | None = 0
 
     def read(self) -> list[AnyRecord]:
@@ -122,7 +119,7 @@ class Tail:
         for record in records:
             self.activity.note(record)
             if isinstance(record, Generation):
-                self._sums[record.trace_id].add(record.usage[:4], record.usage.cost_usd)
+                self.calls.add(record)
         self._describe()
         return records
 
@@ -165,9 +162,14 @@ class Tail:
             self._builder = EventBuilder(self._settings, facts)
         totals = None
         if isinstance(record, Trace):
-            totals = self._sums[record.trace_id].totals
+            totals = self.calls.sum_trace(record.trace_id)
         starter = self._delegations.started_by(self.path, self._parent, self._agent, self.session, record)
         return self._builder.build(record, totals, starter)
+
+    def describe(self) -> Activity:
+        """Describe the session for the live view, with the totals of its calls."""
+        calls, tokens, cost_usd = self.calls.sum_all()
+        return replace(self.activity, calls=calls, tokens=tokens, cost_usd=cost_usd)
 
     @property
     def started_ms(self) -> int:

@@ -16,11 +16,11 @@ from typing import TypeVar, cast
 from importer.sessions.discovery import SessionFile, parents_first, read_session_file
 from importer.sessions.sources import Source
 from importer.settings import Settings
+from importer.watch.calls import Today
 from importer.watch.observing import Changes, Observation, Stamp
 from importer.watch.outbox import Outbox
 from importer.watch.sender import Sender
 from importer.watch.tail import Tail
-from importer.watch.today import Today
 from parsers.records import AnyRecord, Trace
 
 SWEEP_S = 30.0

@@ -9,7 +9,7 @@ from importer.commands.request import GROUPINGS
 from importer.commands.shown import recalled, remember
 from importer.plan.cache import Cache
 from importer.plan.plan import make_plan
-from importer.plan.report import report
+from importer.plan.report import make_report
 from importer.plan.rows import AT_ONCE, json_parts
 from importer.selection import EVERYTHING
 from importer.sessions.discovery import find_sessions
@@ -23,7 +23,7 @@ KEY = b"key"
 
 def seen(found, settings, by):
     plan = make_plan(found, settings, now_ms=NOW_MS)
-    return report(plan, settings, by, EVERYTHING) | left_out(plan), findings_of(plan), plan
+    return make_report(plan, settings, by, EVERYTHING) | left_out(plan), findings_of(plan), plan
 
 
 def text(figures):

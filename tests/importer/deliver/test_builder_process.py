@@ -46,21 +46,21 @@ def planned(path, settings):
 
 
 def files_of(plan):
-    for index, wanted in plan.wanted():
+    for index, wanted in plan.find_wanted():
         if index >= 0:
-            yield FileToBuild(plan.files[index], wanted, plan.totals.of_file(index))
+            yield FileToBuild(plan.files[index], wanted, plan.totals_of_file(index))
 
 
 def built(builder, plan, on_event=lambda number: None):
-    """All that a builder gives: the events' JSON and costs, in their order."""
+    """All that a builder gives: the events' JSON, in their order."""
     found = []
     with builder:
         for file in builder.each(files_of(plan)):
-            for event, cost_usd in builder.events(file):
+            for event in builder.events(file):
                 del file.wanted[event.uuid]
                 encoded = event.trimmed(2**40)
                 assert event.size_within(2**40) == len(encoded)
-                found.append((event.event, event.uuid, event.end_ms, event.source, encoded, cost_usd))
+                found.append((event.event, event.uuid, event.end_ms, event.source, encoded))
                 on_event(len(found))
             assert not file.wanted
     return found

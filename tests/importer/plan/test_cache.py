@@ -14,7 +14,7 @@ from importer.plan.cache import Cache
 from importer.plan.plan import make_plan
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
-from tests.building import NOW_MS, index_of, rows_of, totals_of
+from tests.building import NOW_MS, events_of, totals_of
 from tests.command import SAMPLES, Command
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -58,7 +58,7 @@ def planned(folder, cache_path, now_ms=NOW_MS, **chosen):
 
 def facts(plan):
     files = [(f.file.path, f.name, f.first_prompt, f.subagent, f.issues) for f in plan.files]
-    return files, rows_of(plan).to_dict("list"), index_of(plan), totals_of(plan)
+    return files, plan.frame.to_dict("list"), totals_of(plan)
 
 
 def test_the_second_plan_is_the_first_and_reads_no_file(tmp_path, counted):
@@ -114,7 +114,7 @@ def test_what_may_still_change_by_itself_is_not_remembered(tmp_path, counted):
     counted.clear()
     later = planned(tmp_path, tmp_path / "cache", now_ms=soon_ms + 25 * 3_600_000)
     assert {"crashed.jsonl", "just-now.jsonl"} <= set(counted)
-    assert "trace" in {event.kind for event in later.events}
+    assert "trace" in {event.kind for event in events_of(later)}
 
 
 def test_no_word_of_a_session_is_kept(tmp_path, counted):

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from uuid import UUID
 
+import pandas as pd
 import pytest
 
-from importer.build.event import CONTEXTS
 from importer.build.events import identify_event
 from importer.build.facts import project_of
-from importer.plan.plan import Progress, Selection, make_plan
+from importer.plan.frame import Counted, build_frame, id_bytes, uuids
+from importer.plan.plan import Progress, find_event_ids, make_plan
+from importer.selection import Selection
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
-from tests.building import NOW_MS, built, events, rows_of, totals_of
+from importer.totals import CONTEXTS
+from parsers.counting.rows import GENERATION, ROW, CountedFile, CountedFiles
+from tests.building import NOW_MS, built, events, events_of, totals_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -29,7 +32,7 @@ def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
     plan = planned(SAMPLES)
     files = {path: events(path) for path in SAMPLES.rglob("*.jsonl")}
     built = {e["uuid"]: e for found in files.values() for e in found}
-    told = list(plan.events)
+    told = events_of(plan)
     assert len(plan) == len(told) == len(built)
     assert {event.uuid for event in told} == set(built)
     kinds_of = {"generation": "$ai_generation", "span": "$ai_span", "trace": "$ai_trace"}
@@ -42,11 +45,20 @@ def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
     assert plan.bytes_read == sum(path.stat().st_size for path in SAMPLES.rglob("*.jsonl"))
 
 
-def test_the_rows_count_the_events_that_point_to_them():
+def test_the_frame_has_a_row_an_event_with_what_it_is():
     plan = planned(SAMPLES)
-    counts = Counter(plan.index.read()["row"].tolist())
-    assert [counts[row] for row in range(len(rows_of(plan)))] == rows_of(plan)["events"].tolist()
-    assert not rows_of(plan).duplicated(["file", "kind", "model", "day"]).any()
+    sent = {e["uuid"]: e for path in SAMPLES.rglob("*.jsonl") for e in events(path)}
+    frame = plan.frame.assign(id=uuids(plan.frame))
+    assert not frame["id"].duplicated().any()
+    for row in frame.itertuples():
+        event = sent[row.id]
+        assert row.trace_id == event["properties"]["$ai_trace_id"]
+        assert f"{row.ended_at:%Y-%m-%dT%H:%M:%S}" == event["timestamp"][:19]
+        assert row.project == event["properties"]["$ai_project_name"]
+        assert row.session == plan.files[row.file].file.session_id
+        latency_s = event["properties"]["$ai_latency"]
+        if row.kind == "generation" and latency_s is not None and row.started_at is not pd.NaT:
+            assert (row.ended_at - row.started_at).total_seconds() == pytest.approx(latency_s, abs=0.002)
 
 
 FOLDERS = sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.glob("*/*/"))
@@ -72,11 +84,11 @@ def sizes(name, context):
     for path in (SAMPLES / name).glob("*.jsonl"):
         for event in built(path, input_context=context):
             exact.setdefault(event.uuid, len(event.encode()))
-    return int(rows_of(planned(SAMPLES / name))[context].sum()), list(exact.values())
+    return int(planned(SAMPLES / name).frame[context].sum()), list(exact.values())
 
 
 def test_a_larger_context_takes_no_fewer_bytes_and_only_in_calls():
-    rows = rows_of(planned(SAMPLES))
+    rows = planned(SAMPLES).frame
     calls = rows["kind"] == "generation"
     assert (rows["full"] >= rows["turn"]).all()
     assert (rows["full"] >= rows["new"]).all()
@@ -86,10 +98,10 @@ def test_a_larger_context_takes_no_fewer_bytes_and_only_in_calls():
 
 
 def test_in_privacy_mode_every_context_takes_as_much():
-    rows = rows_of(planned(SAMPLES, privacy_mode=True))
+    rows = planned(SAMPLES, privacy_mode=True).frame
     assert rows["full"].tolist() == rows["turn"].tolist() == rows["new"].tolist()
     exact = [len(event.encode()) for event in built(FORKS[0], privacy_mode=True)]
-    told = rows_of(planned(FORKS[0], privacy_mode=True))["full"].sum()
+    told = planned(FORKS[0], privacy_mode=True).frame["full"].sum()
     assert abs(told - sum(exact)) < 150 * len(exact)
 
 
@@ -97,18 +109,18 @@ def test_what_a_fork_copied_belongs_to_its_parent(tmp_path):
     plan = planned(FORKS[0].parent)
     assert [planned.file.path for planned in plan.files] == FORKS, "the parent comes first"
     parent, *children = (events(path) for path in FORKS)
-    for event in plan.events:
+    for event in events_of(plan):
         if event.uuid in {e["uuid"] for e in parent}:
             assert event.file == 0
     assert any({e["uuid"] for e in child} & {e["uuid"] for e in parent} for child in children)
-    calls = rows_of(plan)[rows_of(plan)["kind"] == "generation"]
-    assert calls["events"].sum() == len({e.uuid for e in plan.events if e.kind == "generation"})
+    calls = plan.frame[plan.frame["kind"] == "generation"]
+    assert len(calls) == len({e.uuid for e in events_of(plan) if e.kind == "generation"})
 
 
 def test_without_its_parent_a_fork_brings_the_copies(tmp_path):
     shutil.copy(FORKS[1], tmp_path)
     alone = planned(tmp_path)
-    assert {event.uuid for event in alone.events} == {e["uuid"] for e in events(FORKS[1])}
+    assert {event.uuid for event in events_of(alone)} == {e["uuid"] for e in events(FORKS[1])}
 
 
 def test_a_run_that_still_goes_on_has_no_trace_yet(tmp_path):
@@ -118,9 +130,9 @@ def test_a_run_that_still_goes_on_has_no_trace_yet(tmp_path):
     story.assistant(tool_call("c", "run", {}), stop="toolUse")
     os.utime(story.path, (story.now.timestamp(), story.now.timestamp()))
     soon_ms = round(story.now.timestamp() * 1000) + 1000
-    kinds = [event.kind for event in planned(tmp_path, now_ms=soon_ms).events]
+    kinds = [event.kind for event in events_of(planned(tmp_path, now_ms=soon_ms))]
     assert kinds == ["generation", "trace", "generation"]
-    later = [event.kind for event in planned(tmp_path, now_ms=soon_ms + 25 * 3_600_000).events]
+    later = [event.kind for event in events_of(planned(tmp_path, now_ms=soon_ms + 25 * 3_600_000))]
     assert sorted(later) == ["generation", "generation", "span", "trace", "trace"]
 
 
@@ -135,11 +147,12 @@ def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_p
         planned(tmp_path, selection=selection)
         for selection in (Selection(), Selection(since_ms=cut_ms), Selection(until_ms=cut_ms))
     )
-    assert sorted(e.kind for e in late.events) == ["generation", "span", "trace"]
-    assert [e.kind for e in early.events] == ["generation"]
-    assert {e.uuid for e in late.events} | {e.uuid for e in early.events} == {e.uuid for e in whole.events}
-    assert [rows_of(plan)["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
-    assert [rows_of(plan)["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
+    assert sorted(e.kind for e in events_of(late)) == ["generation", "span", "trace"]
+    assert [e.kind for e in events_of(early)] == ["generation"]
+    ids = [{e.uuid for e in events_of(plan)} for plan in (late, early, whole)]
+    assert ids[0] | ids[1] == ids[2]
+    assert [plan.frame["input_tokens"].sum() for plan in (whole, late, early)] == [200, 100, 100]
+    assert [plan.frame["prompts"].sum() for plan in (whole, late, early)] == [1, 0, 1]
     assert [t.input_tokens for t in totals_of(late).values()] == [200]
 
 
@@ -176,7 +189,7 @@ def test_lines_that_come_while_it_is_read_wait_for_the_next_time(tmp_path):
     found = find_sessions([tmp_path])
     story.turn("two", "2")
     plan = make_plan(found, Settings(), now_ms=NOW_MS)
-    assert [event.kind for event in plan.events] == ["generation", "trace"]
+    assert [event.kind for event in events_of(plan)] == ["generation", "trace"]
 
 
 def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
@@ -189,7 +202,7 @@ def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
     assert (skipped.path.name, skipped.serious) == ("a.jsonl", True)
     assert len(plan) == 2
     assert [planned.file.path.name for planned in plan.files] == ["b.jsonl"]
-    assert [event.file for event in plan.events] == [0, 0]
+    assert [event.file for event in events_of(plan)] == [0, 0]
 
 
 def test_progress_ends_at_all_files_and_bytes():
@@ -201,30 +214,30 @@ def test_progress_ends_at_all_files_and_bytes():
 
 def test_a_person_is_identified_once_and_first():
     plan = planned(SAMPLES, distinct_id="me@example.com")
-    first, *others = plan.events
+    first, *others = events_of(plan)
     assert (first.kind, first.file) == ("identify", -1)
     assert first.uuid == identify_event(Settings(distinct_id="me@example.com")).uuid
     assert "identify" not in {event.kind for event in others}
-    assert [event.uuid for event in others] == [event.uuid for event in planned(SAMPLES).events]
-    assert [event.kind for event in others] == [event.kind for event in planned(SAMPLES).events]
+    assert [event.uuid for event in others] == [event.uuid for event in events_of(planned(SAMPLES))]
+    assert [event.kind for event in others] == [event.kind for event in events_of(planned(SAMPLES))]
 
 
 def test_where_nothing_is_sent_nobody_is_identified(tmp_path):
     plan = planned(tmp_path, distinct_id="me@example.com")
-    assert (len(plan), list(plan.events), len(rows_of(plan))) == (0, [], 0)
+    assert (len(plan), events_of(plan), len(plan.frame)) == (0, [], 0)
 
 
 def test_what_is_delivered_is_asked_once_for_every_event():
     plan = planned(SAMPLES)
     asked = []
-    done = set(plan.index.read()["id"][::3].tolist())
+    done = set(id_bytes(plan.frame)[::3])
 
     def known(ids):
         asked.extend(ids)
         return done.intersection(ids)
 
     plan.mark_delivered(known)
-    assert asked == [UUID(event.uuid).bytes for event in plan.events]
+    assert asked == [UUID(event.uuid).bytes for event in events_of(plan)]
     assert plan.delivered.tolist() == [index % 3 == 0 for index in range(len(plan))]
     plan.mark_delivered(lambda ids: set())
     assert not plan.delivered.any()
@@ -233,44 +246,69 @@ def test_what_is_delivered_is_asked_once_for_every_event():
 def test_what_waits_is_told_file_by_file():
     plan = planned(SAMPLES)
     plan.delivered[::3] = True
-    told = dict(plan.wanted())
+    told = dict(plan.find_wanted())
     expected = {}
-    for index, event in enumerate(plan.events):
+    for index, event in enumerate(events_of(plan)):
         if index % 3:
             expected.setdefault(event.file, {})[event.uuid] = index
     assert told == expected
-    waiting = plan.waiting()
+    waiting = plan.count_waiting()
     assert (waiting.events, waiting.files) == (sum(map(len, told.values())), len(told))
 
 
 def test_what_is_delivered_while_the_files_are_told_changes_nothing_of_what_is_told():
     plan = planned(SAMPLES)
-    rows = plan.index.read()["row"]
-    delivered_before = rows == rows[-1]
+    files = plan.frame["file"].to_numpy()
+    delivered_before = files == files[-1]
     plan.delivered[:] = delivered_before
-    expected = dict(plan.wanted())
+    expected = dict(plan.find_wanted())
     told = {}
-    for file, wanted in plan.wanted():
+    for file, wanted in plan.find_wanted():
         assert file not in told
         told[file] = wanted
         plan.delivered[list(wanted.values())] = True
     assert told == expected
     assert plan.delivered.all()
-    assert list(plan.wanted()) == []
+    assert list(plan.find_wanted()) == []
 
 
 def test_of_no_events_nothing_waits():
     plan = planned(SAMPLES, selection=Selection(since_ms=2**60))
-    assert (len(plan), list(plan.wanted())) == (0, [])
+    assert (len(plan), list(plan.find_wanted())) == (0, [])
 
 
-def test_the_bytes_that_wait_are_those_of_the_rows_in_proportion():
+def test_the_bytes_that_wait_are_those_of_the_events_that_wait():
     plan = planned(SAMPLES, distinct_id="me@example.com")
-    assert plan.waiting().bytes_of == {name: rows_of(plan)[name].sum() for name in CONTEXTS}
-    assert plan.waiting().files == len({event.file for event in plan.events} - {-1})
+    assert plan.count_waiting().bytes_of == {name: plan.frame[name].sum() for name in CONTEXTS}
+    assert plan.count_waiting().files == len({event.file for event in events_of(plan)} - {-1})
     plan.delivered[:] = True
-    assert plan.waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
-    rows = plan.index.read()["row"]
-    row = rows[-1]
-    plan.delivered[rows == row] = False
-    assert plan.waiting().bytes_of == {name: rows_of(plan)[name][row] for name in CONTEXTS}
+    assert plan.count_waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
+    plan.delivered[-2:] = False
+    assert plan.count_waiting().bytes_of == {name: plan.frame[name][-2:].sum() for name in CONTEXTS}
+
+
+@pytest.mark.parametrize("distinct_id", [None, "me@example.com"])
+def test_the_ids_without_pandas_are_those_of_the_plan(tmp_path, distinct_id):
+    """Forks whose parent still goes on included."""
+    story = SessionWriter(tmp_path / "parent.jsonl", "parent")
+    story.turn("one", "1")
+    story.user("two")
+    story.assistant(tool_call("c", "run", {}), stop="toolUse")
+    now_ms = round(story.now.timestamp() * 1000) + 1000
+    for path in (tmp_path / "parent.jsonl", *FORKS):
+        os.utime(shutil.copy(path, tmp_path / f"copy of {path.name}"), (now_ms / 1000, now_ms / 1000))
+    found, settings = find_sessions([tmp_path]), Settings(distinct_id=distinct_id)
+    plan = make_plan(found, settings, now_ms=now_ms)
+    assert find_event_ids(found, settings, now_ms=now_ms) == set(id_bytes(plan.frame))
+    assert len(plan) > 3
+
+
+def test_events_that_share_half_an_id_are_told_apart():
+    rows = [(1, 1), (1, 2), (1, 1), (2, 1), (2, 1), (3, 3)]
+    counted = CountedFiles([CountedFile(events=len(rows))])
+    for high, low in rows:
+        own = high.to_bytes(8) + low.to_bytes(8)
+        counted.rows += ROW.pack(own, own, 5, 6, 1, 0, 0, 0, 0.5, 0, 1, 1, 1, GENERATION, 0)
+    frame, _ = build_frame([Counted(counted, 0)], [("s", "p")], Selection())
+    assert list(zip(frame["id_high"], frame["id_low"], strict=True)) == [(1, 1), (1, 2), (2, 1), (3, 3)]
+    assert frame["trace_id"].tolist() == uuids(frame)

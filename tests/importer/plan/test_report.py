@@ -8,10 +8,10 @@ import pytest
 from importer.commands.request import GROUPINGS
 from importer.periods import local_day
 from importer.plan.plan import Selection, make_plan
-from importer.plan.report import report
+from importer.plan.report import make_report
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
-from tests.building import NOW_MS, events, rows_of
+from tests.building import NOW_MS, events, events_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
 
@@ -29,8 +29,8 @@ PROPERTIES = {
 def figures(path, by="session", selection=None, delivered=frozenset(), **settings):
     chosen, wanted = Settings(**settings), selection or Selection()
     plan = make_plan(find_sessions([path]), chosen, wanted, now_ms=NOW_MS)
-    plan.delivered[:] = [event.uuid in delivered for event in plan.events]
-    return report(plan, chosen, by, wanted), plan
+    plan.delivered[:] = [event.uuid in delivered for event in events_of(plan)]
+    return make_report(plan, chosen, by, wanted), plan
 
 
 @pytest.mark.parametrize("by", GROUPINGS)
@@ -45,7 +45,7 @@ def test_the_groups_add_up_to_the_totals(by):
 def test_the_totals_count_what_the_plan_holds():
     whole, plan = figures(SAMPLES)
     assert whole["sessions"] == len(plan.files)
-    kinds = Counter(event.kind for event in plan.events)
+    kinds = Counter(event.kind for event in events_of(plan))
     assert (whole["generations"], whole["spans"], whole["traces"]) == (
         kinds["generation"],
         kinds["span"],
@@ -60,7 +60,7 @@ def test_the_totals_count_what_the_plan_holds():
     for name, sent in PROPERTIES.items():
         assert whole[name] == pytest.approx(sum(call[sent] for call in calls.values())), name
     sizes = whole["upload_bytes_by_input_context"]
-    assert sizes == {c: rows_of(plan)[c].sum() for c in ("full", "turn", "new")}
+    assert sizes == {c: plan.frame[c].sum() for c in ("full", "turn", "new")}
     assert whole["upload_bytes"] == sizes["full"] > sizes["turn"] > sizes["new"]
     assert figures(SAMPLES, input_context="new")[0]["upload_bytes"] == sizes["new"]
 
@@ -109,7 +109,7 @@ def test_the_state_says_what_is_delivered(tmp_path):
     story(tmp_path / "s.jsonl")
     SessionWriter(tmp_path / "t.jsonl", "empty", start=datetime(2024, 1, 1, tzinfo=UTC))
     _, plan = figures(tmp_path)
-    uuids = [event.uuid for event in plan.events]
+    uuids = [event.uuid for event in events_of(plan)]
     for delivered, state in ((uuids[:0], "new"), (uuids[:1], "partly"), (uuids, "delivered")):
         shown, _ = figures(tmp_path, delivered=frozenset(delivered))
         assert [row["state"] for row in shown["groups"]] == ["empty", state]

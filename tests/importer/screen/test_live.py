@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import io
 import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from importer.screen import live
 from importer.screen.live import Log, Screen
+from importer.watch.calls import CallTotals, Today
 from importer.watch.sender import SenderState
 from importer.watch.tail import Activity
-from importer.watch.today import Today
 
 NOW_MS = 1_795_446_000_000
 
@@ -99,7 +100,7 @@ def test_what_stands_in_a_session_cannot_write_on_the_screen():
 
 def test_todays_totals_and_the_delivery_are_shown():
     terminal = Terminal()
-    terminal.today.calls, terminal.today.tokens, terminal.today.cost_usd = 1200, 5_000_000, 12.3
+    terminal.today = SimpleNamespace(totals=CallTotals(1200, 5_000_000, 12.3))
     terminal.state = SenderState(delivered=1500, waiting=7, last_ms=NOW_MS)
     shown = terminal.show()
     assert "1,200 calls" in shown

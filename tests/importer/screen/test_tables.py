@@ -9,7 +9,7 @@ from rich.console import Console
 
 from importer.commands.request import GROUPINGS
 from importer.plan.plan import Selection, make_plan
-from importer.plan.report import report
+from importer.plan.report import make_report
 from importer.screen.amounts import money, size, tokens, when
 from importer.screen.tables import show_groups, show_summary
 from importer.sessions.discovery import find_sessions
@@ -25,7 +25,7 @@ def shown(path, by="session", width=80, *, private=False):
     settings = Settings(privacy_mode=private)
     plan = make_plan(find_sessions([path]), settings, now_ms=NOW_MS)
     screen = io.StringIO()
-    figures = report(plan, settings, by, Selection())
+    figures = make_report(plan, settings, by, Selection())
     show_groups(Console(file=screen, width=width), figures, private=private)
     return screen.getvalue()
 
@@ -51,7 +51,7 @@ def test_the_totals_and_the_size_of_every_context_are_shown():
 def test_colours_change_nothing_but_colours(tmp_path):
     SessionWriter(tmp_path / "s.jsonl").turn("größer als 好", "done")
     plan = make_plan(find_sessions([tmp_path]), Settings(), now_ms=NOW_MS)
-    figures = report(plan, Settings(), "session", Selection())
+    figures = make_report(plan, Settings(), "session", Selection())
     screen = io.StringIO()
     terminal = Console(file=screen, width=80, force_terminal=True, color_system="standard", no_color=False)
     show_groups(terminal, figures, private=False)

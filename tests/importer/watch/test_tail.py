@@ -203,7 +203,7 @@ def test_what_the_live_view_shows(tmp_path):
     story.user("the second prompt")
     tail = tail_of(story.path)
     tail.read()
-    shown = tail.activity
+    shown = tail.describe()
     assert (shown.project, shown.model, shown.tool) == ("shop", "mock-1", "bash")
     assert (shown.prompt, shown.calls, shown.tokens) == ("the second prompt", 2, 240)
     assert shown.cost_usd == pytest.approx(2 * (100 * 3e-6 + 20 * 15e-6))

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from importer.settings import Settings
+from importer.watch.calls import Today
 from importer.watch.tail import Tail
-from importer.watch.today import Today
 from parsers.records import Generation
 from tests.session_writer import SessionWriter
 
@@ -53,8 +53,8 @@ def test_calls_of_today_are_counted_once(call):
     for _ in range(2):
         today.note(call(clock.now))
     today.note(call(clock.now - timedelta(hours=2)))
-    assert (today.calls, today.tokens) == (2, 240)
-    assert today.cost_usd == pytest.approx(2 * (100 * 3e-6 + 20 * 15e-6))
+    assert today.totals[:2] == (2, 240)
+    assert today.totals.cost_usd == pytest.approx(2 * (100 * 3e-6 + 20 * 15e-6))
 
 
 def test_other_days_do_not_count(call):
@@ -62,7 +62,7 @@ def test_other_days_do_not_count(call):
     today = Today(clock)
     for days in (-1, 1):
         today.note(call(clock.now + timedelta(days=days)))
-    assert today.calls == 0
+    assert today.totals.calls == 0
 
 
 def test_a_new_day_begins_at_midnight_without_a_call(call):
@@ -70,12 +70,12 @@ def test_a_new_day_begins_at_midnight_without_a_call(call):
     today = Today(clock)
     today.note(call(clock.now))
     today.turn()
-    assert today.calls == 1
+    assert today.totals.calls == 1
     clock.now += timedelta(minutes=2)
     today.turn()
-    assert (today.calls, today.tokens, today.cost_usd) == (0, 0, 0.0)
+    assert today.totals == (0, 0, 0.0)
     today.note(call(clock.now))
-    assert today.calls == 1
+    assert today.totals.calls == 1
 
 
 @pytest.mark.parametrize("day", [datetime(2026, 3, 29, tzinfo=BERLIN), datetime(2026, 10, 25, tzinfo=BERLIN)])
@@ -84,7 +84,7 @@ def test_a_day_on_which_the_clocks_change_is_counted_whole(call, day):
     today = Today(clock)
     for hour in (0, 1, 4, 23):
         today.note(call(day.replace(hour=hour, minute=15)))
-    assert today.calls == 4
+    assert today.totals.calls == 4
     today.note(call(day.replace(hour=0) - timedelta(minutes=1)))
     today.note(call(day.replace(hour=0) + timedelta(days=1)))
-    assert today.calls == 4
+    assert today.totals.calls == 4

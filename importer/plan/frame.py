@@ -1,0 +1,264 @@
+"""The frame of a plan: a row an event, made of the rows that workers hand over.
+
+pandas is imported here, so import this only once the worker processes are at work.
+
+=================================  =====================  ====================================================
+column                             dtype                  holds
+=================================  =====================  ====================================================
+id_high, id_low                    uint64                 the halves of the event's UUID (see :func:`uuids`)
+kind                               category               generation, span, trace or identify
+trace_id                           category of str        the UUID of its trace
+file                               int32                  its file's place in the plan, -1 for ``$identify``
+session, project, model, day       category of str        the header's id, the project, the model that was
+                                                          asked, the local date of its end
+started_at, ended_at               datetime64[ms, UTC]    NaT where pi recorded no start
+input_tokens … cache_write_tokens  int64                  tokens, 0 for all but generations
+cost_usd                           float64                US dollars, 0 for all but generations
+prompts                            int8                   1 for the first call that a prompt led to
+full, turn, new                    int32                  bytes of the event by input context (estimated)
+=================================  =====================  ====================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+
+from importer.periods import local_day
+from importer.plan.copies import OpenTraces
+from importer.totals import CONTEXTS, TOKENS, totals
+from parsers.counting.rows import GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from importer.build.event import Event
+    from importer.selection import Selection
+
+    Arrays = dict[str, NDArray[Any]]
+    Category = pd.Categorical[str]
+
+ROW_DTYPE = np.dtype(
+    [
+        ("id_high", ">u8"),
+        ("id_low", ">u8"),
+        ("trace_high", ">u8"),
+        ("trace_low", ">u8"),
+        ("started_ms", "<i8"),
+        ("ended_ms", "<i8"),
+        *((name, "<i8") for name in TOKENS),
+        ("cost_usd", "<f8"),
+        ("model", "<i4"),
+        *((name, "<i4") for name in CONTEXTS),
+        ("kind", "u1"),
+        ("prompts", "u1"),
+    ]
+)
+"""A :data:`parsers.counting.rows.ROW` as numpy reads it."""
+
+assert ROW_DTYPE.itemsize == ROW.size  # noqa: S101  two words for one layout
+
+_NAMES = ROW_DTYPE.names or ()
+_QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
+_OF_CALLS = (*TOKENS, "cost_usd")
+_NARROW = {"model": np.int32, "kind": np.int8, "prompts": np.int8} | dict.fromkeys(CONTEXTS, np.int32)
+
+
+class Counted(NamedTuple):
+    """The rows of some files that were read, and the place of the first of these in the plan."""
+
+    columns: CountedFiles
+    first: int
+
+
+class Planned(NamedTuple):
+    """The frame of a plan, and the totals of its traces, sorted by file."""
+
+    frame: pd.DataFrame
+    trace_totals: pd.DataFrame | None
+
+
+def build_frame(
+    counted: list[Counted],
+    sessions: Sequence[tuple[str, str]],
+    selection: Selection,
+    identify: Event | None = None,
+    *,
+    with_totals: bool = False,
+) -> Planned:
+    """Make the frame of all rows, without the copies that forks hold.
+
+    Args:
+        counted: the rows of all files in their order; the list is emptied on the way, to save memory.
+        sessions: the session id and the project of each file.
+        selection: the period to take.
+        identify: the event that names the person; where there are any others, it comes first.
+        with_totals: whether to add up the traces.
+
+    Returns:
+        The frame, and with ``with_totals`` a row for each file and trace in it: the sums over all
+        generations that the file holds of the trace.
+    """
+    models, arrays, open_traces = _read_rows(counted)
+    taken = _find_own(arrays, open_traces)
+    if selection.since_ms is not None:
+        taken &= arrays["ended_ms"] >= selection.since_ms
+    if selection.until_ms is not None:
+        taken &= arrays["ended_ms"] < selection.until_ms
+    calls = _call_totals(arrays) if with_totals else None
+    if not taken.all():
+        for name in arrays:
+            arrays[name] = arrays[name][taken]
+    if identify is not None and len(arrays["file"]):
+        _add_identify(arrays, identify)
+    frame = _as_frame(arrays, models, sessions)
+    return Planned(frame, None if calls is None else _totals_of_traces(frame, calls))
+
+
+def uuids(frame: pd.DataFrame) -> list[str]:
+    """The ids of events as text: ``frame`` has the columns ``id_high`` and ``id_low``."""
+    return [str(UUID(bytes=each)) for each in id_bytes(frame)]
+
+
+def id_bytes(frame: pd.DataFrame) -> list[bytes]:
+    """The ids of events as 16 bytes each."""
+    return _pairs(frame["id_high"].to_numpy(), frame["id_low"].to_numpy())
+
+
+def _pairs(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[bytes]:
+    joined = np.column_stack((high, low)).astype(">u8").tobytes()
+    return [joined[at : at + 16] for at in range(0, len(joined), 16)]
+
+
+def _read_rows(counted: list[Counted]) -> tuple[list[str], Arrays, OpenTraces]:
+    """All rows as arrays, with the file of each; models become places in one list."""
+    count = sum(len(columns.rows) for columns, _ in counted) // ROW.size
+    arrays: Arrays = {
+        name: np.empty(count, _NARROW.get(name, ROW_DTYPE[name].newbyteorder("=")))
+        for name in ROW_DTYPE.names or ()
+    }
+    arrays["file"] = np.empty(count, np.int32)
+    models: dict[str, int] = {"": 0}
+    open_traces = OpenTraces()
+    end = 0
+    counted.reverse()
+    while counted:
+        columns, place = counted.pop()
+        rows = np.frombuffer(columns.rows, ROW_DTYPE)
+        start, end = end, end + len(rows)
+        for name in _NAMES:
+            arrays[name][start:end] = rows[name]
+        known = [models.setdefault(name, len(models)) for name in columns.model_names]
+        arrays["model"][start:end] = np.array(known, np.int32)[rows["model"]]
+        read = [file for file in columns.files if file.error is None]
+        files = np.arange(place, place + len(read), dtype=np.int32)
+        arrays["file"][start:end] = np.repeat(files, [file.events for file in read])
+        for file, number in zip(read, files.tolist(), strict=True):
+            open_traces.add(file.open_traces, number)
+    return list(models), arrays, open_traces
+
+
+def _find_own(arrays: Arrays, open_traces: OpenTraces) -> NDArray[np.bool_]:
+    """Which rows are no copies: no file before has the event, nor is one still collecting the trace."""
+    ids = pd.DataFrame({name: arrays[name] for name in ("id_high", "id_low")}, copy=False)
+    own = np.ones(len(ids), bool)
+    near = ids.duplicated("id_high", keep=False).to_numpy()  # half of an id tells nearly all apart
+    own[near] = ~ids[near].duplicated().to_numpy()
+    if open_traces:
+        traces = np.flatnonzero(own & (arrays["kind"] == TRACE))
+        trace_ids = _pairs(arrays["id_high"][traces], arrays["id_low"][traces])
+        files = arrays["file"][traces].tolist()
+        own[traces] = [not open_traces.leaves_out(*each) for each in zip(trace_ids, files, strict=True)]
+    return own
+
+
+def _call_totals(arrays: Arrays) -> pd.DataFrame:
+    """The sums over the generations of each file and trace, copies and those of other periods included."""
+    is_call = arrays["kind"] == GENERATION
+    names = ("file", "trace_high", "trace_low", *_OF_CALLS)
+    calls = pd.DataFrame({name: arrays[name][is_call] for name in names}, copy=False)
+    return totals(calls, by=["file", "trace_high", "trace_low"])
+
+
+def _totals_of_traces(frame: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
+    """The sums of the traces that are in the frame, with the trace's id as text."""
+    traces = frame.loc[frame["kind"] == "trace", ["file", "id_high", "id_low", "trace_id"]]
+    keys = {"trace_high": "id_high", "trace_low": "id_low"}
+    joined = traces.merge(
+        calls, left_on=["file", *keys.values()], right_on=["file", *keys], how="inner", sort=True
+    )
+    return joined[["file", "trace_id", *_OF_CALLS]]
+
+
+def _add_identify(arrays: Arrays, identify: Event) -> None:
+    """Put the ``$identify`` first."""
+    own = UUID(identify.uuid).int
+    values: dict[str, int] = dict.fromkeys(CONTEXTS, identify.size) | {
+        "id_high": own >> 64,
+        "id_low": own & (2**64 - 1),
+        "file": -1,
+        "kind": IDENTIFY,
+        "started_ms": NO_TIME,
+        "ended_ms": identify.end_ms,
+    }
+    for name, array in arrays.items():
+        arrays[name] = np.concatenate((np.array([values.get(name, 0)], array.dtype), array))
+
+
+def _as_frame(arrays: Arrays, models: list[str], sessions: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """The arrays as columns; each is given up once it is in the frame."""
+    files = arrays.pop("file")
+    columns: dict[str, Any] = {name: arrays.pop(name) for name in ("id_high", "id_low")}
+    columns["kind"] = _category(arrays.pop("kind"), KINDS)
+    columns["trace_id"] = _trace_ids(arrays.pop("trace_high"), arrays.pop("trace_low"))
+    columns["file"] = files
+    for name, names in zip(
+        ("session", "project"), zip(*sessions, strict=True) if sessions else ((), ()), strict=True
+    ):
+        columns[name] = _name_places(files, (*names, ""))  # the last one is that of -1
+    columns["model"] = _name_places(arrays.pop("model"), models)
+    ended_ms = arrays.pop("ended_ms")
+    columns["day"] = _days(ended_ms)
+    columns["started_at"] = _moments(arrays.pop("started_ms"))
+    columns["ended_at"] = _moments(ended_ms)
+    columns |= {name: arrays.pop(name) for name in (*_OF_CALLS, "prompts", *CONTEXTS)}
+    return pd.DataFrame(columns, copy=False)
+
+
+def _category(codes: NDArray[Any], names: Sequence[str]) -> Category:
+    return pd.Categorical.from_codes(codes, pd.Index(list(names)))
+
+
+def _name_places(places: NDArray[np.integer[Any]], names: Sequence[str]) -> Category:
+    """The names at some places as a category whose categories are sorted."""
+    categories = sorted(set(names))
+    codes = {name: code for code, name in enumerate(categories)}
+    return _category(np.array([codes[name] for name in names], np.int32)[places], categories)
+
+
+def _trace_ids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Category:
+    """The UUIDs of traces as a category of text; none where both halves are 0."""
+    codes, found = pd.factorize(high, sort=True)
+    lows = np.zeros(len(found), np.uint64)
+    lows[codes] = low
+    if (lows[codes] != low).any():  # two traces that share the first half of their ids
+        pairs, codes = np.unique(np.column_stack((high, low)), axis=0, return_inverse=True)
+        found, lows = pairs[:, 0], pairs[:, 1]
+    names = [str(UUID(bytes=each)) for each in _pairs(found, lows)]
+    if len(found) and not (found[0] or lows[0]):
+        codes, names = codes - 1, names[1:]
+    return _category(codes, names)
+
+
+def _days(ended_ms: NDArray[np.int64]) -> Category:
+    quarters, places = np.unique(ended_ms // _QUARTER_MS, return_inverse=True)
+    return _name_places(places, [local_day(quarter * _QUARTER_MS) for quarter in quarters.tolist()])
+
+
+def _moments(ms: NDArray[np.int64]) -> pd.DatetimeIndex:
+    """Milliseconds since the epoch as datetimes in UTC; NO_TIME is pandas' NaT."""
+    return pd.DatetimeIndex(ms.view("M8[ms]")).tz_localize("UTC")
