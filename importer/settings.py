@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from importer import settings_values
-from importer.errors import UsageError
+from importer.errors import BadValueError, UsageError
 from importer.places import agent_dir, read_json_object
 from importer.quoting import printable, quoted
 
@@ -161,7 +161,7 @@ def load_settings(
 def _checked(name: str, setting: _Setting, raw: object, shown_name: str) -> object:
     try:
         return setting.check(raw)
-    except settings_values.BadValue as error:
+    except BadValueError as error:
         allowed = printable(error)
     if name == "api_key":
         raise UsageError(f"{shown_name} is not usable: {allowed}")

@@ -1,7 +1,7 @@
 """One function per kind of setting: a raw value in, the checked value out.
 
 The raw value comes from a flag or a JSON file (any type) or from the environment (a text). Each function
-raises `BadValue`, whose text says what is allowed; who calls knows which setting it was.
+raises `BadValueError`, whose text says what is allowed; who calls knows which setting it was.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from importer.errors import BadValueError
+
 _MAX_LENGTH = 1_000_000_000
 _MAX_DISTINCT_ID = 200  # PostHog's limit for a distinct_id
 
@@ -22,16 +24,12 @@ _NAMED_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True}
 _NAMED_BOOLEANS |= {"false": False, "0": False, "no": False, "off": False}
 
 
-class BadValue(ValueError):  # noqa: N818 - it is the value that is bad, not the program
-    """A value that is not allowed; the text says what is."""
-
-
 def api_key(raw: object) -> str:
     """Return a project API key: ASCII, no blanks, not a personal key (PostHog takes no events for those)."""
     if not isinstance(raw, str) or not raw or not all("!" <= c <= "~" for c in raw):
-        raise BadValue("use the project API key (phc_…): ASCII characters, no blanks")
+        raise BadValueError("use the project API key (phc_…): ASCII characters, no blanks")
     if raw.startswith("phx_"):
-        raise BadValue("that is a personal API key (phx_…), use the project API key (phc_…)")
+        raise BadValueError("that is a personal API key (phx_…), use the project API key (phc_…)")
     return raw
 
 
@@ -40,14 +38,14 @@ def host(raw: object) -> str:
     allowed = "use an http or https URL such as https://us.i.posthog.com, without user, query or fragment"
     # urlsplit drops control characters and blanks without a word.
     if not isinstance(raw, str) or not raw.isascii() or any(c <= " " or c in '\x7f\\<>"' for c in raw):
-        raise BadValue(allowed)
+        raise BadValueError(allowed)
     try:
         url = urlsplit(raw)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
-        raise BadValue(allowed) from None
+        raise BadValueError(allowed) from None
     if not valid or "@" in url.netloc or "?" in raw or "#" in raw:
-        raise BadValue(allowed)
+        raise BadValueError(allowed)
     return raw.rstrip("/")
 
 
@@ -57,7 +55,7 @@ def boolean(raw: object) -> bool:
         return raw
     named = _NAMED_BOOLEANS.get(raw.strip().lower()) if isinstance(raw, str) else None
     if named is None:
-        raise BadValue("use true or false (also 1/0, yes/no, on/off)")
+        raise BadValueError("use true or false (also 1/0, yes/no, on/off)")
     return named
 
 
@@ -67,7 +65,7 @@ def choice(*allowed: str) -> Callable[[object], str]:
     def chosen(raw: object) -> str:
         word = raw.strip().lower() if isinstance(raw, str) else None
         if word not in allowed:
-            raise BadValue(f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
+            raise BadValueError(f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
         return word
 
     return chosen
@@ -82,7 +80,7 @@ def minutes(raw: object) -> float:
         # A JSON integer may be beyond what a float holds.
         value = float(raw) if abs(raw) < sys.float_info.max else math.nan
     if not (math.isfinite(value) and value > 0):
-        raise BadValue("use a number of minutes above 0")
+        raise BadValueError("use a number of minutes above 0")
     return value
 
 
@@ -96,7 +94,7 @@ def count(most: int) -> Callable[[object], int]:
         elif isinstance(raw, int) and not isinstance(raw, bool):
             value = raw
         if not 1 <= value <= most:
-            raise BadValue(f"use a whole number from 1 to {most}")
+            raise BadValueError(f"use a whole number from 1 to {most}")
         return value
 
     return counted
@@ -108,14 +106,14 @@ length = count(_MAX_LENGTH)  # of characters
 def name(raw: object) -> str:
     """Return a text that can be shown: not blank, no control characters."""
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
-        raise BadValue("use a text without control characters")
+        raise BadValueError("use a text without control characters")
     return raw.strip()
 
 
 def distinct_id(raw: object) -> str:
     """Return a PostHog ``distinct_id``: a text that can be shown, at most 200 characters."""
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable() or len(raw) > _MAX_DISTINCT_ID:
-        raise BadValue(f"use a text of 1 to {_MAX_DISTINCT_ID} characters without control characters")
+        raise BadValueError(f"use a text of 1 to {_MAX_DISTINCT_ID} characters without control characters")
     return raw.strip()
 
 
@@ -124,11 +122,11 @@ def tags(raw: object) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in _tag_pairs(raw):
         if not key or key.startswith("$") or not key.isprintable() or not value.isprintable():
-            raise BadValue(
+            raise BadValueError(
                 "use key1:val1,key2:val2; keys do not start with $, nothing holds control characters"
             )
         if key in found:
-            raise BadValue(f"use every key once ({key})")
+            raise BadValueError(f"use every key once ({key})")
         found[key] = value
     return found
 
@@ -143,4 +141,4 @@ def _tag_pairs(raw: object) -> Iterable[tuple[str, str]]:
         if isinstance(texts, Sequence) and all(isinstance(text, str) and ":" in text for text in texts):
             pairs = (text.partition(":") for text in texts)
             return [(key.strip(), value.strip()) for key, _, value in pairs]
-    raise BadValue("use key1:val1,key2:val2 (in the file also an object of texts)")
+    raise BadValueError("use key1:val1,key2:val2 (in the file also an object of texts)")

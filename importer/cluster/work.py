@@ -110,7 +110,7 @@ class _Sending:
 
     def run(self) -> Done:
         """Send; gives what to tell the client."""
-        from importer.deliver.retry import DeliveryStoppedError
+        from importer.errors import DeliveryStoppedError
 
         error: str | None = None
         try:

@@ -16,8 +16,7 @@ from importer.commands.request import Request, default_ledger
 from importer.deliver.backfill import Backfill
 from importer.deliver.output import output_of
 from importer.deliver.plain_http import plain_http_warning
-from importer.errors import Pi2PosthogError, UsageError
-from importer.ledger.ledger import DamagedLedgerError
+from importer.errors import DamagedLedgerError, Pi2PosthogError, UsageError
 from importer.plan.cache import Cache, default_cache
 from importer.plan.plan import Plan, make_plan
 from importer.plan.report import make_report

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from importer.errors import Pi2PosthogError, UsageError
-from importer.ledger.ledger import DamagedLedgerError, Ledger
-from importer.ledger.ledger_file import LedgerError
+from importer.errors import DamagedLedgerError, LedgerError, Pi2PosthogError, UsageError
+from importer.ledger.ledger import Ledger
 from importer.ledger.locking import holder
 from importer.places import read_json_object
 from importer.quoting import encodable

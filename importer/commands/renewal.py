@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from importer.ledger.damage import DamagedLedgerError, move_aside
+from importer.errors import DamagedLedgerError, LedgerError
+from importer.ledger.damage import move_aside
 from importer.ledger.ledger import Ledger
-from importer.ledger.ledger_file import LedgerError, one_line_errors
+from importer.ledger.ledger_file import one_line_errors
 from importer.ledger.locking import lock, unlock
 from importer.quoting import printable
 from importer.screen.amounts import size

@@ -7,19 +7,10 @@ from urllib.parse import urljoin
 
 import requests
 
-from importer.errors import DeliveryError
+from importer.errors import DeliveryError, RefusedError
 from importer.quoting import shown_host
 
 _ANSWER_BYTES = 64 * 1024
-
-
-class RefusedError(DeliveryError):
-    """PostHog refused a request for good: its HTTP status, and what it said as ` (it said: ...)`."""
-
-    def __init__(self, text: str, status: int, says: str = "") -> None:
-        super().__init__(text)
-        self.status = status
-        self.says = says
 
 
 def check_answer(response: requests.Response, answer: bytes, *, api_key: str) -> None:

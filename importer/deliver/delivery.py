@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 
 from importer.build.envelope import Envelope
-from importer.deliver.answers import RefusedError
 from importer.deliver.batching import MAX_BATCH_EVENTS, Batch, BodyFormat, Part, encode_fitting, is_historical
 from importer.deliver.counters import Counters
 from importer.deliver.endpoint import BATCH, Choice, Endpoint, Routes
@@ -24,7 +23,7 @@ from importer.deliver.parallel import Call, Inline, Say, Threads, Workers
 from importer.deliver.retry import RetryPolicy
 from importer.deliver.suspects import Suspect, Suspects
 from importer.deliver.transport import KEPT, Connection, Reply
-from importer.errors import DeliveryError
+from importer.errors import DeliveryError, RefusedError
 
 GRACE_S = 2.0
 

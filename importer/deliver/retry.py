@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from importer.errors import DeliveryError
+from importer.errors import DeliveryStoppedError
 
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 _SLICE_S = 0.25  # a stop is noticed within this time
-
-
-class DeliveryStoppedError(DeliveryError):
-    """Sending was stopped on request; what was delivered until then stays delivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importer.build.envelope import Envelope
-from importer.deliver.answers import RefusedError
+from importer.errors import RefusedError
 
 MOST_IN_A_ROW = 10
 

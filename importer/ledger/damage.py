@@ -11,22 +11,11 @@ import sqlite3
 import time
 from pathlib import Path
 
-from importer.errors import UsageError
+from importer.errors import DamagedLedgerError, UsageError
 from importer.quoting import printable
 
 LEDGER_NAME = "ledger.sqlite3"
 _SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, "The Database Header"
-
-
-class DamagedLedgerError(UsageError):
-    """SQLite finds the ledger's file damaged; it can be set aside."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"The ledger {printable(path)} is damaged: run pi2posthog backfill --yes to set it aside and "
-            "begin a new one, or move it away (PostHog keeps one copy of an event that is sent twice)."
-        )
-        self.path = path
 
 
 def damage(error: sqlite3.Error, path: Path) -> UsageError | None:

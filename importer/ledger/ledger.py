@@ -17,25 +17,16 @@ from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from importer.ledger.damage import DamagedLedgerError, check_mark, forget_mark
+from importer.errors import DamagedLedgerError
+from importer.ledger.damage import check_mark, forget_mark
 from importer.ledger.ledger_file import (
     SCHEMA_VERSION,
-    LedgerError,
     check_no_folder,
     check_schema,
     connect_read_only,
     one_line_errors,
 )
 from importer.ledger.locking import lock, unlock
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "UNKNOWN_DESTINATION",
-    "DamagedLedgerError",
-    "Destination",
-    "Ledger",
-    "LedgerError",
-]
 
 UNKNOWN_DESTINATION = 0  # what a read-only ledger answers for a destination it has never seen
 

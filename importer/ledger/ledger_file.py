@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from importer.errors import Pi2PosthogError, UsageError
-from importer.ledger.damage import DamagedLedgerError, check_mark, damage, mark_damaged
+from importer.errors import DamagedLedgerError, LedgerError, UsageError
+from importer.ledger.damage import check_mark, damage, mark_damaged
 from importer.quoting import printable
 
 APPLICATION_ID = 0x70695068  # "piPh" in the file's header: tells our files from others
@@ -34,10 +34,6 @@ CREATE TABLE delivered (
 """,
 )
 SCHEMA_VERSION = len(SCRIPTS)
-
-
-class LedgerError(Pi2PosthogError):
-    """The ledger cannot be read or written now (disk full, permissions, input/output error)."""
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection | None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from importer.build.envelope import Envelope
 from importer.deliver.batching import MAX_BATCH_EVENTS
 from importer.deliver.delivery import Delivery
-from importer.deliver.retry import DeliveryStoppedError, RetryPolicy, wait
-from importer.errors import Pi2PosthogError
-from importer.ledger.ledger import UNKNOWN_DESTINATION, Ledger, LedgerError
+from importer.deliver.retry import RetryPolicy, wait
+from importer.errors import DeliveryStoppedError, LedgerError, Pi2PosthogError
+from importer.ledger.ledger import UNKNOWN_DESTINATION, Ledger
 from importer.settings import Settings
 
 LINGER_S = 0.3

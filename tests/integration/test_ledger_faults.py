@@ -16,7 +16,9 @@ import uuid
 import pytest
 
 from importer.commands.renewal import set_aside
-from importer.ledger.ledger import SCHEMA_VERSION, DamagedLedgerError, Ledger
+from importer.errors import DamagedLedgerError
+from importer.ledger.ledger import Ledger
+from importer.ledger.ledger_file import SCHEMA_VERSION
 from tests.command import finish
 from tests.posthog_server import Fault, PostHogServer
 from tests.session_writer import SessionWriter

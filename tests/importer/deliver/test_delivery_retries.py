@@ -11,8 +11,8 @@ from email.utils import format_datetime
 import pytest
 
 from importer.deliver.delivery import Delivery
-from importer.deliver.retry import DeliveryStoppedError, RetryPolicy, parse_retry_after
-from importer.errors import DeliveryError
+from importer.deliver.retry import RetryPolicy, parse_retry_after
+from importer.errors import DeliveryError, DeliveryStoppedError
 from tests.delivering import (
     KEY,
     accepted,

@@ -12,8 +12,9 @@ import uuid
 
 import pytest
 
-from importer.errors import UsageError
-from importer.ledger.ledger import SCHEMA_VERSION, UNKNOWN_DESTINATION, Ledger, LedgerError
+from importer.errors import LedgerError, UsageError
+from importer.ledger.ledger import UNKNOWN_DESTINATION, Ledger
+from importer.ledger.ledger_file import SCHEMA_VERSION
 
 HOST = "https://us.i.posthog.com"
 

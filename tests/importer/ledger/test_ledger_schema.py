@@ -8,9 +8,9 @@ import uuid
 import pytest
 
 from importer.commands.renewal import set_aside
-from importer.errors import UsageError
+from importer.errors import DamagedLedgerError, UsageError
 from importer.ledger import ledger_file
-from importer.ledger.ledger import DamagedLedgerError, Ledger
+from importer.ledger.ledger import Ledger
 
 HOST, KEY = "https://us.i.posthog.com", "phc_test"
 SENT = [str(uuid.UUID(int=n)) for n in range(1, 4)]
