@@ -1,8 +1,9 @@
-"""Processes that each do some of many tasks; what comes of them comes in the order of the tasks.
+"""Worker processes that share out many tasks, with the results in the order of the tasks.
 
-The standard library's pool has one pipe for all answers: where a process is killed while it writes to it, as
-by Ctrl-C or for want of memory, everybody waits for ever. Here each process has a pipe of its own, and what a
-process that has gone was to do is done by this one.
+The processes are those of `concurrent.futures.ProcessPoolExecutor`. It sends every result through one pipe:
+in three of three tries, a worker that was killed while it sent a large one left its caller waiting for ever.
+So workers write their results to files in a private folder and send only the paths: the system puts so few
+bytes into a pipe all at once, or not at all.
 """
 
 from __future__ import annotations
@@ -11,142 +12,188 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import pickle
+import shutil
 import signal
 import sys
+import tempfile
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, Generic, NoReturn, TypeVar
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 Task = TypeVar("Task")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_AHEAD = 3  # tasks for each process that wait, or whose answers do
-
-
-class _Worker:
-    """A process, the pipe to it, and the numbers of the tasks that it was given and did not answer."""
-
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.process = process
-        self.connection = connection
-        self.under_way: list[int] = []
-
-    def give(self, number: int) -> None:
-        self.under_way.append(number)
-        with contextlib.suppress(OSError):  # that it is gone shows when it is asked for the answer
-            self.connection.send(number)
+_AHEAD = 3  # tasks for each process that are under way, or whose results wait on the disk
+_MOST_PROCESSES = 61  # Windows cannot wait for more
 
 
-class Pool(Generic[Task, Answer]):
-    """Processes at work on tasks from the moment that this is made; to be ended by :meth:`end`.
+class WorkerPool(Generic[Task, Result]):
+    """Worker processes, at work on the tasks from the moment that the pool is made.
+
+    Where no process can be started, or one is killed, this process does the tasks that are left. Use the pool
+    as a context manager::
+
+        with WorkerPool(count_files, (settings, estimator, now_ms), parts, processes=4) as pool:
+            for counted in pool.results():
+                ...
 
     Args:
-        do: what is done with a task.
-        given: what it gets besides the task.
-        tasks: all of them.
-        processes: how many processes; fewer, where no more can be started.
+        do: does one task. Where it raises in a worker, this process tries the task again, and raises.
+        given: the arguments of `do` after the task.
+        tasks: the first argument of each call of `do`.
+        processes: the number of workers.
     """
 
     def __init__(
-        self, do: Callable[..., Answer], given: tuple[Any, ...], tasks: Sequence[Task], processes: int
+        self, do: Callable[..., Result], given: tuple[Any, ...], tasks: Sequence[Task], processes: int
     ) -> None:
-        self._do = do
-        self._given = given
-        self._tasks = tasks
-        self._next = self._at = 0
+        self._do, self._given, self._tasks = do, given, tasks
         self._most_ahead = processes * _AHEAD
-        self._answers: dict[int, Answer] = {}
-        self.workers: list[_Worker] = []
-        for _ in range(processes):
-            try:
-                self._start()
-            except OSError:  # no memory for one, or too many are there
-                break
-        self._give()
+        self._submitted = 0
+        self._futures: deque[Future[Path | None]] = deque()
+        self._executor: ProcessPoolExecutor | None = None
+        self._resources = contextlib.ExitStack()
+        with contextlib.suppress(OSError):  # no place for a folder, or too many open files
+            self._executor = self._start(min(processes, _MOST_PROCESSES))
+        self._submit(0)
 
-    def _start(self) -> None:
-        context = process_context()
-        own, other = context.Pipe()
-        is_fork = context.get_start_method() == "fork"
-        inherited = [own, *(worker.connection for worker in self.workers)] if is_fork else []
-        with other:
-            process = context.Process(
-                target=_work, args=(other, self._do, self._given, self._tasks, inherited), daemon=True
-            )
-            process.start()
-        self.workers.append(_Worker(process, own))
+    def __enter__(self) -> Self:
+        return self
 
-    def answers(self) -> Iterator[Answer]:
-        """What comes of the tasks, in their order; raises what the doing of one raises."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def results(self) -> Iterator[Result]:
+        """Yield the result of each task, in the order of the tasks. Raises what `do` raises."""
         for number, task in enumerate(self._tasks):
-            self._at = number
-            self._give()
-            while any(number in worker.under_way for worker in self.workers):
-                self._take()
-            if number in self._answers:
-                yield self._answers.pop(number)
-            else:
-                self._next = max(self._next, number + 1)
-                yield self._do(task, *self._given)
+            self._submit(number)
+            path = _wait_for(self._futures.popleft()) if self._futures else None
+            yield self._do(task, *self._given) if path is None else _read_result(path)
 
-    def _give(self) -> None:
-        """Give the processes tasks, to each as many as to the others."""
-        for ahead in range(_AHEAD):
-            for worker in self.workers:
-                if len(worker.under_way) > ahead or self._next >= len(self._tasks):
-                    continue
-                if self._next < self._at + self._most_ahead:
-                    worker.give(self._next)
-                    self._next += 1
+    def close(self) -> None:
+        """End the workers, whatever they are doing, and remove their files."""
+        self._executor = None
+        self._futures.clear()
+        self._resources.close()
 
-    def _take(self) -> None:
-        """Wait for answers, and take those that are there."""
-        asked = {worker.connection: worker for worker in self.workers if worker.under_way}
-        for ready in wait(list(asked)):
-            worker = asked[ready]  # type: ignore[index]
+    def _start(self, processes: int) -> ProcessPoolExecutor:
+        context = process_context()
+        folder = tempfile.TemporaryDirectory(prefix="pi2posthog-", ignore_cleanup_errors=True)
+        self._resources.enter_context(folder)  # 0700
+        alive, lifeline = context.Pipe(duplex=False)
+        inherited = lifeline if context.get_start_method() == "fork" else None
+        job = _Job(self._do, self._given, self._tasks, Path(folder.name))
+        executor = ProcessPoolExecutor(processes, context, _begin_work, (job, alive, inherited))
+        # Closed in the opposite order: the workers end, the executor sees it, and nobody writes any more.
+        self._resources.callback(executor.shutdown, cancel_futures=True)
+        self._resources.enter_context(alive)
+        self._resources.enter_context(lifeline)
+        return executor
+
+    def _submit(self, number: int) -> None:
+        """Submit the tasks that may be under way while the caller waits for task `number`."""
+        end = min(len(self._tasks), number + self._most_ahead)
+        while self._executor and self._submitted < end:
             try:
-                number, answer = worker.connection.recv()
-            except (EOFError, OSError):
-                self.workers.remove(worker)
-                worker.connection.close()
-                continue
-            worker.under_way.remove(number)
-            self._answers[number] = answer
-        self._give()
-
-    def end(self) -> None:
-        """End the processes, whatever they do."""
-        for worker in self.workers:
-            worker.process.kill()
-            worker.process.join()
-            worker.connection.close()
+                with _interrupts_held_back():
+                    self._futures.append(self._executor.submit(_work, self._submitted))
+            except (OSError, RuntimeError):  # no memory for a process or thread, or a worker was killed
+                self._executor = None
+            self._submitted += 1
 
 
 def process_context() -> multiprocessing.context.ForkContext | multiprocessing.context.SpawnContext:
-    """How processes are started now."""
-    # A fork begins at once; where other threads run, as in a program that imports this, it is not safe.
-    import threading
+    """Return the way to start processes now: fork on Linux while this process has one thread, else spawn.
 
+    A forked process is at work at once; one that is spawned imports everything again first. Where other
+    threads run, as in a program that imports this package, a fork may copy a lock that nobody gives back.
+    """
     can_fork = sys.platform == "linux" and threading.active_count() == 1
     return multiprocessing.get_context("fork") if can_fork else multiprocessing.get_context("spawn")
 
 
-def _work(
-    connection: Connection,
-    do: Callable[..., Any],
-    given: tuple[Any, ...],
-    tasks: Sequence[Any],
-    inherited: Sequence[Connection],
-) -> NoReturn:
-    """What a process does, until it is ended or nobody is there any more."""
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start: until they ignore it, it would have them print a traceback."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent ends it
-        gc.disable()  # a session refers to nothing in a circle, and to very much
-        for other in inherited:  # else they would stay open when the parent is gone
-            other.close()
-        while True:
-            number = connection.recv()
-            connection.send((number, do(tasks[number], *given)))
+        yield
     finally:
-        os._exit(0)  # without a word: the parent does what was not answered, and says what is wrong with it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait_for(future: Future[Path | None]) -> Path | None:
+    """Return the path of a result; None where no worker has one."""
+    try:
+        return future.result()
+    except (BrokenExecutor, CancelledError):
+        return None
+
+
+def _read_result(path: Path) -> Any:
+    with path.open("rb") as file:
+        result = pickle.load(file)  # noqa: S301 - a worker of ours wrote it, where nobody else may write
+    path.unlink()
+    return result
+
+
+class _Job(NamedTuple):
+    """What a worker knows from its start."""
+
+    do: Callable[..., Any]
+    given: tuple[Any, ...]
+    tasks: Sequence[Any]
+    folder: Path
+
+
+_job: _Job  # of a worker
+
+
+def _begin_work(job: _Job, alive: Connection, lifeline: Connection | None) -> None:
+    """Prepare a worker.
+
+    Args:
+        job: its work.
+        alive: gets to its end when the pool is closed, or the parent is killed.
+        lifeline: the parent's end of `alive`, which a fork copies.
+    """
+    global _job
+    _job = job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group, and the parent ends us
+    gc.disable()  # a session has no circles of references, and very many objects
+    if lifeline:
+        lifeline.close()
+    try:
+        threading.Thread(target=_end_with_parent, args=(alive, job.folder), daemon=True).start()
+    except RuntimeError:  # no memory for a thread
+        os._exit(1)
+
+
+def _end_with_parent(alive: Connection, folder: Path) -> None:
+    """End this worker when its parent has gone, and leave no file behind."""
+    with contextlib.suppress(EOFError, OSError):
+        alive.recv_bytes()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+def _work(number: int) -> Path | None:
+    """Do a task; return the file with its result, or None where something was raised."""
+    path = _job.folder / str(number)
+    try:
+        with path.open("wb") as file:
+            pickle.dump(_job.do(_job.tasks[number], *_job.given), file, pickle.HIGHEST_PROTOCOL)
+    except BaseException:
+        return None  # the parent tries again, and says what is wrong
+    return path

@@ -6,14 +6,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from importer.build.estimate import Estimator
 from importer.plan.count import count_files
-from importer.plan.pool import Pool
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
 from parsers.counting.rows import CountedFiles
+
+if TYPE_CHECKING:
+    from importer.plan.pool import WorkerPool
 
 _FEW_BYTES = 8_000_000  # less is counted sooner than processes are started
 _MOST_BYTES = 8_000_000
@@ -52,7 +54,7 @@ class LocalCounter:
     ) -> None:
         self._work: Work = (settings, estimator, now_ms)
         self._processes = processes or usable_cores()
-        self._pool: Pool[Sequence[SessionFile], CountedFiles] | None = None
+        self._pool: WorkerPool[Sequence[SessionFile], CountedFiles] | None = None
 
     def __enter__(self) -> LocalCounter:
         return self
@@ -61,7 +63,7 @@ class LocalCounter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            self._pool.end()
+            self._pool.close()
 
     def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
         """As :meth:`Counter.count`; the processes are at work when this returns."""
@@ -69,8 +71,10 @@ class LocalCounter:
         parts = list(split(files, size // (self._processes * _PARTS), self._processes * _ROUNDS))
         if self._processes == 1 or size < _FEW_BYTES or len(parts) == 1:
             return ((part, count_files(part, *self._work)) for part in parts)
-        self._pool = Pool(count_files, self._work, parts, min(self._processes, len(parts)))
-        return zip(parts, self._pool.answers(), strict=True)
+        from importer.plan.pool import WorkerPool  # 10 ms, which a few files do not need
+
+        self._pool = WorkerPool(count_files, self._work, parts, min(self._processes, len(parts)))
+        return zip(parts, self._pool.results(), strict=True)
 
 
 def split(files: Sequence[SessionFile], part_bytes: int, shares: int = 0) -> Iterator[list[SessionFile]]:

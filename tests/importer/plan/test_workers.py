@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from benchmarks.corpus import Shape, generate
 from importer.build.events import estimator
-from importer.plan import count, workers
+from importer.plan import count, pool, workers
 from importer.plan.plan import make_plan
 from importer.plan.workers import LocalCounter, split
 from importer.selection import EVERYTHING
@@ -119,7 +120,7 @@ def test_a_worker_that_somebody_kills_while_others_work_changes_nothing(corpus, 
     with LocalCounter(*WORK, 2) as counter:
         parts = counter.count(files)
         got = [next(parts)]
-        counter._pool.workers[0].process.kill()
+        multiprocessing.active_children()[0].kill()
         got += parts
     assert [file for part, _ in got for file in part] == list(files)
     for part, columns in got:
@@ -166,7 +167,7 @@ def models_of(columns):
 
 
 def test_little_is_counted_without_other_processes(monkeypatch):
-    monkeypatch.setattr(workers, "Pool", None)
+    monkeypatch.setattr(pool, "WorkerPool", None)
     files = find_sessions([SAMPLES]).sessions
     with LocalCounter(*WORK, 4) as counter:
         assert [file for part, _ in counter.count(files) for file in part] == list(files)
@@ -176,7 +177,7 @@ def test_an_error_ends_the_processes(corpus, method):
     def first_only():
         with LocalCounter(*WORK, 2) as counter:
             next(iter(counter.count(find_sessions([corpus]).sessions)))
-            processes.extend(worker.process for worker in counter._pool.workers)
+            processes.extend(multiprocessing.active_children())
             raise KeyboardInterrupt
 
     processes = []
