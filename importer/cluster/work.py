@@ -29,7 +29,7 @@ from importer.cluster.messages import (
 
 if TYPE_CHECKING:
     from importer.build.envelope import Envelope
-    from importer.deliver.pace import Pace
+    from importer.deliver.retry import Pace
     from parsers.issues import Issue
 
 _LOOK_S = 0.2
@@ -231,7 +231,7 @@ _paces_lock = threading.Lock()
 
 def _pace(run: str, per_minute: int) -> Pace:
     """The pace that all tasks of a run share on this worker."""
-    from importer.deliver.pace import Pace
+    from importer.deliver.retry import Pace
 
     with _paces_lock:
         pace = _paces.get((run, per_minute))

@@ -125,7 +125,7 @@ class Backfill:
 
     def _send(self, api_key: str, ledger: Ledger, builder: Builder) -> None:
         from importer.deliver.delivery import Delivery  # imported while the first events are built
-        from importer.deliver.pace import Pace
+        from importer.deliver.retry import Pace
 
         destination = ledger.destination_id(self._settings.host, api_key)
         per_minute = self._settings.max_events_per_minute

@@ -17,10 +17,9 @@ from importer.build.envelope import Envelope
 from importer.deliver.batching import MAX_BATCH_EVENTS, Batch, BodyFormat, Part, encode_fitting, is_historical
 from importer.deliver.counters import Counters
 from importer.deliver.endpoint import BATCH, Choice, Endpoint, Routes
-from importer.deliver.pace import Pace
 from importer.deliver.packing import Packer
 from importer.deliver.parallel import Call, Inline, Say, Threads, Workers
-from importer.deliver.retry import RetryPolicy
+from importer.deliver.retry import Pace, RetryPolicy
 from importer.deliver.suspects import Suspect, Suspects
 from importer.deliver.transport import KEPT, Connection, Reply
 from importer.errors import DeliveryError, RefusedError
@@ -99,7 +98,7 @@ class Delivery:
         self._stop = stop
         packer = Packer()
         connections = [
-            Connection(host, api_key, retry or RetryPolicy(), stop, clock, sleep, pace, packer)
+            Connection(host, api_key, retry or RetryPolicy(), stop, sleep, pace, packer)
             for _ in range(max(1, parallel))
         ]
         self._workers: Workers = Threads(connections, stop) if parallel > 1 else Inline(connections[0])

@@ -12,9 +12,8 @@ import requests
 
 from importer import __version__
 from importer.deliver.answers import check_answer, read_answer
-from importer.deliver.pace import Pace
 from importer.deliver.packing import Packer
-from importer.deliver.retry import RETRYABLE_STATUS, RetryPolicy, check_stop, parse_retry_after, wait
+from importer.deliver.retry import RETRYABLE_STATUS, Pace, RetryPolicy, check_stop, parse_retry_after, wait
 from importer.errors import DeliveryError
 from importer.quoting import shown_host
 
@@ -48,7 +47,6 @@ class Connection:
         api_key: str,
         retry: RetryPolicy,
         stop: threading.Event,
-        clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         pace: Pace | None = None,
         packer: Packer | None = None,
@@ -60,7 +58,6 @@ class Connection:
         self._api_key = api_key
         self._retry = retry
         self._stop = stop
-        self._clock = clock
         self._sleep = sleep
         self._pace = pace
         self._session = requests.Session()
@@ -131,7 +128,7 @@ class Connection:
                     check_answer(response, answer, api_key=self._api_key)
                     return Reply(taken=True, gzip_bytes=len(packed))
                 reason = f"{self._host} answered {status}"
-                retry_after_s = parse_retry_after(response.headers.get("Retry-After"), self._clock())
+                retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
             if failures >= self._retry.attempts:
                 break
             wait_s = self._retry.wait_s(failures, retry_after_s)

@@ -39,10 +39,11 @@ def test_a_passing_refusal_is_tried_again_with_the_same_body(server, clock, stat
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_waited_in_both_forms(server, clock, form):
-    when = format_datetime(datetime.fromtimestamp(clock.now + 17, UTC), usegmt=True)
+    when = format_datetime(datetime.fromtimestamp(time.time() + 17, UTC), usegmt=True)
     server.faults = [Fault(status=429, headers={"Retry-After": "17" if form == "seconds" else when})]
     send(server, envelope(), clock=clock)
-    assert 16 <= clock.slept <= 17.3
+    # A date has whole seconds, and the real clock goes on until it is read.
+    assert 14 <= clock.slept <= 17.3
     assert len(server.accepted) == 1
 
 
@@ -52,13 +53,15 @@ def test_retry_after_is_capped_at_five_minutes(server, clock):
     assert clock.slept == pytest.approx(300)
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5e9", "Mon, 99 Foo 2025 00:00:00 GMT", "٣"])
+@pytest.mark.parametrize(
+    "value", [None, "", "soon", "-5", "1.5e9", "Mon, 99 Foo 2025 00:00:00 GMT", "٣", "9" * 5000]
+)
 def test_a_retry_after_that_says_nothing_is_ignored(value):
-    assert parse_retry_after(value, 0.0) is None
+    assert parse_retry_after(value) is None
 
 
 def test_a_retry_after_date_in_the_past_is_no_wait():
-    assert parse_retry_after("Mon, 01 Jan 2024 00:00:00 GMT", 1_800_000_000.0) == 0.0
+    assert parse_retry_after("Mon, 01 Jan 2024 00:00:00 GMT") == 0.0
 
 
 def test_waits_double_up_to_the_limit_and_half_of_each_is_random():

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from importer.deliver.delivery import Delivery
-from importer.deliver.pace import Pace
+from importer.deliver.retry import Pace
 from tests.delivering import KEY, Clock, envelope
 from tests.posthog_server import Fault, PostHogServer
 
