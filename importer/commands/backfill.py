@@ -14,8 +14,8 @@ from importer.commands.preview import mark_delivered
 from importer.commands.renewal import open_ledger
 from importer.commands.request import Request, default_ledger
 from importer.deliver.backfill import Backfill
+from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.output import output_of
-from importer.deliver.plain_http import plain_http_warning
 from importer.errors import DamagedLedgerError, Pi2PosthogError, UsageError
 from importer.plan.cache import Cache, default_cache
 from importer.plan.plan import Plan, make_plan

@@ -24,9 +24,8 @@ from importer import __version__
 from importer.build.event import Event
 from importer.build.events import LIBRARY
 from importer.commands.checks import Check, masked
-from importer.deliver.answers import read_answer
 from importer.deliver.delivery import Delivery
-from importer.deliver.plain_http import plain_http_warning
+from importer.deliver.endpoint import plain_http_warning, read_answer
 from importer.deliver.retry import RetryPolicy
 from importer.errors import DeliveryError
 from importer.quoting import shown_host

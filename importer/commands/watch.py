@@ -13,7 +13,7 @@ from types import FrameType
 
 from importer.commands.backfill import backfill
 from importer.commands.request import Request, default_ledger
-from importer.deliver.plain_http import plain_http_warning
+from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.retry import RetryPolicy
 from importer.errors import UsageError
 from importer.quoting import printable

@@ -16,11 +16,10 @@ from types import TracebackType
 from importer.build.envelope import Envelope
 from importer.deliver.batching import MAX_BATCH_EVENTS, Batch, BodyFormat, Part, encode_fitting, is_historical
 from importer.deliver.counters import Counters
-from importer.deliver.endpoint import BATCH, Choice, Endpoint, Routes
+from importer.deliver.endpoint import BATCH, Choice, Endpoint, Routes, Suspect, Suspects
 from importer.deliver.packing import Packer
 from importer.deliver.parallel import Call, Inline, Say, Threads, Workers
 from importer.deliver.retry import Pace, RetryPolicy
-from importer.deliver.suspects import Suspect, Suspects
 from importer.deliver.transport import KEPT, Connection, Reply
 from importer.errors import DeliveryError, RefusedError
 
@@ -120,7 +119,7 @@ class Delivery:
             DeliveryError: PostHog did not take the events, and trying again now would not help.
         """
         self._check_usable()
-        lane = (self._routes.of(envelope), is_historical(envelope.end_ms, self._clock()))
+        lane = (self._routes.choose(envelope), is_historical(envelope.end_ms, self._clock()))
         batch = self._waiting.get(lane)
         if batch is None:
             batch = self._waiting[lane] = Batch(self._format.overhead, lane[0], self._most_events)
@@ -230,12 +229,12 @@ class Delivery:
 
     def _on_refusal(self, part: Part, error: RefusedError) -> None:
         """Queue for other requests what another endpoint, or a smaller batch, may get through."""
-        if self._routes.gives_up(part.endpoint, error.status):
+        if self._routes.give_up(part.endpoint, error.status):
             self._reroute(part)
         elif error.status != 400 or self._suspects is None:
             raise error
         elif not self._halved(part):
-            self._report(self._suspects.refused(part.envelopes[0], error))
+            self._report(self._suspects.note_refused(part.envelopes[0], error))
 
     def _halved(self, part: Part) -> bool:
         """Queue the halves of a part, unless it is a single event."""
@@ -273,7 +272,7 @@ class Delivery:
         else:
             self.counters.shortened += sum(map(part.endpoint.cuts, part.envelopes))
         if self._suspects:
-            self._report(self._suspects.accepted())
+            self._report(self._suspects.note_accepted())
 
     def _report(self, suspects: Sequence[Suspect]) -> None:
         for envelope, error in suspects:

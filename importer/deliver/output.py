@@ -1,34 +1,50 @@
-"""Where ``backfill --output`` writes events: one file of JSON lines, or a folder of parts."""
+"""Where ``backfill --output`` writes events: one file of JSON lines, or a folder of parts.
+
+PostHog's managed migrations read parts from a bucket in the order of their names. Each part is one gzip
+stream, because their reader stops after the first one of a file (``rust/batch-import-worker`` in PostHog's
+repository, ``src/extractor/mod.rs``).
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from isal import igzip
 
 from importer.build.envelope import Envelope
-from importer.deliver.partitions import Partitions, create_private
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable
 from importer.sessions.storage import RemotePath, resolve
+from parsers.times import to_rfc3339
 
 Write = Callable[[Envelope], None]
+OnWhole = Callable[[Path, str], None]
 
+PART_BYTES = 64 * 1024 * 1024
+MOST_OPEN = 64  # days; each takes 0.4 MB of memory and one of the 256 files that macOS gives a process
 _UNFINISHED = ".pi2posthog.part"
 
 
 class Output(Protocol):
-    """Somewhere to write events to."""
+    """Somewhere to write events to.
+
+    Example::
+
+        with output_of("events.jsonl.gz").opened() as write:
+            write(event)
+    """
 
     def opened(self) -> AbstractContextManager[Write]:
-        """What writes events; they appear under their final names when all of them are written.
+        """Open it, and give a function that writes one event.
 
-        Where anything is raised inside, nothing appears, and what was there before is left as it was.
+        The events appear under their final names when all of them are written. If anything is raised inside,
+        nothing appears, and what was there before stays as it was.
 
         Raises:
             Pi2PosthogError: they cannot be written.
@@ -36,7 +52,7 @@ class Output(Protocol):
 
 
 def output_of(named: str | Path) -> Output:
-    """The output that the user named.
+    """Return the output that the user named.
 
     An existing folder, or a name that ends in a separator, is a folder for parts; anything else is one file.
     At the address of a remote storage, only a name that ends in ``.jsonl`` or ``.gz`` is a file.
@@ -55,22 +71,22 @@ def output_of(named: str | Path) -> Output:
 
 
 class FileOutput:
-    """One file of JSON lines, gzipped if its name ends in ``.gz``; it replaces what was there."""
+    """One file of JSON lines, gzipped if its name ends in ``.gz``. It replaces what was there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @contextmanager
     def opened(self) -> Iterator[Write]:
-        """What writes events; see :class:`Output`."""
+        """Open the file; see :meth:`Output.opened`."""
         part = self._path.with_name(self._path.name + ".part")
-        with _one_line(self._path):
-            if self._path.exists() and not self._path.is_file():  # /dev/stdout, a pipe: nothing to put there
+        with _one_line_errors(self._path):
+            if self._path.exists() and not self._path.is_file():  # /dev/stdout, a pipe: nothing to replace
                 with self._path.open("wb") as stream:
                     yield lambda envelope: _ignore(stream.write(envelope.encode() + b"\n"))
                 return
             try:
-                with _lines(part, compress=self._path.suffix == ".gz") as write:
+                with _create_lines(part, compress=self._path.suffix == ".gz") as write:
                     yield lambda envelope: _ignore(write(envelope.encode() + b"\n"))
                 os.replace(part, self._path)
             finally:
@@ -101,17 +117,17 @@ class FolderOutput:
 
     @contextmanager
     def opened(self) -> Iterator[Write]:
-        """What writes events; see :class:`Output`."""
+        """Open the folder; see :meth:`Output.opened`."""
         unfinished = self._folder / _UNFINISHED
         is_new = not self._folder.exists()
         moved: list[Path] = []
-        with _one_line(self._folder):
+        with _one_line_errors(self._folder):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
                 unfinished.mkdir(mode=0o700)
-                with partitions(unfinished, lambda path, name: None) as write:
-                    yield write
+                with Partitions(unfinished, lambda path, name: None) as parts:
+                    yield parts.write
                 for day in sorted(unfinished.iterdir()):
                     target = self._folder / day.name
                     day.rename(target)
@@ -126,19 +142,120 @@ class FolderOutput:
                 raise
 
 
-@contextmanager
-def partitions(folder: Path, on_whole: Callable[[Path, str], None]) -> Iterator[Write]:
-    """What writes events to parts in a folder; the arguments are those of :class:`Partitions`."""
-    parts = Partitions(folder, on_whole)
-    try:
-        yield parts.write
-        parts.finish()
-    finally:
-        parts.abandon()
+class Partitions:
+    """Events as gzipped JSON lines in parts: a folder for each day, and in it files of bounded size.
+
+    The same events in the same order give the same files. Leaving the block normally ends all parts; leaving
+    it with an exception closes them as they are.
+
+    Args:
+        folder: where the parts are written. It exists.
+        on_whole: called once a part is whole: its file, its name (``2026-11-23/part-00001.jsonl.gz``).
+        part_bytes: most bytes of JSON lines in a part. A larger event has a part of its own.
+        most_open: most days that are written to at once. Beyond that, the one that waited longest ends its
+            part.
+    """
+
+    def __init__(
+        self, folder: Path, on_whole: OnWhole, *, part_bytes: int = PART_BYTES, most_open: int = MOST_OPEN
+    ) -> None:
+        self._folder = folder
+        self._on_whole = on_whole
+        self._part_bytes = part_bytes
+        self._most_open = most_open
+        self._open: OrderedDict[str, _Part] = OrderedDict()
+        self._parts: dict[str, int] = {}
+
+    def __enter__(self) -> Partitions:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.abandon()
+
+    def write(self, envelope: Envelope) -> None:
+        """Add an event to the part of its day (UTC).
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        line = envelope.encode() + b"\n"
+        day = to_rfc3339(envelope.end_ms)[:10]
+        part = self._open.get(day)
+        if part and part.size + len(line) > self._part_bytes:
+            self._end(day)
+            part = None
+        if part is None:
+            if len(self._open) >= self._most_open:
+                self._end(next(iter(self._open)))
+            part = self._open[day] = self._begin(day)
+        self._open.move_to_end(day)
+        part.write(line)
+
+    def finish(self) -> None:
+        """End all parts.
+
+        Raises:
+            OSError: one cannot be written.
+        """
+        for day in sorted(self._open):
+            self._end(day)
+
+    def abandon(self) -> None:
+        """Close the files that are open, whole or not."""
+        for part in self._open.values():
+            part.abandon()
+        self._open.clear()
+
+    def _begin(self, day: str) -> _Part:
+        number = self._parts[day] = self._parts.get(day, 0) + 1
+        name = f"{day}/part-{number:05d}.jsonl.gz"
+        path = self._folder / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        return _Part(path, name)
+
+    def _end(self, day: str) -> None:
+        part = self._open[day]
+        part.close()
+        del self._open[day]
+        self._on_whole(part.path, part.name)
+
+
+class _Part:
+    """A part that is being written. ``size`` is in bytes, before compression."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.size = 0
+        self._file = create_private(path)
+        self._packed = igzip.IGzipFile(fileobj=self._file, mode="wb", mtime=0)  # type: ignore[no-untyped-call]
+
+    def write(self, line: bytes) -> None:
+        self._packed.write(line)  # type: ignore[no-untyped-call]
+        self.size += len(line)
+
+    def close(self) -> None:
+        self._packed.close()
+        self._file.close()
+
+    def abandon(self) -> None:
+        try:
+            self.close()
+        except (OSError, ValueError):
+            self._file.close()
+
+
+def create_private(path: Path) -> BinaryIO:
+    """Create a file that only its owner may read, for it holds prompts. Raises OSError if that fails."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 @contextmanager
-def _one_line(place: Path) -> Iterator[None]:
+def _one_line_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -146,7 +263,7 @@ def _one_line(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _lines(path: Path, *, compress: bool) -> Iterator[Callable[[bytes], object]]:
+def _create_lines(path: Path, *, compress: bool) -> Iterator[Callable[[bytes], object]]:
     with create_private(path) as file:
         if not compress:
             yield file.write

@@ -1,4 +1,4 @@
-"""Writing events to a remote storage: each part is made on this machine and uploaded when it is whole."""
+"""Events in a remote storage: each part is made on this machine, and uploaded once it is whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from importer.deliver.output import FileOutput, Write, partitions
+from importer.deliver.output import FileOutput, Partitions, Write
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable
 from importer.sessions.remote import filesystem, os_error
@@ -46,9 +46,10 @@ class RemoteOutput:
 
     @contextmanager
     def opened(self) -> Iterator[Write]:
-        """What writes events; see :class:`importer.deliver.output.Output`.
+        """Open it; see :meth:`importer.deliver.output.Output.opened`.
 
-        Parts are uploaded one by one. Where anything is raised, those that were are deleted, if that can be.
+        Parts are uploaded one by one. If anything is raised, those that were uploaded are deleted, as far as
+        the storage lets us.
         """
         uploaded: list[str] = []
 
@@ -64,7 +65,7 @@ class RemoteOutput:
                 raise os_error(error, self._place) from None
             path.unlink()
 
-        # In a thread, because Ctrl-C does not stop an upload: what it leaves can only be deleted after it.
+        # In a thread: Ctrl-C does not stop an upload, and what it leaves can only be deleted after it.
         thread = ThreadPoolExecutor(1)
         with tempfile.TemporaryDirectory(prefix="pi2posthog-") as folder, thread:
             try:
@@ -74,8 +75,8 @@ class RemoteOutput:
                         yield write
                     upload(whole, "")
                 else:
-                    with partitions(Path(folder), upload) as write:
-                        yield write
+                    with Partitions(Path(folder), upload) as parts:
+                        yield parts.write
             except BaseException as error:
                 thread.shutdown(wait=True)
                 for target in uploaded:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import requests
 
 from importer import __version__
-from importer.deliver.answers import check_answer, read_answer
+from importer.deliver.endpoint import check_answer, read_answer
 from importer.deliver.packing import Packer
 from importer.deliver.retry import RETRYABLE_STATUS, Pace, RetryPolicy, check_stop, parse_retry_after, wait
 from importer.errors import DeliveryError

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from importer.deliver.backfill import Backfill
-from importer.deliver.output import FileOutput, FolderOutput, output_of
-from importer.deliver.partitions import Partitions
+from importer.deliver.output import FileOutput, FolderOutput, Partitions, output_of
 from importer.errors import Pi2PosthogError, UsageError
 from importer.plan.plan import make_plan
 from importer.sessions.discovery import find_sessions
@@ -196,7 +195,7 @@ def test_a_rename_that_fails_takes_back_those_before_it(tmp_path, monkeypatch):
 @pytest.mark.skipif(not LINUX_FULL_DISK.exists(), reason="a device that is always full is Linux's")
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     full = lambda path: os.fdopen(os.open(LINUX_FULL_DISK, os.O_WRONLY), "wb")  # noqa: E731
-    monkeypatch.setattr("importer.deliver.partitions.create_private", full)
+    monkeypatch.setattr("importer.deliver.output.create_private", full)
     with pytest.raises(Pi2PosthogError, match=r"cannot write .*No space left"):
         write(output_of(f"{tmp_path}/out/"))
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from importer.deliver.delivery import Delivery
-from importer.deliver.plain_http import plain_http_warning
+from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.retry import RetryPolicy
 from importer.errors import DeliveryError
 from tests.delivering import KEY, Clock, envelope

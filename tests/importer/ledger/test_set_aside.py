@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from importer.deliver.suspects import MOST_IN_A_ROW
+from importer.deliver.endpoint import MOST_IN_A_ROW
 from importer.errors import DeliveryError
 from tests.delivering import accepted, delivery, envelope, send, uuids
 from tests.posthog_server import Fault, PostHogServer

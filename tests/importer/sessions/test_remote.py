@@ -13,8 +13,7 @@ import fsspec
 import pytest
 
 from importer.deliver.backfill import Backfill
-from importer.deliver.output import output_of
-from importer.deliver.partitions import Partitions
+from importer.deliver.output import Partitions, output_of
 from importer.errors import Pi2PosthogError, UsageError
 from importer.plan.plan import make_plan
 from importer.sessions import remote
