@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from importer.build.trimming import EVENT_LIMIT
-from importer.deliver.counters import Counters
+from importer.deliver.batching import Counters
 from importer.deliver.delivery import Delivery
 from tests.posthog_server import PostHogServer, Request
 

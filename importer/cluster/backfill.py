@@ -22,7 +22,7 @@ from importer.cluster.count import elsewhere
 from importer.cluster.messages import ROOT, STOPPED, TOPIC, Done, Sealed, Share, WantedFile, unpacked
 from importer.cluster.work import send
 from importer.deliver.backfill import Backfill
-from importer.deliver.counters import Counters
+from importer.deliver.batching import Counters
 from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger
 from importer.plan.plan import Plan

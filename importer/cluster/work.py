@@ -92,7 +92,7 @@ class _Sending:
     """One attempt at a share."""
 
     def __init__(self, share: Share, desk: _Desk, stop: threading.Event) -> None:
-        from importer.deliver.counters import Counters
+        from importer.deliver.batching import Counters
         from importer.sessions.lineage import Delegations
 
         self._share = share

@@ -11,9 +11,9 @@ from pathlib import Path
 from importer.build.envelope import Envelope
 from importer.build.events import identify_event
 from importer.deliver import notes
+from importer.deliver.batching import Counters
 from importer.deliver.builder_process import builder_for
 from importer.deliver.building import Builder, FileToBuild
-from importer.deliver.counters import Counters
 from importer.deliver.output import Output, output_of
 from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger

@@ -1,7 +1,7 @@
 """Sends events to PostHog: batches, several requests at once, and what to do about a refusal.
 
 The wire format is that of `POST {host}/batch/` (PostHog capture docs, "Batch events":
-https://posthog.com/docs/api/capture); `importer.deliver.endpoint` says which events may go elsewhere.
+https://posthog.com/docs/api/capture). `importer.deliver.endpoint` says which events may go elsewhere.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from functools import partial
 from types import TracebackType
 
 from importer.build.envelope import Envelope
-from importer.deliver.batching import MAX_BATCH_EVENTS, Batch, BodyFormat, Part, encode_fitting, is_historical
-from importer.deliver.counters import Counters
-from importer.deliver.endpoint import BATCH, Choice, Endpoint, Routes, Suspect, Suspects
+from importer.deliver.batching import MAX_BATCH_EVENTS, BodyFormat, Counters, Part, SendQueue, is_historical
+from importer.deliver.endpoint import Choice, Routes, Suspect, Suspects
 from importer.deliver.packing import Packer
 from importer.deliver.parallel import Call, Inline, Say, Threads, Workers
 from importer.deliver.retry import Pace, RetryPolicy
@@ -29,9 +28,14 @@ GRACE_S = 2.0
 class Delivery:
     """Takes events one by one and sends them in batches.
 
-    Use it as a context manager: leaving the block normally sends what still waits; leaving it with an
-    exception sends nothing more, and hears what is under way for at most 2 seconds. After any error nothing
-    more is sent. All callbacks are called in the thread that uses the Delivery.
+    Use it as a context manager. Leaving the block normally sends what still waits; leaving it with an
+    exception sends nothing more, and waits for running requests for at most 2 seconds. After any error
+    nothing more is sent. All callbacks run in the thread that uses the Delivery::
+
+        with Delivery(host="https://eu.i.posthog.com", api_key=key, on_delivered=remember) as delivery:
+            for event in events:
+                delivery.add(event)
+        print(delivery.counters.delivered)
     """
 
     def __init__(
@@ -53,24 +57,24 @@ class Delivery:
         sleep: Callable[[float], None] = time.sleep,
         with_sent_at: bool = True,
     ) -> None:
-        """Prepare to send; nothing is sent yet.
+        """Prepare to send. Nothing is sent yet.
 
         Args:
             host: PostHog's address, such as `https://us.i.posthog.com`.
-            api_key: the project API key; it appears in no message.
+            api_key: the project API key. It appears in no message.
             endpoint: whether AI events go to the endpoint for them: `auto` where the server has it.
-            parallel: requests that may be under way at once.
-            pace: how fast events may go; without it, as fast as the server takes them.
-            set_aside: whether an event that is refused alone with 400 is reported to `on_failed` and the
-                others go on; otherwise, and when everything is refused, a 400 ends the delivery.
+            parallel: most requests under way at once.
+            pace: how fast events may go. Without it, as fast as the server takes them.
+            set_aside: whether an event that is refused alone with 400 goes to `on_failed` while the others
+                go on. Otherwise, and if everything is refused, a 400 ends the delivery.
             retry: how often and how long to try again; the default is `RetryPolicy()`.
-            on_delivered: called with the events of each accepted request before another one is built;
-                what it raises goes through, and nothing more is sent. After a KeyboardInterrupt it may be
+            on_delivered: called with the events of each accepted request before another one is built.
+                What it raises goes through, and nothing more is sent. After a KeyboardInterrupt it may be
                 called again with the same events.
-            on_retry: called with the reason and the seconds that will be waited.
-            on_trimmed: called with an event that was taken after being cut, and the limit in bytes.
+            on_retry: called with the reason and the wait in seconds.
+            on_trimmed: called with an event that was taken after it was cut, and the limit in bytes.
             on_failed: called with an event that was refused for good, and the reason.
-            stop: when set, waiting and sending end with DeliveryStoppedError; with several requests at
+            stop: when set, waiting and sending end with DeliveryStoppedError. With several requests at
                 once, an error sets it, too.
             clock: gives seconds since the epoch.
             sleep: waits that many seconds.
@@ -87,10 +91,8 @@ class Delivery:
         self._format = BodyFormat(api_key, with_sent_at=with_sent_at)
         self._routes = Routes(endpoint)
         self._suspects = Suspects() if set_aside else None
-        self._most_events = pace.most if pace else MAX_BATCH_EVENTS
-        # Old and new events wait apart, for only old ones may go as a historical migration.
-        self._waiting: dict[tuple[Endpoint, bool], Batch] = {}
-        self._parts: list[Part] = []  # the next one is the last
+        most = pace.most if pace else MAX_BATCH_EVENTS
+        self._queue = SendQueue(self._format.overhead, self._routes, most)
         self._unconfirmed: Sequence[Envelope] = ()
         self._broken = False
         stop = stop or threading.Event()
@@ -113,19 +115,13 @@ class Delivery:
         self.close()
 
     def add(self, envelope: Envelope) -> None:
-        """Take one event; sends a batch when one is full.
+        """Take one event. Send a batch if one is full.
 
         Raises:
             DeliveryError: PostHog did not take the events, and trying again now would not help.
         """
         self._check_usable()
-        lane = (self._routes.choose(envelope), is_historical(envelope.end_ms, self._clock()))
-        batch = self._waiting.get(lane)
-        if batch is None:
-            batch = self._waiting[lane] = Batch(self._format.overhead, lane[0], self._most_events)
-        if not batch.fits(envelope):
-            self._parts.append(Part(batch.take(), *lane))
-        batch.append(envelope)
+        self._queue.add(envelope, self._clock())
         if envelope.event == "$identify":
             self.flush()  # the person comes before the events, which may go by other requests
         else:
@@ -138,9 +134,8 @@ class Delivery:
             DeliveryError: as in `add`.
         """
         self._check_usable()
-        for lane in sorted(self._waiting, key=lambda lane: (lane[0].path, not lane[1])):
-            if batch := self._waiting.get(lane):
-                self._parts.append(Part(batch.take(), *lane))
+        for lane in self._queue.lanes():
+            if self._queue.end_batch(lane):
                 self._send(under_way=self._workers.most)
         self._send(under_way=0)
 
@@ -163,7 +158,7 @@ class Delivery:
             raise DeliveryError(f"Sending ended with an error before; {KEPT}.")
 
     def _finish(self) -> None:
-        """After an error: keep what is still being acknowledged, send nothing more."""
+        """After an error: hear what running requests say, send nothing more."""
         if self._workers.busy:
             self._stop.set()
         if self._unconfirmed:
@@ -172,27 +167,21 @@ class Delivery:
         self._workers.finish(GRACE_S)
 
     def _send(self, *, under_way: int) -> None:
-        """Send the parts in as many requests as it takes; returns when at most so many are under way."""
+        """Send the parts in as many requests as it takes; return when at most `under_way` are under way."""
         self._broken = True  # stays so when anything below raises
         self._workers.hear(wait=False)
-        while self._parts or self._workers.busy > under_way:
-            if self._parts and self._workers.busy < self._workers.most:
-                self._launch(self._parts.pop())
+        while self._queue or self._workers.busy > under_way:
+            if self._queue and self._workers.busy < self._workers.most:
+                self._launch()
             else:
                 self._workers.hear(wait=True)
         if self._suspects and not self._workers.busy:
             self._suspects.check()
         self._broken = False
 
-    def _launch(self, part: Part) -> None:
-        """Send one request with as many of the part's events as it holds."""
-        if self._routes.lacks(part.endpoint):
-            part = Part(part.envelopes, BATCH, part.historical)
-        encoded = encode_fitting(part, self._format.overhead)
-        if len(encoded) < len(part.envelopes):
-            part, rest = part.split(len(encoded) or 1)
-            if rest.envelopes:
-                self._parts.append(rest)
+    def _launch(self) -> None:
+        """Start one request with the next part."""
+        part, encoded = self._queue.take()
         if not encoded:
             self._shrink(part)
             return
@@ -224,45 +213,28 @@ class Delivery:
             self.counters.raw_bytes += raw_bytes
             self.counters.gzip_bytes += reply.gzip_bytes
             self._taken(part)
-        elif not self._halved(part):
+        elif not self._queue.put_halves(part):
             self._shrink(part)
 
     def _on_refusal(self, part: Part, error: RefusedError) -> None:
-        """Queue for other requests what another endpoint, or a smaller batch, may get through."""
+        """Send again by another endpoint or in smaller batches what may be taken that way."""
         if self._routes.give_up(part.endpoint, error.status):
-            self._reroute(part)
+            self._queue.reroute(part)
         elif error.status != 400 or self._suspects is None:
             raise error
-        elif not self._halved(part):
+        elif not self._queue.put_halves(part):
             self._report(self._suspects.note_refused(part.envelopes[0], error))
 
-    def _halved(self, part: Part) -> bool:
-        """Queue the halves of a part, unless it is a single event."""
-        if len(part.envelopes) == 1:
-            return False
-        self._parts += part.split(len(part.envelopes) // 2)[::-1]
-        return True
-
     def _shrink(self, part: Part) -> None:
-        """Queue a single event in its next smaller size, or report it."""
-        (envelope,) = part.envelopes
-        refused = len(part.encoded) or part.endpoint.size_of(envelope)
-        for limit in part.endpoint.trim_limits:
-            if limit < refused and len(data := envelope.trimmed(limit)) < refused:
-                self._parts.append(Part([envelope], part.endpoint, part.historical, limit, data))
-                return
-        self.counters.failed += 1
-        self._on_failed(envelope, f"PostHog refused the event as too large, even cut to {refused} bytes")
-
-    def _reroute(self, part: Part) -> None:
-        """Queue a part for `/batch/`, and what waits for the endpoint that is not there; built anew there."""
-        for (endpoint, historical), batch in self._waiting.items():
-            if self._routes.lacks(endpoint) and batch:
-                self._parts.append(Part(batch.take(), BATCH, historical))
-        self._parts.append(Part(part.envelopes, BATCH, part.historical))
+        """Send a single event in its next smaller size, or report it."""
+        refused = self._queue.put_smaller(part)
+        if refused is not None:
+            self.counters.failed += 1
+            reason = f"PostHog refused the event as too large, even cut to {refused} bytes"
+            self._on_failed(part.envelopes[0], reason)
 
     def _taken(self, part: Part) -> None:
-        self._unconfirmed = part.envelopes  # before anything is told: what tells may fail
+        self._unconfirmed = part.envelopes  # until the callback returns: it may fail
         self.counters.delivered += len(part.envelopes)
         self._on_delivered(part.envelopes)
         self._unconfirmed = ()
@@ -285,4 +257,4 @@ class Delivery:
 
 
 def _ignore(*_: object) -> None:
-    """Nobody wants to know."""
+    """Stand in for a callback that was not given."""
