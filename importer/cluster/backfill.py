@@ -25,8 +25,8 @@ from importer.deliver.backfill import Backfill
 from importer.deliver.batching import Counters
 from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger
+from importer.plan.counter import MOST_FILES, part_size
 from importer.plan.plan import Plan
-from importer.plan.workers import MOST_FILES, part_size
 from importer.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from importer.build.estimate import Estimator
 from importer.cluster.client import AHEAD, PARTS, Cluster
 from importer.cluster.messages import Sealed
 from importer.errors import UsageError
-from importer.plan.workers import split
+from importer.plan.counter import split
 from importer.quoting import printable
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
@@ -30,7 +30,7 @@ class ClusterCounter:
 
     Args:
         cluster: the cluster.
-        settings, estimator, now_ms: as for :func:`importer.plan.count.count_files`.
+        settings, estimator, now_ms: as for :func:`importer.plan.counter.count_files`.
     """
 
     def __init__(self, cluster: Cluster, settings: Settings, estimator: Estimator, now_ms: int) -> None:
@@ -38,7 +38,7 @@ class ClusterCounter:
         self._work = (replace(settings, api_key=None), estimator, now_ms)
 
     def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
-        """As :meth:`importer.plan.workers.Counter.count`.
+        """As :meth:`importer.plan.counter.Counter.count`.
 
         Raises:
             UsageError: the workers cannot read what this machine can.

@@ -37,8 +37,8 @@ _RUNS = 16  # runs whose pace a worker keeps
 
 
 def count(sealed: Sealed) -> Sealed:
-    """Count session files: the arguments and the result are those of `importer.plan.count.count_files`."""
-    from importer.plan.count import count_files
+    """Count session files: the arguments and the result are those of `importer.plan.counter.count_files`."""
+    from importer.plan.counter import count_files
 
     return Sealed(count_files(*sealed.open()))
 

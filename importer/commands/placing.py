@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from importer.cluster.client import Cluster
     from importer.deliver.backfill import Backfill
+    from importer.plan.counter import Counter
     from importer.plan.plan import Plan
-    from importer.plan.workers import Counter
     from importer.settings import Settings
 
 

@@ -23,8 +23,8 @@ from importer.build.event import Event
 from importer.deliver.building import Builder, FileToBuild
 from importer.deliver.event_stream import EventPart, EventReader, EventWriter
 from importer.plan import pool
+from importer.plan.counter import usable_cores
 from importer.plan.plan import PlannedFile
-from importer.plan.workers import usable_cores
 from importer.settings import Settings
 from importer.totals import TraceTotals
 from parsers.issues import Issue

@@ -17,8 +17,8 @@ from importer.build.events import estimator, identify_event
 from importer.build.facts import project_name, project_of
 from importer.plan.cache import Cache
 from importer.plan.copies import find_own_ids
+from importer.plan.counter import Counter, LocalCounter
 from importer.plan.remembering import RememberingCounter
-from importer.plan.workers import Counter, LocalCounter
 from importer.selection import EVERYTHING, Selection
 from importer.sessions.discovery import Discovery, parents_first
 from importer.sessions.session_file import SessionFile, Skipped

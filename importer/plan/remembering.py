@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from importer.plan.cache import Cache, each_file, path_key
-from importer.plan.count import count_files
-from importer.plan.workers import Counter, Work
+from importer.plan.counter import Counter, Work, count_files
 from importer.sessions.session_file import SessionFile
 from importer.sessions.words import words_of
 from parsers.counting.rows import CountedFiles
@@ -30,7 +29,7 @@ class RememberingCounter:
         self._work = work
 
     def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
-        """As :meth:`importer.plan.workers.Counter.count`."""
+        """As :meth:`importer.plan.counter.Counter.count`."""
         known = self._cache.known(files)
         new = [file for place, file in enumerate(files) if place not in known]
         counted = self._inner.count(new)

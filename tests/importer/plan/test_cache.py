@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from importer.plan import remembering, workers
+from importer.plan import counter as counting
+from importer.plan import remembering
 from importer.plan.cache import Cache
 from importer.plan.plan import make_plan
 from importer.sessions.discovery import find_sessions
@@ -39,13 +40,13 @@ def told(path, number=0):
 def counted(monkeypatch):
     """The names of the files that were counted, and not taken from the cache."""
     names = []
-    count = workers.count_files
+    count = counting.count_files
 
     def noted(files, *work):
         names.extend(file.path.name for file in files)
         return count(files, *work)
 
-    monkeypatch.setattr(workers, "count_files", noted)
+    monkeypatch.setattr(counting, "count_files", noted)
     monkeypatch.setattr(remembering, "count_files", noted)
     return names
 
@@ -131,7 +132,7 @@ def test_no_word_of_a_session_is_kept(tmp_path, counted):
 def test_an_interrupted_preview_keeps_what_it_counted(tmp_path, counted, monkeypatch):
     for number in range(3):
         told(tmp_path / f"{number}.jsonl", number)
-    monkeypatch.setattr(workers, "MOST_FILES", 1)  # in one part
+    monkeypatch.setattr(counting, "MOST_FILES", 1)  # in one part
 
     def interrupt(progress):
         if progress.files == 2:

@@ -9,7 +9,7 @@ import pytest
 from importer.build.events import estimator
 from importer.plan import compiled
 from importer.plan.compiled import PURE
-from importer.plan.count import count_files
+from importer.plan.counter import count_files
 from importer.sessions import reading
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings

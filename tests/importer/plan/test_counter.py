@@ -13,9 +13,10 @@ import pytest
 
 from benchmarks.corpus import Shape, generate
 from importer.build.events import estimator
-from importer.plan import count, pool, workers
+from importer.plan import counter as counting
+from importer.plan import pool
+from importer.plan.counter import LocalCounter, count_files, split
 from importer.plan.plan import make_plan
-from importer.plan.workers import LocalCounter, split
 from importer.selection import EVERYTHING
 from importer.sessions import reading
 from importer.sessions.discovery import find_sessions
@@ -61,21 +62,19 @@ def test_several_processes_make_the_same_plan_as_one(corpus, method, processes):
     assert_same(planned(found, processes), alone)
 
 
-def test_the_columns_are_those_of_every_part_in_order(corpus, method):
+def test_every_part_is_counted_in_order(corpus, method):
     files = find_sessions([corpus]).sessions
     with LocalCounter(*WORK, 2) as counter:
         parts = list(counter.count(files))
     assert [file for part, _ in parts for file in part] == list(files)
     assert len(parts) > 4
-    for part, columns in parts:
-        assert columns == count.count_files(part, *WORK)
+    for part, counted in parts:
+        assert counted == count_files(part, *WORK)
 
 
-def test_the_processes_are_at_work_before_the_first_column_is_asked_for(
-    corpus, method, monkeypatch, tmp_path
-):
+def test_the_processes_are_at_work_before_the_first_part_is_asked_for(corpus, method, monkeypatch, tmp_path):
     monkeypatch.setenv("COUNTED_HERE", str(tmp_path))
-    monkeypatch.setattr(workers, "count_files", noted)
+    monkeypatch.setattr(counting, "count_files", noted)
     with LocalCounter(*WORK, 2) as counter:
         left = counter.count(find_sessions([corpus]).sessions)
         end_s = time.monotonic() + 30
@@ -89,18 +88,18 @@ def test_the_processes_are_at_work_before_the_first_column_is_asked_for(
 
 
 def noted(files, *work):
-    """Counts, and leaves a file that says who did."""
+    """Count, and leave a file that says which process did."""
     Path(os.environ["COUNTED_HERE"], f"{os.getpid()}-{time.monotonic_ns()}").touch()
-    return count.count_files(files, *work)
+    return count_files(files, *work)
 
 
 def dies_at(files, *work):
-    """Counts, but is killed at one of the parts, as if memory had run out."""
+    """Count, but be killed at one of the parts, as if memory had run out."""
     if int(os.environ["COUNTED_BY"]) != os.getpid() and any(
         file.path.name == os.environ["DIES_AT"] for file in files
     ):
         os.kill(os.getpid(), signal.SIGKILL)
-    return count.count_files(files, *work)
+    return count_files(files, *work)
 
 
 @pytest.mark.parametrize("place", [0, 0.5, -1])
@@ -111,7 +110,7 @@ def test_a_worker_that_is_killed_changes_nothing(corpus, method, monkeypatch, pl
     victim = files[place if place in (0, -1) else round(len(files) * place)]
     monkeypatch.setenv("COUNTED_BY", str(os.getpid()))
     monkeypatch.setenv("DIES_AT", victim.path.name)
-    monkeypatch.setattr(workers, "count_files", dies_at)
+    monkeypatch.setattr(counting, "count_files", dies_at)
     assert_same(planned(found, 2), alone)
 
 
@@ -123,8 +122,8 @@ def test_a_worker_that_somebody_kills_while_others_work_changes_nothing(corpus, 
         multiprocessing.active_children()[0].kill()
         got += parts
     assert [file for part, _ in got for file in part] == list(files)
-    for part, columns in got:
-        assert columns == count.count_files(part, *WORK)
+    for part, counted in got:
+        assert counted == count_files(part, *WORK)
 
 
 def test_a_file_that_vanished_is_reported_and_the_rest_is_counted(corpus, method, tmp_path):
@@ -153,9 +152,9 @@ def test_an_error_in_the_middle_of_a_file_leaves_nothing_of_it(monkeypatch, tmp_
         if file.path.name == "b.jsonl":
             raise OSError(5, "Input/output error")
 
-    others = count.count_files([files[0], files[2]], *WORK)
+    others = count_files([files[0], files[2]], *WORK)
     monkeypatch.setattr(reading, "_blocks", fails)
-    found = count.count_files(files, *WORK)
+    found = count_files(files, *WORK)
     assert [about.error for about in found.files] == [None, "Input/output error", None]
     assert models_of(found) == models_of(others)
 
@@ -192,11 +191,11 @@ def test_files_are_split_in_their_order(corpus, part_bytes):
     files = find_sessions([corpus]).sessions
     parts = list(split(files, part_bytes))
     assert [file for part in parts for file in part] == list(files)
-    least, most = workers._LEAST_BYTES, workers._MOST_BYTES
+    least, most = counting._LEAST_BYTES, counting._MOST_BYTES
     wanted = min(max(part_bytes, least), most)
     for part in parts[:-1]:
         sizes = [file.size for file in part]
-        assert sum(sizes) >= wanted or len(part) == workers._MOST_FILES
+        assert sum(sizes) >= wanted or len(part) == counting.MOST_FILES
         assert sum(sizes[:-1]) < wanted
     assert list(split([], part_bytes)) == []
 
@@ -207,4 +206,4 @@ def test_the_last_parts_are_small_so_that_all_processes_end_together():
     assert sum(sizes) == 24_000_000
     assert sizes[0] == 4_000_000
     assert sizes == sorted(sizes, reverse=True)
-    assert max(sizes[-2:]) <= 2 * workers._LEAST_BYTES
+    assert max(sizes[-2:]) <= 2 * counting._LEAST_BYTES
