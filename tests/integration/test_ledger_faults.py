@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from importer.commands.renewal import set_aside
+from importer.commands.ledgers import set_aside
 from importer.ledger.ledger import SCHEMA_VERSION, DamagedLedgerError, Ledger
 from tests.command import finish
 from tests.posthog_server import Fault, PostHogServer
