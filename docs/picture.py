@@ -14,7 +14,7 @@ from rich.console import Console
 
 from importer.plan.plan import EVERYTHING, make_plan
 from importer.plan.report import make_report
-from importer.screen.tables import show_groups
+from importer.screen.tables import show_report
 from importer.sessions.discovery import find_sessions
 from importer.settings import load_settings
 
@@ -29,7 +29,7 @@ def main() -> None:
     plan.delivered[:] = [e.file < 3 or (e.file == 4 and e.kind == "span") for e in plan.events]
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     console.print("[bold]$ pi2posthog preview[/bold]\n")
-    show_groups(console, make_report(plan, settings, "session", EVERYTHING), private=False)
+    show_report(console, make_report(plan, settings, "session", EVERYTHING), private=False, limit=0)
     picture = console.export_svg(title="pi2posthog preview")
     picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)  # no fonts from another host
     Path("docs/preview.svg").write_text(picture, encoding="utf-8")

@@ -1,4 +1,8 @@
-"""The command line: its commands and options. The work is in :mod:`importer.commands.backfill`."""
+"""The command line: commands and their options, and nothing else.
+
+What a command does is in :mod:`importer.commands`, which is imported only when the command runs: `--help` and
+`--version` stay quick.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="Session files or folders; s3://… and the like, too. Default: the agent's own session folders.",
+        help="Session files and folders, also s3://… addresses. Default: the agent's own folders.",
     ),
 ]
 From = Annotated[
@@ -33,21 +37,28 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="AGENT|PATH",
-        help="Whose sessions: pi, openclaw or omp. Or the path of some, of any of them.",
+        help="The agent whose sessions to read: pi, openclaw or omp. Or one more PATH.",
     ),
 ]
-Since = Annotated[str | None, typer.Option(help="Only what ended then or later: 2026-11-01, 7d, yesterday.")]
-Until = Annotated[str | None, typer.Option(help="Only what ended up to then; a date is the whole day.")]
-Project = Annotated[str | None, typer.Option(help="Only this project; * stands for anything.")]
-By = Annotated[str, typer.Option(metavar="session|day|project|model", help="What a row of the table is.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
+Since = Annotated[str | None, typer.Option(help="Only events from then on: 2026-11-01, 7d, yesterday.")]
+Until = Annotated[str | None, typer.Option(help="Only events up to then; a date includes the whole day.")]
+Project = Annotated[str | None, typer.Option(help="Only this project; * matches anything.")]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="session|day|project|model",
+        help="The rows of the table.",
+    ),
+]
+Limit = Annotated[int, typer.Option(metavar="N", min=0, help="At most N rows in the table; 0 shows all.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 State = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The ledger of what was delivered. Default: in the state folder."),
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="tcp://HOST:PORT", help="Have the workers of that Dask cluster read and send."),
+    typer.Option(metavar="tcp://HOST:PORT", help="Read and send on the workers of this Dask cluster."),
 ]
 Host = Annotated[str | None, typer.Option(help="PostHog's address.", rich_help_panel=_SETTINGS)]
 Privacy = Annotated[
@@ -59,26 +70,32 @@ Privacy = Annotated[
     ),
 ]
 TraceGrouping = Annotated[
-    str | None, typer.Option(metavar="message|session", help="What a trace is.", rich_help_panel=_SETTINGS)
+    str | None,
+    typer.Option(
+        metavar="message|session",
+        help="What one trace holds.",
+        rich_help_panel=_SETTINGS,
+    ),
 ]
 InputContext = Annotated[
     str | None, typer.Option(metavar="full|turn|new", help="What $ai_input holds.", rich_help_panel=_SETTINGS)
 ]
 DistinctId = Annotated[
-    str | None, typer.Option(help="The person whose events these are.", rich_help_panel=_SETTINGS)
+    str | None, typer.Option(help="The person that the events belong to.", rich_help_panel=_SETTINGS)
 ]
 Endpoint = Annotated[
     str | None,
     typer.Option(
         metavar="auto|batch|ai",
-        help="Which of PostHog's endpoints takes AI events.",
+        help="The PostHog endpoint that takes AI events.",
         rich_help_panel=_SETTINGS,
     ),
 ]
 
 
 def _collect_rarely() -> None:
-    gc.set_threshold(100_000, 20, 20)  # imports and sessions make many objects, and hardly any circles
+    # Imports and sessions make many objects, and hardly any circles.
+    gc.set_threshold(100_000, 20, 20)
 
 
 def _show_version(wanted: bool) -> None:
@@ -107,6 +124,7 @@ def preview(
     until: Until = None,
     project: Project = None,
     by: By = "session",
+    limit: Limit = 50,
     as_json: Json = False,
     state: State = None,
     scheduler: Scheduler = None,
@@ -116,7 +134,7 @@ def preview(
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
 ) -> None:
-    """Show what a backfill would send. Sends nothing, needs no API key."""
+    """Show what a backfill would send. Sends nothing and needs no API key."""
     _collect_rarely()
     from importer.commands.preview import preview as run
     from importer.commands.request import Request
@@ -124,7 +142,7 @@ def preview(
     from importer.settings import load_settings
 
     settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
-    request = Request(paths or (), origin, since, until, project, by, as_json, state, scheduler)
+    request = Request(paths or (), origin, since, until, project, by, limit, state, scheduler)
     raise typer.Exit(run(request, settings, Screen(as_json=as_json)))
 
 
@@ -136,6 +154,7 @@ def backfill(
     until: Until = None,
     project: Project = None,
     by: By = "session",
+    limit: Limit = 50,
     as_json: Json = False,
     state: State = None,
     scheduler: Scheduler = None,
@@ -143,11 +162,11 @@ def backfill(
         str | None,
         typer.Option(
             metavar="FILE|FOLDER/",
-            help="Write the events as JSON lines instead of sending them: .gz gzipped, FOLDER/ by day.",
+            help="Write the events as JSON lines instead of sending them: FILE.gz gzipped, FOLDER/ by day.",
         ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask: send, and set a damaged ledger aside.")
+        bool, typer.Option("--yes", "-y", help="Send without asking, and set a damaged ledger aside.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as preview.")] = False,
     host: Host = None,
@@ -158,14 +177,14 @@ def backfill(
     endpoint: Endpoint = None,
     parallel: Annotated[
         str | None,
-        typer.Option(metavar="N", help="Requests at once (4).", rich_help_panel=_SETTINGS),
+        typer.Option(metavar="N", help="Requests at the same time. Default: 4.", rich_help_panel=_SETTINGS),
     ] = None,
     max_events_per_minute: Annotated[
         str | None,
-        typer.Option(metavar="N", help="Send no faster than that.", rich_help_panel=_SETTINGS),
+        typer.Option(metavar="N", help="Send at most N events a minute.", rich_help_panel=_SETTINGS),
     ] = None,
 ) -> None:
-    """Send what was not delivered yet. It may be stopped and run again: nothing is sent twice."""
+    """Send what was not delivered yet. You can stop it and run it again: nothing is sent twice."""
     _collect_rarely()
     from importer.commands.backfill import backfill as run
     from importer.commands.preview import preview as run_preview
@@ -176,7 +195,7 @@ def backfill(
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
     flags |= {"endpoint": endpoint, "parallel": parallel, "max_events_per_minute": max_events_per_minute}
     settings = load_settings(flags)
-    request = Request(paths or (), origin, since, until, project, by, as_json, state, scheduler)
+    request = Request(paths or (), origin, since, until, project, by, limit, state, scheduler)
     screen = Screen(as_json=as_json)
     code = (
         run_preview(request, settings, screen)
@@ -191,13 +210,13 @@ def watch(
     paths: Paths = None,
     origin: From = None,
     history: Annotated[bool, typer.Option("--backfill", help="Deliver all history first.")] = False,
-    new_only: Annotated[bool, typer.Option("--new-only", help="Start at the end of each file.")] = False,
+    new_only: Annotated[bool, typer.Option("--new-only", help="Send only what comes from now on.")] = False,
     settle: Annotated[
         float,
-        typer.Option(metavar="SECONDS", min=0, help="Quiet time after which a run that stopped has ended."),
+        typer.Option(metavar="SECONDS", min=0, help="Take a run as ended after this quiet time."),
     ] = 20.0,
-    once: Annotated[bool, typer.Option("--once", help="One pass, then exit (for cron).")] = False,
-    poll: Annotated[bool, typer.Option("--poll", help="Look at the files again and again.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Make one pass, then exit (for cron).")] = False,
+    poll: Annotated[bool, typer.Option("--poll", help="Poll the files for changes.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
     state: State = None,
@@ -208,7 +227,7 @@ def watch(
     distinct_id: DistinctId = None,
     endpoint: Endpoint = None,
 ) -> None:
-    """Send what is new while pi runs: the last 24 hours that are not delivered, then live, until Ctrl-C."""
+    """Send what is new while pi runs: first the last 24 hours, then live until Ctrl-C."""
     from importer.commands.watch import WatchRequest
     from importer.commands.watch import watch as run
     from importer.screen.console import Screen
@@ -231,13 +250,14 @@ def status(
     state: State = None,
     host: Host = None,
 ) -> None:
-    """Show for each destination what is delivered, what waits, and whether a watcher runs."""
+    """Show what is delivered and what waits for each destination, and whether a watcher runs."""
+    from importer.commands.request import Request
     from importer.commands.status import status as run
     from importer.screen.console import Screen
     from importer.settings import load_settings
 
-    settings = load_settings({"host": host})
-    raise typer.Exit(run(paths or (), origin, state, settings, Screen(as_json=as_json)))
+    request = Request(paths or (), origin, state=state)
+    raise typer.Exit(run(request, load_settings({"host": host}), Screen(as_json=as_json)))
 
 
 @app.command()
@@ -249,11 +269,13 @@ def doctor(
     state: State = None,
     host: Host = None,
 ) -> None:
-    """Check settings, session files, the ledger and PostHog, and say what to do. Sends nothing by itself."""
+    """Check settings, session files, the ledger and PostHog, and say what to do."""
     from importer.commands.doctor import doctor as run
+    from importer.commands.request import Request
     from importer.screen.console import Screen
 
-    raise typer.Exit(run(paths or (), origin, state, {"host": host}, Screen(as_json=as_json), send=send))
+    request = Request(paths or (), origin, state=state)
+    raise typer.Exit(run(request, {"host": host}, Screen(as_json=as_json), send=send))
 
 
 def _flags(

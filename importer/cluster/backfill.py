@@ -151,8 +151,8 @@ class ClusterBackfill(Backfill):
             if packed := self._cluster.kept([ROOT, self._run, task, more]):
                 self._take(task, packed)
         elif what == "retry":
-            self.outcome.retry = more
-            self._watch(self.outcome)
+            self.outcome.error = more
+            self._report()
         elif what == "began":
             self._running.add(task)
         else:
@@ -175,7 +175,7 @@ class ClusterBackfill(Backfill):
         self._cluster.forget([ROOT, self._run, task])
         self.outcome.files += len(share.files)
         self.outcome.bytes_read += sum(each.planned.file.size for each in share.files)
-        self._watch(self.outcome)
+        self._report()
 
     def _take(self, task: str, packed: bytes) -> None:
         """Record and count what a report says, which may have been heard before."""
@@ -189,7 +189,7 @@ class ClusterBackfill(Backfill):
         if new:
             uuids = [str(uuid.UUID(bytes=each)) for each, _ in new]
             self._ledger.record(self._destination, uuids, round(time.time() * 1000))
-            self.outcome.retry = ""
+            self.outcome.error = ""
         for each, size in new:
             self._plan.delivered[places[each]] = True
             self.outcome.delivered += 1
@@ -200,7 +200,7 @@ class ClusterBackfill(Backfill):
                 self.outcome.failed += note.refused
                 self.outcome.notes.append(note.line)
         self._add(report.attempt, report.counters)
-        self._watch(self.outcome)
+        self._report()
 
     def _add(self, attempt: str, counters: Sequence[int]) -> None:
         """Count what an attempt has done so far."""

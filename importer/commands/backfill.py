@@ -1,4 +1,4 @@
-"""What `pi2posthog backfill` does, without its options: it can be called from Python, too."""
+"""``pi2posthog backfill``: sends what was not delivered yet, or writes all of it to files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from importer.commands.findings import findings_of, left_out, say_some
-from importer.commands.placing import backfill_on, connected, counter_on
-from importer.commands.preview import mark_delivered
-from importer.commands.renewal import open_ledger
-from importer.commands.request import Request, default_ledger
+from importer.commands.findings import collect_findings, findings_json, warn_some
+from importer.commands.ledgers import mark_delivered, open_ledger
+from importer.commands.request import Request, choose_backfill, choose_counter, connect
 from importer.deliver.backfill import Backfill
 from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.output import output_of
@@ -21,9 +19,8 @@ from importer.plan.cache import Cache, default_cache
 from importer.plan.plan import Plan, make_plan
 from importer.plan.report import make_report
 from importer.quoting import printable
-from importer.screen.amounts import size
+from importer.screen.amounts import format_count, format_size
 from importer.screen.console import Screen
-from importer.screen.progress import Display
 from importer.selection import Selection
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
@@ -41,23 +38,27 @@ def backfill(
     *,
     output: str | Path | None = None,
     yes: bool = False,
-    may_renew: bool = True,
+    may_set_aside: bool = True,
 ) -> int:
-    """Send what was not delivered yet, or write everything to a file.
+    """Send what was not delivered yet, or write everything to files.
+
+    Example::
+
+        backfill(Request(["sample_sessions"]), Settings(api_key="phc_…"), Screen(), yes=True)
 
     Args:
         request: what to send.
         settings: how to send it.
         screen: where to show it.
-        output: a file or folder to write the events to as JSON lines instead of sending them.
+        output: a file, or a folder with a trailing slash, to write the events to instead of sending them.
         yes: do not ask before sending, nor before a damaged ledger is set aside.
-        may_renew: whether a damaged ledger may be set aside at all.
+        may_set_aside: whether a damaged ledger may be set aside at all.
 
     Returns:
         The exit code: 0 if all is delivered, 1 if something is not.
 
     Raises:
-        UsageError: no API key, or a path, date or grouping is wrong, or the folder to write to is not empty.
+        UsageError: no API key, a wrong path, date or grouping, or a folder to write to that is not empty.
     """
     if not settings.enabled:
         screen.warn("PostHog is switched off (POSTHOG_ENABLED is false): nothing was sent.")
@@ -68,81 +69,86 @@ def backfill(
         raise UsageError("--output and --scheduler exclude each other: leave one of them out")
     target = output_of(output) if output else None
     key = "" if target else settings.require_api_key()
+    selection = request.selection()
     started_s = time.monotonic()
-    with connected(request.scheduler) as cluster:
-        with screen.display() as display:
-            plan, selection = _plan(request, settings, display, cluster)
+    with connect(request.scheduler) as cluster:
+        plan = _make_plan(request, settings, selection, screen, cluster)
         if target:
             work = Backfill(plan, settings)
             code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
         else:
             ledger = open_ledger(
-                request.state or default_ledger(),
+                request.ledger_path,
                 lambda ledger: mark_delivered(plan, ledger, settings),
-                lambda error: may_renew and _may_renew(error, screen, yes=yes),
+                lambda error: may_set_aside and _may_set_aside(error, screen, yes=yes),
                 screen.warn,
             )
             with ledger:
-                work = backfill_on(cluster, plan, settings)
+                work = choose_backfill(cluster, plan, settings)
                 if warning := plain_http_warning(settings.host):
                     screen.warn(warning)
-                if not _confirmed(work, settings, screen, yes=yes):
+                if not _confirm(work, settings, screen, yes=yes):
                     return 0
                 code = _deliver(work, screen, lambda: work.send(key, ledger))
-    _finish(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
-    return code or findings_of(plan).code
+    _show(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
+    findings = collect_findings(plan)
+    findings.warn(screen)
+    return code or findings.code
 
 
-def _plan(
-    request: Request, settings: Settings, display: Display, cluster: Cluster | None
-) -> tuple[Plan, Selection]:
-    selection = request.selection()
+def _make_plan(
+    request: Request, settings: Settings, selection: Selection, screen: Screen, cluster: Cluster | None
+) -> Plan:
     found = find_sessions(request.paths, request.origin)
     now_ms = round(time.time() * 1000)
-    with Cache(default_cache(), settings) as cache:
-        plan = make_plan(
+    with screen.display() as display, Cache(default_cache(), settings) as cache:
+        return make_plan(
             found,
             settings,
             selection,
             now_ms=now_ms,
-            on_progress=display.reading,
+            on_progress=display.show,
             with_totals=True,
-            counter=counter_on(cluster, settings, now_ms),
+            counter=choose_counter(cluster, settings, now_ms),
             cache=cache,
         )
-    return plan, selection
 
 
-def _confirmed(work: Backfill, settings: Settings, screen: Screen, *, yes: bool) -> bool:
+def _confirm(work: Backfill, settings: Settings, screen: Screen, *, yes: bool) -> bool:
     """Ask at a terminal before anything is sent: it cannot be taken back."""
     outcome = work.outcome
-    if yes or not outcome.planned or not (screen.live and sys.stdin.isatty()):
+    if yes or not outcome.planned or not _can_ask(screen):
         return True
-    files = f"{outcome.planned_files:,} session{'s' if outcome.planned_files != 1 else ''}"
     screen.out.print(
-        f"{outcome.planned:,} events ({size(outcome.planned_bytes)}) of {files} go to {settings.host}. "
+        f"{outcome.planned:,} events ({format_size(outcome.planned_bytes)}) of "
+        f"{format_count(outcome.all_files, 'session')} go to {settings.host}. "
         "PostHog cannot delete events selectively.",
         markup=False,
     )
-    if _asked("Send them? [y/N] ", screen):
+    if _ask("Send them? [y/N] ", screen):
         return True
     screen.warn("Nothing was sent.")
     return False
 
 
-def _may_renew(error: DamagedLedgerError, screen: Screen, *, yes: bool) -> bool:
-    """Ask whether a damaged ledger may be set aside; where nobody can answer, only --yes is a yes."""
-    if yes or not (screen.live and sys.stdin.isatty()):
+def _may_set_aside(error: DamagedLedgerError, screen: Screen, *, yes: bool) -> bool:
+    """Ask whether a damaged ledger may be set aside; where nobody can answer, only --yes allows it."""
+    if yes or not _can_ask(screen):
         return yes
     screen.out.print(
         f"The ledger {printable(error.path)} is damaged. With a new one, everything is sent again; PostHog "
         "keeps one copy of an event that is sent twice.",
         markup=False,
     )
-    return _asked("Set it aside and begin a new one? [y/N] ", screen)
+    return _ask("Set it aside and begin a new one? [y/N] ", screen)
 
 
-def _asked(question: str, screen: Screen) -> bool:
+def _can_ask(screen: Screen) -> bool:
+    return screen.live and sys.stdin.isatty()
+
+
+def _ask(question: str, screen: Screen) -> bool:
+    """Ask a question on the screen; anything but yes is a no."""
     try:
         answer = screen.out.input(question, markup=False)
     except EOFError:
@@ -153,9 +159,9 @@ def _asked(question: str, screen: Screen) -> bool:
 def _deliver(
     work: Backfill, screen: Screen, deliver: Callable[[], None], interrupted: str = _INTERRUPTED
 ) -> int:
-    """Run the delivery under a progress display; errors end it with one line and the exit code 1."""
+    """Deliver while progress is shown; an error ends it with one line and exit code 1."""
     with screen.display() as display:
-        work.watch(display.sending)
+        work.watch(display.show)
         end = ""
         try:
             deliver()
@@ -163,13 +169,13 @@ def _deliver(
             end = interrupted
         except Pi2PosthogError as error:
             end = str(error)
-    say_some(work.outcome.notes, screen)
+    warn_some(work.outcome.notes, screen)
     if end:
         screen.warn(end)
     return 1 if end or work.outcome.left or work.outcome.failed else 0
 
 
-def _finish(
+def _show(
     work: Backfill,
     plan: Plan,
     selection: Selection,
@@ -178,6 +184,7 @@ def _finish(
     screen: Screen,
     seconds: float,
 ) -> None:
+    """Show what the backfill did."""
     outcome, counters = work.outcome, work.outcome.counters
     figures = {
         "delivered": outcome.delivered,
@@ -192,9 +199,10 @@ def _finish(
     }
     if screen.as_json:
         notes = {"notes": [printable(note) for note in outcome.notes]}
-        screen.result(make_report(plan, settings, request.by, selection) | figures | notes | left_out(plan))
+        screen.result(
+            make_report(plan, settings, request.by, selection) | figures | notes | findings_json(plan)
+        )
     else:
-        from importer.screen.tables import show_summary  # brings rich, a tenth of what all imports take
+        from importer.screen.tables import show_summary  # imports rich, a tenth of the time of all imports
 
         show_summary(screen.out, figures | {"cost_usd": outcome.cost_usd}, seconds)
-    findings_of(plan).warn(screen)

@@ -1,11 +1,10 @@
-"""What `pi2posthog doctor` can say without a network: settings, session files, the ledger."""
+"""The checks of `pi2posthog doctor` that need no network: settings, session files, the ledger."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from importer.errors import DamagedLedgerError, LedgerError, Pi2PosthogError, UsageError
-from importer.ledger.ledger import Ledger
+from importer.ledger.ledger import Destination, Ledger
 from importer.ledger.locking import holder
 from importer.places import read_json_object
 from importer.quoting import encodable
-from importer.screen.amounts import size
+from importer.screen.amounts import format_count, format_minute, format_size
 from importer.sessions.discovery import find_sessions
 from importer.sessions.session_file import SessionFile, Skipped
 from importer.sessions.storage import common_folder
@@ -26,21 +25,25 @@ from parsers.agents import AGENTS
 
 MAX_NAMED = 5
 NEWEST_FORMAT = 3  # pi 0.87.1, dist/core/session-manager.js (CURRENT_SESSION_VERSION)
-LITTLE_SPACE = 100 * 1000 * 1000
-_INTERNAL = ("sources", "config_path")
+MIN_FREE_BYTES = 100_000_000
+_NO_SETTINGS = ("sources", "config_path")  # fields of Settings that no user sets
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line of the doctor.
 
+    Example::
+
+        Check("ledger", "disk", "warning", "only 3.0 MB free", "make room", {"free_bytes": 3_000_000})
+
     Attributes:
-        section: what it is about.
+        section: what the check is about: program, settings, sessions, ledger or posthog.
         name: what was looked at.
         state: whether something is wrong; only a problem keeps pi2posthog from working.
         found: what was found.
-        advice: what to do; only where something is wrong.
-        data: the same for programs.
+        advice: what to do; empty if nothing is wrong.
+        data: what was found, for programs.
     """
 
     section: str
@@ -51,31 +54,31 @@ class Check:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def masked(api_key: str) -> str:
-    """The key as it may be shown: its first 4 and last 2 characters, of a short one nothing."""
+def mask_key(api_key: str) -> str:
+    """Return a key as it may be shown: its first 4 and last 2 characters, of a short one nothing."""
     return f"{api_key[:4]}…{api_key[-2:]}" if len(api_key) >= 12 else "…"
 
 
-def failed(section: str, name: str, error: Pi2PosthogError, between: str = ": ") -> Check:
-    """A check for an error whose line says first what is wrong, and then what to do."""
+def check_error(section: str, name: str, error: Pi2PosthogError, between: str = ": ") -> Check:
+    """Return a problem for an error whose line says first what is wrong, and then what to do."""
     found, separator, advice = str(error).rpartition(between)
     if not separator:
         found, advice = advice, ""
     return Check(section, name, "problem", found, advice)
 
 
-def settings_checks(settings: Settings) -> Iterator[Check]:
-    """Where the settings come from: the host, the key, and each that is no default."""
+def check_settings(settings: Settings) -> Iterator[Check]:
+    """Check where the settings come from: the host, the key, and each that is not its default."""
     defaults = 0
     for each in fields(settings):
-        if each.name in _INTERNAL:
+        if each.name in _NO_SETTINGS:
             continue
         source = settings.sources.get(each.name, "default")
         if source == "default" and each.name not in ("host", "api_key"):
             defaults += 1
             continue
-        yield _setting(settings, each.name, source)
-    yield _config_file(settings.config_path)
+        yield _check_setting(settings, each.name, source)
+    yield _check_config_file(settings.config_path)
     yield Check("settings", "others", "ok", f"{defaults} settings have their defaults")
     if not settings.enabled:
         yield Check(
@@ -83,7 +86,7 @@ def settings_checks(settings: Settings) -> Iterator[Check]:
         )
 
 
-def _setting(settings: Settings, name: str, source: str) -> Check:
+def _check_setting(settings: Settings, name: str, source: str) -> Check:
     where = {"environment": f"POSTHOG_{name.upper()}", "flag": f"--{name.replace('_', '-')}"}.get(
         source, source
     )
@@ -96,11 +99,11 @@ def _setting(settings: Settings, name: str, source: str) -> Check:
     if settings.api_key is None:
         advice = "set POSTHOG_API_KEY, or apiKey in posthog.json: Settings > Project > General in PostHog"
         return Check("settings", label, "problem", "there is none, so nothing can be sent", advice, data)
-    return Check("settings", label, "ok", f"{masked(settings.api_key)} ({where})", data=data)
+    return Check("settings", label, "ok", f"{mask_key(settings.api_key)} ({where})", data=data)
 
 
-def _config_file(path: Path) -> Check:
-    known = {_camel(each.name) for each in fields(Settings) if each.name not in _INTERNAL}
+def _check_config_file(path: Path) -> Check:
+    known = {_to_camel_case(each.name) for each in fields(Settings) if each.name not in _NO_SETTINGS}
     config = read_json_object(path)
     if config is None:
         return Check("settings", "config file", "ok", f"none at {path}")
@@ -112,12 +115,16 @@ def _config_file(path: Path) -> Check:
     return Check("settings", "config file", "warning", found, "check how they are spelled")
 
 
-def _camel(name: str) -> str:
+def _to_camel_case(name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
-def session_checks(paths: Sequence[str | Path], origin: str | None) -> Iterator[Check]:
-    """The session files that can and cannot be read, and the versions of their format.
+def check_sessions(paths: Sequence[str | Path], origin: str | None) -> Iterator[Check]:
+    """Check which session files can be read, and the versions of their format.
+
+    Args:
+        paths: session files and folders; none means the agent's own folders.
+        origin: the value of ``--from``: an agent, or one more path; None means pi.
 
     Raises:
         UsageError: the user named a file or folder that does not exist, or no agent.
@@ -127,31 +134,34 @@ def session_checks(paths: Sequence[str | Path], origin: str | None) -> Iterator[
     except UsageError as error:
         if paths or (origin is not None and origin not in AGENTS):
             raise
-        yield failed("sessions", "files", error)
+        yield check_error("sessions", "files", error)
         return
     if found.sessions:
-        yield _readable(found.sessions)
-        yield from _formats(found.sessions)
+        yield _check_files(found.sessions)
+        yield from _check_formats(found.sessions)
     elif not any(skipped.serious for skipped in found.skipped):
         advice = "use the agent once, or name the folder of its sessions as PATH"
         yield Check("sessions", "files", "warning", "no session files", advice, {"files": 0})
-    yield from _skipped(found.skipped)
+    yield from _check_skipped(found.skipped)
 
 
-def _readable(sessions: Sequence[SessionFile]) -> Check:
+def _check_files(sessions: Sequence[SessionFile]) -> Check:
     total = sum(file.size for file in sessions)
     newest_s = max(file.mtime_ns for file in sessions) / 1e9
     folder = common_folder([file.path.parent for file in sessions])
-    found = f"{_files(len(sessions))}, {size(total)}, in {folder}; the newest of {_day(newest_s)}"
+    count = format_count(len(sessions), "file")
+    found = f"{count}, {format_size(total)}, in {folder}; the newest of {format_minute(newest_s)}"
     return Check("sessions", "files", "ok", found, data={"files": len(sessions), "bytes": total})
 
 
-def _formats(sessions: Sequence[SessionFile]) -> Iterator[Check]:
-    """The versions that the headers name; no agent records its own version in a session file."""
+def _check_formats(sessions: Sequence[SessionFile]) -> Iterator[Check]:
+    """Check the versions that the headers name; no agent records its own version in a session file."""
     for title in sorted({file.agent.title for file in sessions}):
         counts = Counter(file.version for file in sessions if file.agent.title == title)
         listed = sorted(counts.items(), key=lambda item: (item[0] is None, item[0] or 0))
-        named = ", ".join(f"version {version or '?'} in {_files(count)}" for version, count in listed)
+        named = ", ".join(
+            f"version {version or '?'} in {format_count(count, 'file')}" for version, count in listed
+        )
         unknown = [version for version, _ in listed if version is None or not 1 <= version <= NEWEST_FORMAT]
         data = {"versions": {str(version): count for version, count in listed}}
         if unknown and title == "pi":
@@ -163,7 +173,7 @@ def _formats(sessions: Sequence[SessionFile]) -> Iterator[Check]:
             yield Check("sessions", f"{title} format", "ok", found, data=data)
 
 
-def _skipped(skipped: Sequence[Skipped]) -> Iterator[Check]:
+def _check_skipped(skipped: Sequence[Skipped]) -> Iterator[Check]:
     serious = [each for each in skipped if each.serious]
     for each in serious[:MAX_NAMED]:
         data = {"path": encodable(each.path)}
@@ -174,12 +184,14 @@ def _skipped(skipped: Sequence[Skipped]) -> Iterator[Check]:
         yield Check("sessions", "unreadable", "warning", more, "pi2posthog preview --json lists them")
     reasons = Counter(each.reason for each in skipped if not each.serious)
     if reasons:
-        listed = ", ".join(f"{_files(count)}: {reason}" for reason, count in reasons.most_common(MAX_NAMED))
+        listed = ", ".join(
+            f"{format_count(count, 'file')}: {reason}" for reason, count in reasons.most_common(MAX_NAMED)
+        )
         yield Check("sessions", "left out", "ok", listed, data={"files": sum(reasons.values())})
 
 
-def ledger_checks(path: Path) -> Iterator[Check]:
-    """Whether the ledger can be read and written, what it holds, and who writes it."""
+def check_ledger(path: Path) -> Iterator[Check]:
+    """Check whether the ledger can be read and written, what it holds, and which process writes it."""
     pid = holder(path)
     try:
         with Ledger.open(path, read_only=True) as ledger:
@@ -188,21 +200,13 @@ def ledger_checks(path: Path) -> Iterator[Check]:
             version = ledger.version()
     except UsageError as error:
         # "what is wrong: what to do" for damage, "what is wrong; what to do" for the rest
-        yield failed("ledger", "file", error, ": " if isinstance(error, DamagedLedgerError) else "; ")
+        yield check_error("ledger", "file", error, ": " if isinstance(error, DamagedLedgerError) else "; ")
         return
     except LedgerError as error:
-        yield failed("ledger", "file", error, "; ")
+        yield check_error("ledger", "file", error, "; ")
         return
-    data: dict[str, Any] = {"path": encodable(path), "exists": path.exists()}
-    if path.exists():
-        count = sum(destination.delivered for destination in known)
-        bytes_ = sum(_size_of(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
-        data |= {"ids": count, "bytes": bytes_, "version": version, "destinations": len(known)}
-        found = f"{path}: {count:,} events delivered, {size(bytes_)}, version {version}, intact"
-        yield Check("ledger", "file", "ok", found, data=data)
-    else:
-        yield Check("ledger", "file", "ok", f"{path} is made by the first delivery", data=data)
-    yield _writable(path)
+    yield _check_ledger_file(path, known, version)
+    yield _check_disk(path)
     if pid is not None:
         by = f"process {pid}" if pid else "another process"
         found = f"in use by {by}, a watcher or backfill; another one has to wait for it"
@@ -212,13 +216,25 @@ def ledger_checks(path: Path) -> Iterator[Check]:
     for destination in known:
         error_ms = destination.last_error_ms or 0
         if destination.last_error and error_ms > (destination.last_delivered_ms or 0):
-            found = f"{destination.host}, {_day(error_ms / 1000)}: {destination.last_error}"
+            found = f"{destination.host}, {format_minute(error_ms / 1000)}: {destination.last_error}"
             advice = "run pi2posthog backfill to send what is left"
             yield Check("ledger", "last error", "warning", found, advice)
 
 
-def _writable(path: Path) -> Check:
-    """Whether its folder can be written, and how much room is there."""
+def _check_ledger_file(path: Path, known: Sequence[Destination], version: int) -> Check:
+    """Check what the ledger holds."""
+    data: dict[str, Any] = {"path": encodable(path), "exists": path.exists()}
+    if not path.exists():
+        return Check("ledger", "file", "ok", f"{path} is made by the first delivery", data=data)
+    count = sum(destination.delivered for destination in known)
+    size = sum(_file_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
+    data |= {"ids": count, "bytes": size, "version": version, "destinations": len(known)}
+    found = f"{path}: {count:,} events delivered, {format_size(size)}, version {version}, intact"
+    return Check("ledger", "file", "ok", found, data=data)
+
+
+def _check_disk(path: Path) -> Check:
+    """Check whether the ledger's folder can be written, and how much room is there."""
     folder = path.absolute().parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -230,22 +246,15 @@ def _writable(path: Path) -> Check:
     disk = shutil.disk_usage(folder)
     free = disk.free
     data = {"free_bytes": free}
-    if free < LITTLE_SPACE and disk.total:  # some network file systems do not tell
+    if free < MIN_FREE_BYTES and disk.total:  # some network file systems do not tell
         advice = "make room: delivery stops when the ledger cannot be written"
-        return Check("ledger", "disk", "warning", f"only {size(free)} free in {folder}", advice, data)
-    return Check("ledger", "disk", "ok", f"{size(free)} free", data=data)
+        return Check("ledger", "disk", "warning", f"only {format_size(free)} free in {folder}", advice, data)
+    return Check("ledger", "disk", "ok", f"{format_size(free)} free", data=data)
 
 
-def _size_of(path: Path) -> int:
+def _file_size(path: Path) -> int:
+    """Return the bytes of a file, 0 if there is none."""
     try:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'s' if count != 1 else ''}"
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

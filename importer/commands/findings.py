@@ -1,4 +1,4 @@
-"""What was left out of an import, and what was wrong in the files: for JSON, and as lines on stderr."""
+"""What was skipped in an import and what was wrong in its files: for JSON, and as lines on stderr."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from importer.plan.plan import Plan
     from importer.screen.console import Screen
 
-MAX_WARNINGS = 20
+MAX_LINES = 20
 MAX_HARMLESS = 3  # extensions leave many other files among the sessions
 
 
 class Findings(NamedTuple):
-    """What was left out and what was wrong.
+    """What was skipped and what was wrong.
 
     Attributes:
-        lines: one for each, what cost something first.
-        harmless: how many files that hold no session are not among them.
-        code: the exit code: 1 if a file that should have been read could not be.
+        lines: one for each; files that should have been read come first.
+        harmless: the number of files without a session that have no line.
+        code: the exit code: 1 if a file that should have been read could not be, else 0.
     """
 
     lines: list[str]
@@ -28,14 +28,14 @@ class Findings(NamedTuple):
     code: int
 
     def warn(self, screen: Screen) -> None:
-        """Say it on stderr."""
-        say_some(self.lines, screen)
+        """Print the findings on stderr."""
+        warn_some(self.lines, screen)
         if self.harmless:
             screen.warn(f"{self.harmless} files that hold no session skipped; --json lists them")
 
 
-def findings_of(plan: Plan) -> Findings:
-    """What was left out of a plan, and what was wrong in its files."""
+def collect_findings(plan: Plan) -> Findings:
+    """Collect what was skipped in a plan, and what was wrong in its files."""
     lines = [f"{skipped.path}: {skipped.reason}, skipped" for skipped in plan.skipped if skipped.serious]
     code = 1 if lines else 0
     for planned in plan.files:
@@ -49,16 +49,16 @@ def findings_of(plan: Plan) -> Findings:
     return Findings(lines, len(harmless), code)
 
 
-def say_some(lines: list[str], screen: Screen) -> None:
-    """Say the first of some lines on stderr, and how many more there are."""
-    for line in lines[:MAX_WARNINGS]:
+def warn_some(lines: list[str], screen: Screen) -> None:
+    """Print the first lines on stderr, and how many more there are."""
+    for line in lines[:MAX_LINES]:
         screen.warn(line)
-    if len(lines) > MAX_WARNINGS:
-        screen.warn(f"… and {len(lines) - MAX_WARNINGS} more; --json lists all of them")
+    if len(lines) > MAX_LINES:
+        screen.warn(f"… and {len(lines) - MAX_LINES} more; --json lists all of them")
 
 
-def left_out(plan: Plan) -> dict[str, Any]:
-    """The files that were left out, and what was wrong inside those that were read, for JSON."""
+def findings_json(plan: Plan) -> dict[str, Any]:
+    """Return the skipped files, and what was wrong in the files that were read, for ``--json``."""
     return {
         "skipped_files": [{"path": encodable(s.path), "reason": s.reason} for s in plan.skipped],
         "warnings": [

@@ -1,11 +1,19 @@
-"""What preview and backfill are asked for."""
+"""What a command is asked for: which sessions, which ledger, and on which machines.
+
+Example: what ``pi2posthog preview ~/sessions --since 7d --by day`` asks for. ::
+
+    request = Request(["~/sessions"], since="7d", by="day")
+    request.selection()         # Selection(since_ms=…, until_ms=None, project=None)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -15,21 +23,28 @@ from importer.periods import check_period, parse_since, parse_until
 from importer.quoting import quoted
 from importer.selection import Selection
 
+if TYPE_CHECKING:
+    from importer.cluster.client import Cluster
+    from importer.deliver.backfill import Backfill
+    from importer.plan.counter import Counter
+    from importer.plan.plan import Plan
+    from importer.settings import Settings
+
 GROUPINGS = ("session", "day", "project", "model")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What both commands are asked for.
+    """What a command is asked for.
 
     Attributes:
         paths: session files and folders; none means the agent's own folders.
-        origin: what ``--from`` says: an agent, or one more path; None means pi.
+        origin: the value of ``--from``: an agent, or one more path; None means pi.
         since, until, project: the selection, as the user wrote it.
-        by: what a row of the table is.
-        as_json: one JSON object on stdout instead of tables.
+        by: what a row of the table is, one of :data:`GROUPINGS`.
+        limit: the number of rows in the table, 0 for all.
         state: the ledger's file; None means the default.
-        scheduler: the address of a Dask cluster whose workers read and send; None means this machine.
+        scheduler: the address of a Dask cluster that reads and sends; None means this machine.
     """
 
     paths: Sequence[str | Path] = ()
@@ -38,12 +53,17 @@ class Request:
     until: str | None = None
     project: str | None = None
     by: str = "session"
-    as_json: bool = False
+    limit: int = 0
     state: Path | None = None
     scheduler: str | None = None
 
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger's file."""
+        return self.state or default_ledger_path()
+
     def selection(self) -> Selection:
-        """The selection, checked.
+        """Parse the selection, and check the grouping.
 
         Raises:
             UsageError: a date cannot be read, the period is empty, or there is no such grouping.
@@ -57,6 +77,40 @@ class Request:
         return Selection(since_ms, until_ms, self.project)
 
 
-def default_ledger() -> Path:
-    """The ledger's file where the user names none: in the user's state folder."""
+def default_ledger_path() -> Path:
+    """Return the ledger's file in the user's state folder."""
     return Path(platformdirs.user_state_dir("pi2posthog", appauthor=False)) / LEDGER_NAME
+
+
+def connect(scheduler: str | None) -> AbstractContextManager[Cluster | None]:
+    """Connect to the cluster of a Dask scheduler; without a scheduler the context manager gives None.
+
+    Raises:
+        UsageError: on entering: Dask is not installed, or the scheduler does not answer.
+    """
+    if scheduler is None:
+        return nullcontext()
+    from importer.cluster.client import cluster_at
+
+    return cluster_at(scheduler)
+
+
+def choose_counter(cluster: Cluster | None, settings: Settings, now_ms: int) -> Counter | None:
+    """Return what counts files on a cluster; None without one: `make_plan` then counts on this machine."""
+    if cluster is None:
+        return None
+    from importer.build.events import estimator
+    from importer.cluster.count import ClusterCounter
+
+    return ClusterCounter(cluster, settings, estimator(settings), now_ms)
+
+
+def choose_backfill(cluster: Cluster | None, plan: Plan, settings: Settings) -> Backfill:
+    """Return what delivers a plan: the cluster, or this machine without one."""
+    if cluster is None:
+        from importer.deliver.backfill import Backfill
+
+        return Backfill(plan, settings)
+    from importer.cluster.backfill import ClusterBackfill
+
+    return ClusterBackfill(plan, settings, cluster)

@@ -1,18 +1,16 @@
-"""What `pi2posthog status` shows: for each destination what is delivered, what waits, and who is at work."""
+"""``pi2posthog status``: for each destination what is delivered, what waits, and which process is at work."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from importer.commands.request import default_ledger
+from importer.commands.request import Request
 from importer.errors import UsageError
 from importer.ledger.ledger import Ledger
 from importer.ledger.locking import holder
@@ -27,16 +25,12 @@ from parsers.times import to_rfc3339
 _AT_ONCE = 20_000  # ids that the ledger is asked for
 
 
-def status(
-    paths: Sequence[str | Path], origin: str | None, state: Path | None, settings: Settings, screen: Screen
-) -> int:
+def status(request: Request, settings: Settings, screen: Screen) -> int:
     """Show the state of every destination in the ledger.
 
     Args:
-        paths: the sessions to compare with; none means the agent's own folders.
-        origin: what ``--from`` says: an agent, or one more path; None means pi.
-        state: the ledger's file; None means the default.
-        settings: they decide on the ids that wait (grouping, distinct id).
+        request: the sessions to compare with, and the ledger.
+        settings: what decides on the ids of events: grouping and distinct id.
         screen: where to show it.
 
     Returns:
@@ -45,24 +39,23 @@ def status(
     Raises:
         UsageError: a path does not exist, or the ledger is none.
     """
-    ledger_path = state or default_ledger()
-    ids = _find_ids(paths, origin, settings)
-    with Ledger.open(ledger_path, read_only=True) as ledger:
+    ids = _find_ids(request, settings)
+    with Ledger.open(request.ledger_path, read_only=True) as ledger:
         destinations = [
             {
                 "host": known.host,
                 "key_fingerprint": known.key_fingerprint,
                 "delivered": known.delivered,
                 "waiting": None if ids is None else _count_waiting(ids, ledger, known.id),
-                "last_delivered": _moment(known.last_delivered_ms),
+                "last_delivered": _rfc3339(known.last_delivered_ms),
                 "last_error": known.last_error,
-                "last_error_at": _moment(known.last_error_ms),
+                "last_error_at": _rfc3339(known.last_error_ms),
             }
             for known in ledger.describe()
         ]
-    pid = holder(ledger_path)
+    pid = holder(request.ledger_path)
     figures = {
-        "ledger": str(ledger_path),
+        "ledger": str(request.ledger_path),
         "events": None if ids is None else len(ids),
         "destinations": destinations,
         "running": pid is not None,
@@ -84,12 +77,12 @@ def _count_waiting(ids: set[bytes], ledger: Ledger, destination: int) -> int:
     return len(ids) - done
 
 
-def _find_ids(paths: Sequence[str | Path], origin: str | None, settings: Settings) -> set[bytes] | None:
-    """Find the ids of all events of the sessions; None where there is no session folder."""
+def _find_ids(request: Request, settings: Settings) -> set[bytes] | None:
+    """Find the ids of all events of the sessions; None if the agent has no session folder yet."""
     try:
-        found = find_sessions(paths, origin)
+        found = find_sessions(request.paths, request.origin)
     except UsageError:
-        if paths or origin:
+        if request.paths or request.origin:
             raise
         return None
     path = default_cache()  # status writes nothing: it uses a cache that is there
@@ -106,7 +99,7 @@ def _show(figures: dict[str, Any], screen: Screen) -> None:
     for row in figures["destinations"]:
         waiting = "-" if row["waiting"] is None else f"{row['waiting']:,}"
         place = Text(f"{printable(row['host'])} ({row['key_fingerprint'][:8]})")
-        table.add_row(place, f"{row['delivered']:,}", waiting, _local(row["last_delivered"]))
+        table.add_row(place, f"{row['delivered']:,}", waiting, _local_time(row["last_delivered"]))
     if figures["destinations"]:
         screen.out.print(table)
     else:
@@ -114,16 +107,16 @@ def _show(figures: dict[str, Any], screen: Screen) -> None:
     for row in figures["destinations"]:
         if row["last_error"]:
             where = "" if row["host"] in row["last_error"] else f"{row['host']}: "
-            error = f"{where}{row['last_error']} ({_local(row['last_error_at'])})"
+            error = f"{where}{row['last_error']} ({_local_time(row['last_error_at'])})"
             screen.out.print(Text("last error  ").append(printable(error), "yellow"))
     running = f"yes (process {figures['pid']})" if figures["running"] else "no"
     screen.out.print(Text(f"running     {running}"))
     screen.out.print(Text("ledger      ").append(printable(figures["ledger"])), soft_wrap=True)
 
 
-def _moment(ms: int | None) -> str | None:
+def _rfc3339(ms: int | None) -> str | None:
     return None if ms is None else to_rfc3339(ms)
 
 
-def _local(moment: str | None) -> str:
+def _local_time(moment: str | None) -> str:
     return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}" if moment else "-"

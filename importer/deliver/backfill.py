@@ -18,10 +18,9 @@ from importer.deliver.output import Output, output_of
 from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger
 from importer.plan.plan import Plan
+from importer.plan.progress import Progress
 from importer.settings import Settings
 from importer.totals import totals
-
-Watch = Callable[["Outcome"], None]
 
 
 class DeliveredCost:
@@ -47,40 +46,30 @@ class DeliveredCost:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Outcome(Progress):
     """How far a backfill is, and in the end what it did.
 
     Attributes:
-        planned: events to deliver; ``left`` of them were not, because the backfill stopped or a file changed.
-        planned_bytes, bytes: bytes of their JSON, to deliver and delivered.
-        files, bytes_read: session files done, and their bytes.
+        already_delivered: events of the plan that were delivered before.
         delivered_cost: adds up what the delivered generations cost.
         notes: one line for each event that was cut or refused.
+        counters: what the delivery did, in numbers.
     """
 
-    planned: int = 0
-    planned_bytes: int = 0
-    planned_files: int = 0
     already_delivered: int = 0
-    files: int = 0
-    bytes_read: int = 0
-    bytes: int = 0
-    delivered: int = 0
-    failed: int = 0
-    retry: str = ""
     notes: list[str] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     delivered_cost: DeliveredCost | None = None
 
     @property
     def cost_usd(self) -> float:
-        """US dollars that the delivered generations cost."""
+        """What the delivered generations cost, in US dollars; adds it up when it is asked for."""
         return self.delivered_cost.usd if self.delivered_cost else 0.0
 
     @property
-    def left(self) -> int:
-        """Events that neither were delivered nor refused."""
-        return self.planned - self.delivered - self.failed
+    def retries(self) -> int:
+        """Requests that had to be made again."""
+        return self.counters.retries
 
 
 class Backfill:
@@ -97,21 +86,24 @@ class Backfill:
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan = plan
         self._settings = settings
-        self._watch: Watch = lambda outcome: None
+        self._on_progress: Callable[[Progress], None] = lambda progress: None
         self._under_way: dict[str, int] = {}  # places in the plan, by uuid
         waiting = plan.count_waiting()
         self.outcome = Outcome(
             planned=waiting.events,
             planned_bytes=waiting.bytes_of[settings.input_context],
-            planned_files=waiting.files,
+            all_files=waiting.files,
             already_delivered=len(plan) - waiting.events,
             delivered_cost=DeliveredCost(plan),
         )
 
-    def watch(self, watch: Watch) -> None:
-        """Have a function called whenever something has changed in the outcome."""
-        self._watch = watch
-        watch(self.outcome)
+    def watch(self, on_progress: Callable[[Progress], None]) -> None:
+        """Have a function called now, and whenever the outcome has changed."""
+        self._on_progress = on_progress
+        self._report()
+
+    def _report(self) -> None:
+        self._on_progress(self.outcome)
 
     def send(self, api_key: str, ledger: Ledger) -> None:
         """Send the events to PostHog; the ledger knows of each batch before the next one is built.
@@ -193,7 +185,7 @@ class Backfill:
             yield from self._events_of(file, builder)
             self.outcome.files += 1
             self.outcome.bytes_read += file.planned.file.size
-            self._watch(self.outcome)
+            self._report()
 
     def _to_build(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
         index, places = wanted
@@ -219,12 +211,12 @@ class Backfill:
             self._plan.delivered[place] = True
             self.outcome.delivered += 1
             self.outcome.bytes += envelope.size
-        self.outcome.retry = ""
-        self._watch(self.outcome)
+        self.outcome.error = ""
+        self._report()
 
     def _retrying(self, reason: str, wait_s: float) -> None:
-        self.outcome.retry = f"{reason}; next try in {wait_s:.1f} s"
-        self._watch(self.outcome)
+        self.outcome.error, self.outcome.retry_at = reason, time.monotonic() + wait_s
+        self._report()
 
     def _trimmed(self, envelope: Envelope, limit: int) -> None:
         self.outcome.notes.append(notes.trimmed(envelope, limit))

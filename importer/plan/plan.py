@@ -18,6 +18,7 @@ from importer.build.facts import project_name, project_of
 from importer.plan.cache import Cache
 from importer.plan.copies import find_own_ids
 from importer.plan.counter import Counter, LocalCounter
+from importer.plan.progress import Progress
 from importer.plan.remembering import RememberingCounter
 from importer.selection import EVERYTHING, Selection
 from importer.sessions.discovery import Discovery, parents_first
@@ -61,15 +62,6 @@ class Waiting(NamedTuple):
     events: int
     files: int
     bytes_of: dict[str, int]
-
-
-class Progress(NamedTuple):
-    """How far the reading is: files and bytes, done and in all."""
-
-    files: int
-    all_files: int
-    bytes: int
-    all_bytes: int
 
 
 class Plan:

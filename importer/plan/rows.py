@@ -33,6 +33,10 @@ class Rows(Collection[Row]):
         for start in range(0, len(self.keys), AT_ONCE):
             yield from self._make(self.keys[start : start + AT_ONCE])
 
+    def last(self, count: int) -> Rows:
+        """Return the last rows; no other row is made for that."""
+        return Rows(self.keys[-count:], self._make)
+
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)
 

@@ -1,12 +1,19 @@
-"""Amounts as people read them: bytes, tokens, dollars and moments."""
+"""Amounts as people read them: sizes, tokens, dollars, times.
+
+Each function takes a number in a base unit and returns a short text::
+
+    >>> format_size(1_234_567), format_tokens(12_345), format_money(0.00183)
+    ('1.2 MB', '12.3k', '$0.0018')
+"""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 
-def size(count: float) -> str:
-    """Bytes as ``1.2 MB`` (decimal units)."""
+def format_size(count: float) -> str:
+    """Format a number of bytes in decimal units: ``1.2 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -14,23 +21,40 @@ def size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-def tokens(count: float) -> str:
-    """Tokens as ``12.3k`` or ``4.5M``."""
+def format_tokens(count: float) -> str:
+    """Format a number of tokens: ``12.3k``, ``4.5M``."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(count) >= limit:
             return f"{count / limit:.1f}{unit}"
     return f"{count:.0f}"
 
 
-def money(dollars: float) -> str:
-    """Dollars, with as many digits as a small amount needs."""
+def format_money(dollars: float) -> str:
+    """Format US dollars: two digits after the point, four below one dollar."""
     return f"${dollars:,.2f}" if abs(dollars) >= 1 or not dollars else f"${dollars:.4f}"
 
 
-def when(started: str | None) -> str:
-    """A moment in local time; the year only where it is not this one."""
-    if started is None:
+def format_count(count: int, noun: str) -> str:
+    """Format a number of things: ``1 file``, ``1,234 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration in its largest unit that fits twice: ``3 days``, ``90 seconds``."""
+    for length, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def format_start(moment: str | None) -> str:
+    """Format an RFC 3339 time as local time: ``11-23 15:00``, or the date alone if the year is another."""
+    if moment is None:
         return ""
-    moment = datetime.fromisoformat(started).astimezone()
-    this_year = datetime.now().year
-    return f"{moment:%m-%d %H:%M}" if moment.year == this_year else f"{moment:%Y-%m-%d}"
+    local = datetime.fromisoformat(moment).astimezone()
+    return f"{local:%m-%d %H:%M}" if local.year == datetime.now().year else f"{local:%Y-%m-%d}"
+
+
+def format_minute(seconds: float) -> str:
+    """Format seconds since the epoch as local time: ``2026-11-23 15:00``."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

@@ -12,7 +12,7 @@ from importer.quoting import printable, without_controls
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from importer.screen.progress import Display
+    from importer.screen.progress import ProgressDisplay
 
 
 class Screen:
@@ -40,11 +40,11 @@ class Screen:
         """Whether a person watches both of them."""
         return not self.as_json and self.out.is_terminal and self.err.is_terminal
 
-    def display(self) -> Display:
+    def display(self) -> ProgressDisplay:
         """A progress display; log lines where stdout is no terminal."""
-        from importer.screen.progress import Display
+        from importer.screen.progress import ProgressDisplay
 
-        return Display(self)
+        return ProgressDisplay(self)
 
     def warn(self, line: str) -> None:
         """One line on stderr."""

@@ -1,4 +1,4 @@
-"""The screen of the live tail: active sessions, today's totals, and how delivery is doing."""
+"""What a running watch shows: a live view at a terminal, log lines everywhere else."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from importer.plan.progress import Progress
 from importer.quoting import printable
-from importer.screen.amounts import money, tokens
+from importer.screen.amounts import format_count, format_money, format_tokens
 from importer.watch.calls import Today
-from importer.watch.sender import SenderState
 from importer.watch.tail import Activity
 
-ACTIVE_MS = 15 * 60_000
-_ROWS = 12
-_LONGEST = 400  # characters of a cell
-_LONGEST_WORDS = 4000  # of a prompt, before its blanks go
+ACTIVE_MS = 15 * 60_000  # how long a session counts as active after its last line
+_MAX_ROWS = 12
+_MAX_CELL = 400  # characters of a cell that rich has to measure
+_MAX_PROMPT = 4000  # characters of a prompt whose blanks are joined
 _REFRESH_S = 0.25
 
 
-class Screen:
-    """Shows a watcher at a terminal; draws only when something has changed.
+class LiveView:
+    """The view of a watch at a terminal: active sessions, today's totals, and the delivery.
+
+    Example::
+
+        with LiveView(Console(stderr=True), private=False) as view:
+            view.show(activities, today, sender.progress, now_ms)
 
     Args:
         console: the terminal.
-        private: whether prompts are hidden.
+        private: hide prompts.
     """
 
     def __init__(self, console: Console, *, private: bool) -> None:
@@ -38,15 +43,22 @@ class Screen:
         self._shown: object = None
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> LiveView:
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, activities: Iterable[Activity], today: Today, state: SenderState, now_ms: int) -> None:
-        """Draw the screen, at most four times a second, and not at all if it would look the same."""
+    def show(self, activities: Iterable[Activity], today: Today, progress: Progress, now_ms: int) -> None:
+        """Draw the view, at most four times a second, and only if something has changed.
+
+        Args:
+            activities: what happens in each session, in any order.
+            today: the totals of the day.
+            progress: how far the delivery is.
+            now_ms: the time, in ms since the epoch.
+        """
         now_s = time.monotonic()
         if now_s - self._drawn_s < _REFRESH_S:
             return
@@ -54,20 +66,20 @@ class Screen:
             (a for a in activities if (a.calls or a.prompt) and now_ms - a.last_ms < ACTIVE_MS),
             key=lambda activity: -activity.last_ms,
         )
-        retry_s = max(0, round(state.retry_at - now_s)) if state.error else 0
+        retry_s = max(0, round(progress.retry_at - now_s)) if progress.error else 0
         shown = (
             [(a.last_ms, a.calls, a.tool, a.prompt) for a in active],
             today.totals,
-            (state.delivered, state.waiting, state.error, retry_s),
+            (progress.delivered, progress.left, progress.error, retry_s),
         )
         if shown != self._shown:
             self._shown, self._drawn_s = shown, now_s
-            parts = [self._sessions(active), Text(), today_line(today), delivery_line(state, retry_s)]
+            parts = [self._sessions(active), Text(), _today_line(today), _delivery_line(progress, retry_s)]
             self._live.update(Group(*parts), refresh=True)
 
     def say(self, line: str) -> None:
         """Print one line above the view."""
-        self._live.console.print(plain(line), soft_wrap=True)
+        self._live.console.print(_plain(line), soft_wrap=True)
 
     def _sessions(self, active: list[Activity]) -> RenderableType:
         if not active:
@@ -78,50 +90,27 @@ class Screen:
             table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=16)
         for heading in ("calls", "tokens", "cost"):
             table.add_column(heading, no_wrap=True, justify="right")
-        for activity in active[:_ROWS]:
-            words = activity.prompt[:_LONGEST_WORDS].split()
+        for activity in active[:_MAX_ROWS]:
+            words = activity.prompt[:_MAX_PROMPT].split()
             prompt = "(privacy mode)" if self._private else " ".join(words)
-            shown = (prompt, activity.project, activity.model, activity.tool)
+            texts = (prompt, activity.project, activity.model, activity.tool)
             table.add_row(
-                *(plain(each[:_LONGEST]) for each in shown),
+                *(_plain(text[:_MAX_CELL]) for text in texts),
                 f"{activity.calls:,}",
-                tokens(activity.tokens),
-                money(activity.cost_usd),
+                format_tokens(activity.tokens),
+                format_money(activity.cost_usd),
             )
-        if len(active) > _ROWS:
-            table.caption = f"and {len(active) - _ROWS} more"
+        if len(active) > _MAX_ROWS:
+            table.caption = f"and {len(active) - _MAX_ROWS} more"
         return table
 
 
-def plain(text: str) -> Text:
-    """Text from a file: never markup, no control characters."""
-    return Text(printable(text))
-
-
-def today_line(today: Today) -> Text:
-    """Today's totals over all sessions that were read."""
-    sums = today.totals
-    line = Text.assemble(("today     ", "bold"), f"{sums.calls:,} calls · {tokens(sums.tokens)} tokens · ")
-    return line.append(money(sums.cost_usd))
-
-
-def delivery_line(state: SenderState, retry_s: int) -> Text:
-    """What was delivered, what waits, and why."""
-    line = Text.assemble(("delivery  ", "bold"), f"{state.delivered:,} delivered · {state.waiting:,} waiting")
-    if state.last_ms:
-        line.append(f" · last {datetime.fromtimestamp(state.last_ms / 1000).astimezone():%H:%M:%S}")
-    if state.error:
-        retry = f"; next try in {retry_s} s" if retry_s else ""
-        line.append("\n").append(printable(state.error + retry), "yellow")
-    return line
-
-
-class Log:
-    """Shows a watcher as log lines: one for each batch that was delivered, and one for each new error.
+class WatchLog:
+    """The log of a watch: a line for each batch that was delivered and for each new error.
 
     Args:
         write: takes a line.
-        level: 0 only errors, 1 batches, 2 also what is read.
+        level: 0 for errors only, 1 for batches, too, 2 for everything.
     """
 
     def __init__(self, write: Callable[[str], None], level: int) -> None:
@@ -130,22 +119,45 @@ class Log:
         self._delivered = 0
         self._error = ""
 
-    def show(self, state: SenderState) -> None:
+    def show(self, progress: Progress) -> None:
         """Log what has changed in the delivery."""
-        if state.error and state.error != self._error:
-            self.say(f"{state.error}; trying again" if state.retry_at else state.error)
-        self._error = state.error
-        if state.delivered > self._delivered:
+        if progress.error and progress.error != self._error:
+            self.say(f"{progress.error}; trying again" if progress.retry_at else progress.error)
+        self._error = progress.error
+        if progress.delivered > self._delivered:
             if self._level >= 1:
-                count = state.delivered - self._delivered
-                self.say(f"delivered {count} event{'s' if count != 1 else ''}, {state.waiting} waiting")
-            self._delivered = state.delivered
+                count = progress.delivered - self._delivered
+                self.say(f"delivered {format_count(count, 'event')}, {progress.left} waiting")
+            self._delivered = progress.delivered
 
     def detail(self, line: str) -> None:
-        """Log a line that only interests at the highest level."""
+        """Log a line at level 2 only."""
         if self._level >= 2:
             self.say(line)
 
     def say(self, line: str) -> None:
         """Log a line at any level."""
         self._write(f"{datetime.now().astimezone():%H:%M:%S} {line}")
+
+
+def _plain(text: str) -> Text:
+    """Return text from a file for a terminal: without markup and control characters."""
+    return Text(printable(text))
+
+
+def _today_line(today: Today) -> Text:
+    sums = today.totals
+    counts = f"{sums.calls:,} calls · {format_tokens(sums.tokens)} tokens · {format_money(sums.cost_usd)}"
+    return Text.assemble(("today     ", "bold"), counts)
+
+
+def _delivery_line(progress: Progress, retry_s: int) -> Text:
+    """Return what was delivered, what waits, and why."""
+    counts = f"{progress.delivered:,} delivered · {progress.left:,} waiting"
+    line = Text.assemble(("delivery  ", "bold"), counts)
+    if progress.last_ms:
+        line.append(f" · last {datetime.fromtimestamp(progress.last_ms / 1000).astimezone():%H:%M:%S}")
+    if progress.error:
+        retry = f"; next try in {retry_s} s" if retry_s else ""
+        line.append("\n").append(printable(progress.error + retry), "yellow")
+    return line

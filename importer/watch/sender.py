@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from importer.build.envelope import Envelope
@@ -20,33 +19,13 @@ from importer.deliver.delivery import Delivery
 from importer.deliver.retry import RetryPolicy, wait
 from importer.errors import DeliveryStoppedError, LedgerError, Pi2PosthogError
 from importer.ledger.ledger import UNKNOWN_DESTINATION, Ledger
+from importer.plan.progress import Progress
 from importer.settings import Settings
 
 LINGER_S = 0.3
 CAPACITY = 1_000
 CAPACITY_BYTES = 16 * 1024 * 1024  # of session files that waiting events hold in memory
 ENDLESS = RetryPolicy(attempts=2**31, first_s=0.5, max_s=60.0)
-
-
-@dataclass(slots=True)
-class SenderState:
-    """How the delivery is doing.
-
-    Attributes:
-        delivered: events that PostHog took since the start.
-        waiting: events in the queue or on their way.
-        last_ms: when PostHog last took a batch, in ms since the epoch.
-        refused: events that PostHog refused for good.
-        error: why the last try failed; empty once one succeeded.
-        retry_at: when the next try will be, in seconds of time.monotonic().
-    """
-
-    delivered: int = 0
-    waiting: int = 0
-    last_ms: int | None = None
-    refused: int = 0
-    error: str = ""
-    retry_at: float = 0.0
 
 
 class Sender:
@@ -59,6 +38,9 @@ class Sender:
         on_change: called from the thread whenever the state changed.
         retry: how often to try again; the default is to go on for ever.
         say: takes a line about one event, from the thread: it was cut, or refused for good.
+
+    Attributes:
+        progress: how far the delivery is since the start; ``left`` events are queued or on their way.
     """
 
     def __init__(
@@ -90,7 +72,7 @@ class Sender:
         self._destination = UNKNOWN_DESTINATION
         self._note: Callable[[str], None] = lambda error: None
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-        self.state = SenderState()
+        self.progress = Progress()
 
     def start(self) -> None:
         """Open the ledger and begin.
@@ -130,7 +112,7 @@ class Sender:
             if not self._queue:
                 self._waiting_s = time.monotonic()
             self._queue.append(event)
-            self.state.waiting = len(self._pending)
+            self.progress.planned += 1
             self._changed.notify_all()
         return True
 
@@ -224,14 +206,13 @@ class Sender:
             self._sources[envelope.source] -= 1
             if not self._sources[envelope.source]:
                 del self._sources[envelope.source], self._source_bytes[envelope.source]
-        self.state.waiting = len(self._pending)
         self._changed.notify_all()
 
     def _delivered(self, envelopes: Sequence[Envelope], now_ms: int) -> None:
         with self._changed:
             self._release(envelopes)
-            self.state.delivered += len(envelopes)
-            self.state.last_ms, self.state.error = now_ms, ""
+            self.progress.delivered += len(envelopes)
+            self.progress.last_ms, self.progress.error = now_ms, ""
         self._on_change()
 
     def _until_it_can(self, record: Callable[[], None]) -> None:
@@ -250,8 +231,8 @@ class Sender:
     def _retrying(self, reason: str, wait_s: float) -> None:
         with contextlib.suppress(LedgerError):  # it may be the ledger that is in trouble
             self._note(reason)
-        self.state.error = reason
-        self.state.retry_at = time.monotonic() + wait_s
+        self.progress.error = reason
+        self.progress.retry_at = time.monotonic() + wait_s
         self._on_change()
 
     def _trimmed(self, envelope: Envelope, limit: int) -> None:
@@ -264,8 +245,8 @@ class Sender:
         self._say(f"{envelope.source}: {line}")
         with self._changed:
             self._release([envelope])
-            self.state.refused += 1
-            self.state.error = ""  # PostHog is there, and the line above stays
+            self.progress.failed += 1
+            self.progress.error = ""  # PostHog is there, and the line above stays
         self._on_change()
 
 

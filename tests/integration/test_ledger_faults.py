@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from importer.commands.renewal import set_aside
+from importer.commands.ledgers import set_aside
 from importer.errors import DamagedLedgerError
 from importer.ledger.ledger import Ledger
 from importer.ledger.ledger_file import SCHEMA_VERSION

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from importer import settings as settings_module
-from importer.commands.checks import _INTERNAL, _camel, failed, masked, settings_checks
-from importer.commands.probe import _test_event
+from importer.commands.checks import _NO_SETTINGS, _to_camel_case, check_error, check_settings, mask_key
+from importer.commands.server_checks import _make_test_event
 from importer.errors import UsageError
 from importer.settings import Settings
 
@@ -24,15 +24,15 @@ from importer.settings import Settings
     ],
 )
 def test_of_a_key_at_most_six_characters_are_shown(key, shown):
-    assert masked(key) == shown
+    assert mask_key(key) == shown
 
 
 def test_every_setting_is_named_as_load_settings_looks_for_it():
     for name, setting in settings_module._SETTINGS.items():
         assert setting.variable == f"POSTHOG_{name.upper()}"
-        assert setting.key == _camel(name)
+        assert setting.key == _to_camel_case(name)
     names = {field.name for field in dataclasses.fields(Settings)}
-    assert names - set(_INTERNAL) == set(settings_module._SETTINGS)
+    assert names - set(_NO_SETTINGS) == set(settings_module._SETTINGS)
 
 
 def test_settings_show_their_source_and_no_key(tmp_path):
@@ -42,20 +42,22 @@ def test_settings_show_their_source_and_no_key(tmp_path):
         sources={"api_key": "flag", "tags": "/home/dev/posthog.json", "host": "default"},
         config_path=tmp_path / "posthog.json",
     )
-    lines = {check.name: check.found for check in settings_checks(settings)}
+    lines = {check.name: check.found for check in check_settings(settings)}
     assert lines["API key"] == "phc_…Op (--api-key)"
     assert lines["tags"] == "team:a, x:y (/home/dev/posthog.json)"
     assert lines["host"] == "https://us.i.posthog.com (default)"
 
 
 def test_an_error_is_split_into_what_is_wrong_and_what_to_do():
-    check = failed("ledger", "file", UsageError("a: b is bad; do this"), "; ")
+    check = check_error("ledger", "file", UsageError("a: b is bad; do this"), "; ")
     assert (check.state, check.found, check.advice) == ("problem", "a: b is bad", "do this")
-    assert failed("x", "y", UsageError("nothing to split")).found == "nothing to split"
+    assert check_error("x", "y", UsageError("nothing to split")).found == "nothing to split"
 
 
 def test_the_test_event_is_of_no_person_and_new_each_time():
-    first, second = (_test_event(Settings(distinct_id="me@example.com"), 1_795_446_000_000) for _ in range(2))
+    first, second = (
+        _make_test_event(Settings(distinct_id="me@example.com"), 1_795_446_000_000) for _ in range(2)
+    )
     assert first.uuid != second.uuid
     assert b'"distinct_id":"me@example.com"' in first.encode()
     assert b'"$process_person_profile":false' in first.encode()

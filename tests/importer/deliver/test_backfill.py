@@ -57,7 +57,7 @@ def test_every_planned_event_arrives_as_it_was_built(server, tmp_path):
     outcome = work.outcome
     assert outcome.delivered == outcome.planned == len(server.accepted)
     assert (outcome.left, outcome.failed, outcome.already_delivered, outcome.notes) == (0, 0, 0, [])
-    assert outcome.files == outcome.planned_files == len(list(SAMPLES.rglob("*.jsonl")))
+    assert outcome.files == outcome.all_files == len(list(SAMPLES.rglob("*.jsonl")))
     assert outcome.bytes == pytest.approx(outcome.planned_bytes, rel=0.02)
     assert outcome.cost_usd == pytest.approx(
         sum(e["properties"].get("$ai_total_cost_usd", 0) for e in server.accepted if "gen" in e["event"])
@@ -154,10 +154,10 @@ def test_the_watcher_sees_every_step_and_every_retry(server, tmp_path):
     seen = []
     with Ledger.open(tmp_path / "l.db") as ledger:
         work = Backfill(planned(SAMPLES, settings), settings)
-        work.watch(lambda outcome: seen.append((outcome.delivered, outcome.retry)))
+        work.watch(lambda outcome: seen.append((outcome.delivered, outcome.error)))
         work.send(server.api_key, ledger)
     assert seen[0] == (0, "")
-    assert any("answered 503" in retry for _, retry in seen)
+    assert any("answered 503" in error for _, error in seen)
     assert seen[-1] == (len(server.accepted), "")
 
 

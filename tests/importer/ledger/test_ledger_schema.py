@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from importer.commands.renewal import set_aside
+from importer.commands.ledgers import set_aside
 from importer.errors import DamagedLedgerError, UsageError
 from importer.ledger import ledger_file
 from importer.ledger.ledger import Ledger

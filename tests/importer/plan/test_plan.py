@@ -10,7 +10,8 @@ import pytest
 from importer.build.events import identify_event
 from importer.build.facts import project_of
 from importer.plan.frame import Counted, build_frame, id_bytes, uuids
-from importer.plan.plan import Progress, find_event_ids, make_plan
+from importer.plan.plan import find_event_ids, make_plan
+from importer.plan.progress import Progress
 from importer.selection import Selection
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
@@ -209,7 +210,8 @@ def test_progress_ends_at_all_files_and_bytes():
     seen: list[Progress] = []
     found = find_sessions([SAMPLES])
     plan = make_plan(found, Settings(), now_ms=NOW_MS, on_progress=seen.append)
-    assert seen[-1] == (len(found.sessions), len(found.sessions), plan.bytes_read, plan.bytes_read)
+    count, size = len(found.sessions), plan.bytes_read
+    assert seen[-1] == Progress(files=count, all_files=count, bytes_read=size, all_bytes=size)
 
 
 def test_a_person_is_identified_once_and_first():

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from importer.plan.progress import Progress
 from importer.screen import live
-from importer.screen.live import Log, Screen
+from importer.screen.live import LiveView, WatchLog
 from importer.watch.calls import CallTotals, Today
-from importer.watch.sender import SenderState
 from importer.watch.tail import Activity
 
 NOW_MS = 1_795_446_000_000
@@ -22,14 +22,14 @@ class Terminal:
     def __init__(self, *, private=False):
         self.file = io.StringIO()
         console = Console(file=self.file, force_terminal=True, width=100, color_system=None, highlight=False)
-        self.screen = Screen(console, private=private)
-        self.today, self.state = Today(), SenderState()
+        self.view = LiveView(console, private=private)
+        self.today, self.progress = Today(), Progress()
 
     def show(self, *activities):
         """What a draw adds."""
         before = len(self.file.getvalue())
-        with self.screen:
-            self.screen.show(activities, self.today, self.state, NOW_MS)
+        with self.view:
+            self.view.show(activities, self.today, self.progress, NOW_MS)
         return self.file.getvalue()[before:]
 
 
@@ -101,7 +101,7 @@ def test_what_stands_in_a_session_cannot_write_on_the_screen():
 def test_todays_totals_and_the_delivery_are_shown():
     terminal = Terminal()
     terminal.today = SimpleNamespace(totals=CallTotals(1200, 5_000_000, 12.3))
-    terminal.state = SenderState(delivered=1500, waiting=7, last_ms=NOW_MS)
+    terminal.progress = Progress(planned=1507, delivered=1500, last_ms=NOW_MS)
     shown = terminal.show()
     assert "1,200 calls" in shown
     assert "$12.30" in shown
@@ -110,9 +110,9 @@ def test_todays_totals_and_the_delivery_are_shown():
 
 def test_an_error_is_shown_with_the_time_to_the_next_try():
     terminal = Terminal()
-    terminal.state = SenderState(error="host answered 503", retry_at=time.monotonic() + 30)
+    terminal.progress = Progress(error="host answered 503", retry_at=time.monotonic() + 30)
     assert "host answered 503; next try in 30 s" in terminal.show()
-    terminal.state = SenderState(error="an event was refused")
+    terminal.progress = Progress(error="an event was refused")
     shown = terminal.show()
     assert "an event was refused" in shown
     assert "next try" not in shown
@@ -120,35 +120,35 @@ def test_an_error_is_shown_with_the_time_to_the_next_try():
 
 def test_a_screen_that_would_look_the_same_is_not_drawn_again():
     terminal = Terminal()
-    with terminal.screen:
+    with terminal.view:
         for expected in (True, False):
             before = len(terminal.file.getvalue())
-            terminal.screen.show([activity()], terminal.today, terminal.state, NOW_MS)
+            terminal.view.show([activity()], terminal.today, terminal.progress, NOW_MS)
             assert (len(terminal.file.getvalue()) > before) is expected
 
 
 def test_it_is_drawn_at_most_four_times_a_second(monkeypatch):
     monkeypatch.setattr(live, "_REFRESH_S", 3600.0)
     terminal = Terminal()
-    with terminal.screen:
-        terminal.screen.show([activity(prompt="one")], terminal.today, terminal.state, NOW_MS)
-        terminal.screen.show([activity(prompt="two")], terminal.today, terminal.state, NOW_MS)
+    with terminal.view:
+        terminal.view.show([activity(prompt="one")], terminal.today, terminal.progress, NOW_MS)
+        terminal.view.show([activity(prompt="two")], terminal.today, terminal.progress, NOW_MS)
     assert "two" not in terminal.file.getvalue()
 
 
 def test_a_line_for_the_user_stands_above_the_view():
     terminal = Terminal()
-    with terminal.screen:
-        terminal.screen.show([], terminal.today, terminal.state, NOW_MS)
-        terminal.screen.say("s.jsonl:3: not JSON [red]")
+    with terminal.view:
+        terminal.view.show([], terminal.today, terminal.progress, NOW_MS)
+        terminal.view.say("s.jsonl:3: not JSON [red]")
     assert "s.jsonl:3: not JSON [red]" in terminal.file.getvalue()
 
 
-def logged(level, *states):
+def logged(level, *reports):
     lines = []
-    log = Log(lines.append, level)
-    for state in states:
-        log.show(state)
+    log = WatchLog(lines.append, level)
+    for progress in reports:
+        log.show(progress)
     log.detail("a detail")
     return [line.split(" ", 1)[1] for line in lines]  # without the time
 
@@ -156,12 +156,12 @@ def logged(level, *states):
 def test_the_log_has_a_line_for_each_batch_and_each_new_error():
     lines = logged(
         1,
-        SenderState(delivered=1, waiting=2),
-        SenderState(delivered=1, waiting=2),
-        SenderState(delivered=1, waiting=2, error="away", retry_at=1.0),
-        SenderState(delivered=1, waiting=2, error="away", retry_at=1.0),
-        SenderState(delivered=3),
-        SenderState(delivered=3, waiting=1, error="away", retry_at=1.0),
+        Progress(planned=3, delivered=1),
+        Progress(planned=3, delivered=1),
+        Progress(planned=3, delivered=1, error="away", retry_at=1.0),
+        Progress(planned=3, delivered=1, error="away", retry_at=1.0),
+        Progress(planned=3, delivered=3),
+        Progress(planned=4, delivered=3, error="away", retry_at=1.0),
     )
     assert lines == [
         "delivered 1 event, 2 waiting",
@@ -180,9 +180,9 @@ def test_the_log_has_a_line_for_each_batch_and_each_new_error():
     ],
 )
 def test_the_levels_of_the_log(level, expected):
-    assert logged(level, SenderState(error="away", retry_at=1.0), SenderState(delivered=1)) == expected
+    assert logged(level, Progress(error="away", retry_at=1.0), Progress(planned=1, delivered=1)) == expected
 
 
 def test_a_refused_event_is_not_said_to_be_tried_again():
-    state = SenderState(refused=1, error="$ai_span 1234 not delivered: too large")
-    assert logged(0, state) == ["$ai_span 1234 not delivered: too large"]
+    progress = Progress(planned=1, failed=1, error="$ai_span 1234 not delivered: too large")
+    assert logged(0, progress) == ["$ai_span 1234 not delivered: too large"]

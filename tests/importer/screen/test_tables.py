@@ -10,8 +10,9 @@ from rich.console import Console
 from importer.commands.request import GROUPINGS
 from importer.plan.plan import Selection, make_plan
 from importer.plan.report import make_report
-from importer.screen.amounts import money, size, tokens, when
-from importer.screen.tables import show_groups, show_summary
+from importer.plan.rows import Rows
+from importer.screen.amounts import format_money, format_size, format_start, format_tokens
+from importer.screen.tables import show_report, show_summary
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS
@@ -21,12 +22,12 @@ from tests.session_writer import SessionWriter
 HEADINGS = ("prompts", "calls", "tools", "in", "out", "cache r", "cache w", "cost", "state")
 
 
-def shown(path, by="session", width=80, *, private=False):
+def shown(path, by="session", width=80, *, private=False, limit=0):
     settings = Settings(privacy_mode=private)
     plan = make_plan(find_sessions([path]), settings, now_ms=NOW_MS)
     screen = io.StringIO()
     figures = make_report(plan, settings, by, Selection())
-    show_groups(Console(file=screen, width=width), figures, private=private)
+    show_report(Console(file=screen, width=width), figures, private=private, limit=limit)
     return screen.getvalue()
 
 
@@ -54,7 +55,7 @@ def test_colours_change_nothing_but_colours(tmp_path):
     figures = make_report(plan, Settings(), "session", Selection())
     screen = io.StringIO()
     terminal = Console(file=screen, width=80, force_terminal=True, color_system="standard", no_color=False)
-    show_groups(terminal, figures, private=False)
+    show_report(terminal, figures, private=False, limit=0)
     painted = screen.getvalue()
     assert re.search(r"\x1b\[36m *new\x1b\[0m", painted)
     assert "\x1b[1msession" in painted
@@ -109,6 +110,69 @@ def test_nothing_at_all_still_has_totals(tmp_path):
     assert "total" in shown(tmp_path)
 
 
+def report_of(folder, by, sessions=7):
+    """A report of sessions that began a day after each other, each in its own project and costlier."""
+    for number in range(sessions):
+        start = datetime(2025, 3, 1 + number, 12, tzinfo=UTC)
+        story = SessionWriter(folder / f"{number}.jsonl", str(number), start=start, cwd=f"/dev/p{number}")
+        story.turn(f"prompt {number}", "done", model=f"m{number}", usage={"input": 100 * (number + 1)})
+    plan = make_plan(find_sessions([folder]), Settings(), now_ms=NOW_MS)
+    return make_report(plan, Settings(), by, Selection())
+
+
+def printed(figures, limit):
+    screen = io.StringIO()
+    show_report(Console(file=screen, width=200), figures, private=False, limit=limit)
+    return screen.getvalue()
+
+
+def test_a_limited_table_shows_the_newest_sessions_and_counts_the_others(tmp_path):
+    figures = report_of(tmp_path, "session")
+    table = printed(figures, 3)
+    assert re.findall(r"prompt \d", table) == ["prompt 4", "prompt 5", "prompt 6"]
+    assert "\n… and 4 older sessions: --limit 0 shows all, --json lists them\n" in table
+    for limit in (0, 7, 50):
+        assert re.findall(r"prompt \d", printed(figures, limit)) == [f"prompt {n}" for n in range(7)]
+        assert "…" not in printed(figures, limit)
+
+
+def test_the_totals_of_a_limited_table_are_over_all_rows(tmp_path):
+    figures = report_of(tmp_path, "session")
+    (limited,), (whole,) = (re.findall(r"^total .*", printed(figures, n), re.MULTILINE) for n in (2, 0))
+    assert limited.split() == whole.split()
+
+
+def test_only_rows_that_are_shown_are_made():
+    made = []
+
+    def make(places):
+        for place in places:
+            made.append(place)
+            yield row | {"session": str(place)}
+
+    numbers = dict.fromkeys(("prompts", "generations", "spans", "events", "cost_usd"), 0)
+    numbers |= {f"{kind}_tokens": 0 for kind in ("input", "output", "cache_read", "cache_write")}
+    row = numbers | {"name": None, "first_prompt": "x", "subagent": None, "state": "new"}
+    upload = {"upload_bytes_by_input_context": {"full": 1}, "input_context": "full"}
+    figures = numbers | upload | {"by": "session", "groups": Rows(range(100_000), make)}
+    assert "and 99,950 older sessions" in printed(figures, 50)
+    assert made == list(range(99_950, 100_000))
+
+
+@pytest.mark.parametrize(
+    ("by", "shown_rows", "left"),
+    [
+        ("day", ["2025-03-06", "2025-03-07"], "5 older days"),
+        ("project", ["p5", "p6"], "5 cheaper projects"),
+        ("model", ["m5", "m6"], "5 cheaper models"),
+    ],
+)
+def test_other_groups_are_limited_to_the_newest_or_the_costliest(tmp_path, by, shown_rows, left):
+    table = printed(report_of(tmp_path, by), 2)
+    assert [line.split()[0] for line in table.splitlines()[1:3]] == shown_rows
+    assert f"and {left}: --limit 0 shows all" in table
+
+
 def summary(**figures):
     zeros = dict.fromkeys(("delivered", "already_delivered", "failed", "left", "sent_bytes"), 0)
     zeros |= dict.fromkeys(("sent_gzip_bytes", "requests", "retries", "cost_usd"), 0)
@@ -136,7 +200,7 @@ def test_the_summary_says_what_went_wrong():
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_400_000, "2.4 MB"), (5e12, "5000.0 GB")],
 )
 def test_sizes_read_easily(count, text):
-    assert size(count) == text
+    assert format_size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -144,7 +208,7 @@ def test_sizes_read_easily(count, text):
     [(0, "0"), (999, "999"), (1000, "1.0k"), (12_345, "12.3k"), (4.5e6, "4.5M"), (2e9, "2.0G")],
 )
 def test_tokens_read_easily(count, text):
-    assert tokens(count) == text
+    assert format_tokens(count) == text
 
 
 @pytest.mark.parametrize(
@@ -152,11 +216,11 @@ def test_tokens_read_easily(count, text):
     [(0, "$0.00"), (0.00183, "$0.0018"), (0.5, "$0.5000"), (1, "$1.00"), (1e6, "$1,000,000.00")],
 )
 def test_money_has_the_digits_that_it_needs(dollars, text):
-    assert money(dollars) == text
+    assert format_money(dollars) == text
 
 
 def test_a_moment_shows_its_year_only_when_that_is_another():
     this_year = datetime.now().astimezone().replace(month=3, day=4, hour=5, minute=6)
-    assert when(this_year.isoformat()) == "03-04 05:06"
-    assert when("2001-03-04T12:00:00Z") == "2001-03-04"
-    assert when(None) == ""
+    assert format_start(this_year.isoformat()) == "03-04 05:06"
+    assert format_start("2001-03-04T12:00:00Z") == "2001-03-04"
+    assert format_start(None) == ""

@@ -89,8 +89,8 @@ def test_events_arrive_in_order_and_are_in_the_ledger_when_they_wait_no_more(sta
     assert max(request.events for request in server.requests) <= 500
     assert sender.delivered(uuids(events)) == set(uuids(events))
     assert not sender.is_pending(events[0].uuid)
-    assert (sender.state.delivered, sender.state.waiting) == (700, 0)
-    assert sender.state.last_ms == pytest.approx(time.time() * 1000, abs=60_000)
+    assert (sender.progress.delivered, sender.progress.left) == (700, 0)
+    assert sender.progress.last_ms == pytest.approx(time.time() * 1000, abs=60_000)
 
 
 def test_an_event_that_waits_is_not_queued_again(start, server):
@@ -98,7 +98,7 @@ def test_an_event_that_waits_is_not_queued_again(start, server):
     event = SmallEvent()
     assert sender.offer(event, 100)
     assert sender.offer(event, 100)
-    assert sender.state.waiting == 1
+    assert sender.progress.left == 1
     assert sender.drain(60)
     assert (len(server.accepted), server.duplicates) == (1, 0)
 
@@ -155,14 +155,14 @@ def test_the_queue_bounds_the_sessions_that_its_events_hold_in_memory(start, ser
     assert sender.offer(SmallEvent("a"), 600)
     assert sender.offer(SmallEvent("b"), 400)
     assert not sender.offer(SmallEvent("c"), 1)
-    eventually(lambda: sender.state.error, "a first try")
+    eventually(lambda: sender.progress.error, "a first try")
     assert not sender.offer(SmallEvent("c"), 1), "events on their way are in memory, too"
 
 
 def test_while_posthog_is_away_the_state_and_the_ledger_say_why(start, server, tmp_path):
     server.faults = [Fault(503)] * 3
     seen = []
-    sender = start(on_change=lambda: seen.append((sender.state.error, sender.state.delivered)))
+    sender = start(on_change=lambda: seen.append((sender.progress.error, sender.progress.delivered)))
     sender.offer(SmallEvent(), 0)
     assert sender.drain(60)
     eventually(lambda: seen[-1:] == [("", 1)], "the last change")
@@ -192,7 +192,7 @@ def test_an_event_that_posthog_never_takes_does_not_hold_up_the_others(start, se
         sender.offer(event, 0)
     assert sender.drain(60)
     assert ids(server) == [small.uuid]
-    assert (sender.state.refused, sender.state.delivered) == (1, 1)
+    assert (sender.progress.failed, sender.progress.delivered) == (1, 1)
     assert sender.delivered([large.uuid, small.uuid]) == {small.uuid}
 
 
@@ -243,11 +243,11 @@ def test_closing_does_not_wait_for_posthog_for_ever(start, server):
     server.faults = [Fault(503, {"Retry-After": "600"})]
     sender = start()
     sender.offer(SmallEvent(), 0)
-    eventually(lambda: sender.state.error, "the first try")
+    eventually(lambda: sender.progress.error, "the first try")
     began_s = time.monotonic()
     sender.close(0.2)
     assert time.monotonic() - began_s < 10
-    assert sender.state.waiting == 1
+    assert sender.progress.left == 1
     sender.check()
 
 

@@ -4,9 +4,9 @@ import sqlite3
 
 import pytest
 
-from importer.commands.findings import findings_of, left_out
+from importer.commands.findings import collect_findings, findings_json
+from importer.commands.report_cache import load_report, save_report
 from importer.commands.request import GROUPINGS
-from importer.commands.shown import recalled, remember
 from importer.plan.cache import Cache
 from importer.plan.plan import make_plan
 from importer.plan.report import make_report
@@ -23,7 +23,7 @@ KEY = b"key"
 
 def seen(found, settings, by):
     plan = make_plan(found, settings, now_ms=NOW_MS)
-    return make_report(plan, settings, by, EVERYTHING) | left_out(plan), findings_of(plan), plan
+    return make_report(plan, settings, by, EVERYTHING) | findings_json(plan), collect_findings(plan), plan
 
 
 def text(figures):
@@ -38,36 +38,36 @@ def cache(tmp_path):
 
 @pytest.mark.parametrize("private", [False, True])
 @pytest.mark.parametrize("by", GROUPINGS)
-def test_what_is_recalled_is_what_was_shown(cache, by, private):
+def test_a_report_is_loaded_as_it_was_saved(cache, by, private):
     found = find_sessions([SAMPLES])
     figures, findings, plan = seen(found, Settings(privacy_mode=private), by)
-    remember(cache, KEY, figures, findings, plan, found)
-    again = recalled(cache, KEY, found)
+    save_report(cache, KEY, figures, findings, plan, found)
+    again = load_report(cache, KEY, found)
     assert again is not None
     assert text(again[0]) == text(figures)
     assert again[1] == findings
-    assert recalled(cache, b"another", found) is None
+    assert load_report(cache, b"another", found) is None
 
 
-def test_very_many_sessions_are_recalled_in_their_order(tmp_path, cache):
+def test_very_many_sessions_are_loaded_in_their_order(tmp_path, cache):
     for number in range(AT_ONCE + 3):
         SessionWriter(tmp_path / "s" / f"{number}.jsonl", str(number)).user(f"prompt {number}")
     found = find_sessions([tmp_path / "s"])
     figures, findings, plan = seen(found, Settings(), "session")
     assert {row["first_prompt"] for row in figures["groups"]} == {f"prompt {n}" for n in range(AT_ONCE + 3)}
-    remember(cache, KEY, figures, findings, plan, found)
-    again = recalled(cache, KEY, found)
+    save_report(cache, KEY, figures, findings, plan, found)
+    again = load_report(cache, KEY, found)
     assert again is not None
     assert text(again[0]) == text(figures)
 
 
-def test_no_word_is_kept(tmp_path):
+def test_no_name_and_no_prompt_is_saved(tmp_path):
     SessionWriter(tmp_path / "s.jsonl").turn("a secret plan", "well hidden")
     found = find_sessions([tmp_path / "s.jsonl"])
     figures, findings, plan = seen(found, Settings(), "session")
     with Cache(tmp_path / "cache.sqlite3", Settings()) as cache:
-        remember(cache, KEY, figures, findings, plan, found)
-        again = recalled(cache, KEY, found)
+        save_report(cache, KEY, figures, findings, plan, found)
+        again = load_report(cache, KEY, found)
         assert again is not None
         assert b"a secret plan" in text(again[0])
     for path in tmp_path.glob("cache.sqlite3*"):
@@ -75,13 +75,13 @@ def test_no_word_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["DELETE FROM shown WHERE part = 1", "UPDATE shown SET data = x'00'"])
-def test_what_was_damaged_is_not_recalled(tmp_path, damage):
+def test_a_damaged_report_is_not_loaded(tmp_path, damage):
     found = find_sessions([SAMPLES])
     figures, findings, plan = seen(found, Settings(), "session")
     with Cache(tmp_path / "cache.sqlite3", Settings()) as cache:
-        remember(cache, KEY, figures, findings, plan, found)
+        save_report(cache, KEY, figures, findings, plan, found)
     with sqlite3.connect(tmp_path / "cache.sqlite3") as database:
         database.execute(damage)
     database.close()
     with Cache(tmp_path / "cache.sqlite3", Settings()) as cache:
-        assert recalled(cache, KEY, found) is None
+        assert load_report(cache, KEY, found) is None

@@ -1,6 +1,6 @@
-"""What `pi2posthog doctor` asks PostHog: whether it is there and knows the key, and what time it is.
+"""The checks of `pi2posthog doctor` that ask PostHog: is it there, does it know the key, what time is it.
 
-None of this sends an event. An empty batch is refused before the key is looked at ("request holds no event",
+No check sends an event. An empty batch is refused before the key is looked at ("request holds no event",
 PostHog's rust/capture/src/v0_request.rs), and of the key /batch/ checks the form (validate_token), on some
 servers whether a project has it (known_tokens.rs). The configuration of the web SDK tells more: it is a 404
 for a key that belongs to no project (posthog/api/remote_config.py).
@@ -23,12 +23,13 @@ import requests
 from importer import __version__
 from importer.build.event import Event
 from importer.build.events import LIBRARY
-from importer.commands.checks import Check, masked
+from importer.commands.checks import Check, mask_key
 from importer.deliver.delivery import Delivery
 from importer.deliver.endpoint import plain_http_warning, read_answer
 from importer.deliver.retry import RetryPolicy
 from importer.errors import DeliveryError
 from importer.quoting import shown_host
+from importer.screen.amounts import format_duration
 from importer.settings import Settings
 from parsers.times import to_rfc3339
 
@@ -41,8 +42,8 @@ _SECTION = "posthog"
 _REGION = "check POSTHOG_API_KEY (the project API key), and that POSTHOG_HOST is its region"
 
 
-def server_checks(settings: Settings, *, clock: Callable[[], float] = time.time) -> Iterator[Check]:
-    """Ask the server; sends no event.
+def check_server(settings: Settings, *, clock: Callable[[], float] = time.time) -> Iterator[Check]:
+    """Check the server and the key. Sends no event.
 
     Args:
         settings: the host, and the key if there is one.
@@ -69,23 +70,23 @@ def server_checks(settings: Settings, *, clock: Callable[[], float] = time.time)
                 ended_s = clock()
                 answer = read_answer(response)
         except (requests.RequestException, ValueError, OSError) as error:
-            found, advice = _trouble(error, shown_host(settings.host))
+            found, advice = _explain(error, shown_host(settings.host))
             yield Check(_SECTION, "reachable", "problem", found, advice, {"reachable": False})
             return
-        there = _batch_answer(settings, response, answer, ended_s - began_s)
+        there = _check_answer(settings, response, answer, ended_s - began_s)
         yield there
-        yield from _clock_check(response.headers.get("Date"), (began_s + ended_s) / 2)
+        yield _check_clock(response.headers.get("Date"), (began_s + ended_s) / 2)
         if there.state != "problem" and settings.api_key:
-            yield _key_check(session, settings, settings.api_key)
+            yield _check_key(session, settings, settings.api_key)
 
 
 def send_test_event(settings: Settings, *, clock: Callable[[], float] = time.time) -> Check:
-    """Send one event that belongs to no person and no session, as all events are sent."""
+    """Send one event that belongs to no person and no session, over the same way as all others."""
     if not settings.enabled:
         return Check(_SECTION, "test event", "warning", "not sent: switched off", "set POSTHOG_ENABLED=true")
     if settings.api_key is None:
         return Check(_SECTION, "test event", "problem", "not sent: there is no API key", "see above")
-    event = _test_event(settings, round(clock() * 1000))
+    event = _make_test_event(settings, round(clock() * 1000))
     try:
         with Delivery(
             host=settings.host, api_key=settings.api_key, retry=RetryPolicy(attempts=2)
@@ -101,7 +102,7 @@ def send_test_event(settings: Settings, *, clock: Callable[[], float] = time.tim
     return Check(_SECTION, "test event", "ok", found, data={"uuid": event.uuid})
 
 
-def _test_event(settings: Settings, now_ms: int) -> Event:
+def _make_test_event(settings: Settings, now_ms: int) -> Event:
     identity = str(uuid.uuid4())
     properties = {
         **settings.tags,
@@ -121,7 +122,7 @@ def _test_event(settings: Settings, now_ms: int) -> Event:
     return Event(TEST_EVENT, identity, now_ms, "", msgspec.json.encode(envelope))
 
 
-def _batch_answer(settings: Settings, response: requests.Response, answer: bytes, seconds: float) -> Check:
+def _check_answer(settings: Settings, response: requests.Response, answer: bytes, seconds: float) -> Check:
     host, status = shown_host(settings.host), response.status_code
     data = {"reachable": True, "status": status, "seconds": round(seconds, 3)}
     is_page = answer.lstrip()[:1] == b"<"
@@ -141,12 +142,12 @@ def _batch_answer(settings: Settings, response: requests.Response, answer: bytes
     return Check(_SECTION, "reachable", "warning", f"{host} answers {status}", advice, data)
 
 
-def _key_check(session: requests.Session, settings: Settings, key: str) -> Check:
-    """Ask for the configuration of the key's project."""
+def _check_key(session: requests.Session, settings: Settings, key: str) -> Check:
+    """Check whether the server has a configuration for the key's project."""
     name, host = "project", shown_host(settings.host)
     unsure = "run with --send and look for the event in PostHog's Activity"
     if not _KEY.fullmatch(key):
-        found = f"{masked(key)} has characters that no project API key has"
+        found = f"{mask_key(key)} has characters that no project API key has"
         return Check(_SECTION, name, "warning", found, _REGION, {"accepted": None})
     try:
         with session.get(
@@ -155,19 +156,19 @@ def _key_check(session: requests.Session, settings: Settings, key: str) -> Check
             status, answer = response.status_code, read_answer(response)
     except (requests.RequestException, ValueError, OSError):
         status, answer = 0, b""
-    if status == 200 and _names(answer, key):
-        return Check(_SECTION, name, "ok", f"{host} knows {masked(key)}", data={"accepted": True})
+    if status == 200 and _is_config(answer, key):
+        return Check(_SECTION, name, "ok", f"{host} knows {mask_key(key)}", data={"accepted": True})
     if status == 404 and _CLOUD.fullmatch(urlsplit(settings.host).hostname or ""):
-        found = f"no project at {host} has {masked(key)}"
+        found = f"no project at {host} has {mask_key(key)}"
         return Check(_SECTION, name, "problem", found, _REGION, {"accepted": False})
     if status == 404:
-        found = f"{host} does not know {masked(key)}, or is too old to tell"
+        found = f"{host} does not know {mask_key(key)}, or is too old to tell"
         return Check(_SECTION, name, "warning", found, f"{_REGION}; or {unsure}", {"accepted": None})
     return Check(_SECTION, name, "warning", f"{host} does not tell about the key", unsure, {"accepted": None})
 
 
-def _names(answer: bytes, key: str) -> bool:
-    """Whether an answer is a project's configuration: a JSON object that names the key, or no other."""
+def _is_config(answer: bytes, key: str) -> bool:
+    """Tell whether an answer is the project's configuration: a JSON object that names no other key."""
     try:
         config = json.loads(answer)
     except (ValueError, RecursionError):
@@ -175,40 +176,30 @@ def _names(answer: bytes, key: str) -> bool:
     return isinstance(config, dict) and config.get("token", key) == key and bool(config)
 
 
-def _clock_check(date: str | None, now_s: float) -> Iterator[Check]:
+def _check_clock(date: str | None, now_s: float) -> Check:
+    """Compare this computer's clock with the server's ``Date``."""
     try:
         server_s = parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
-        yield Check(_SECTION, "clock", "ok", "the server does not say what time it is")
-        return
+        return Check(_SECTION, "clock", "ok", "the server does not say what time it is")
     skew_s = now_s - server_s
     data = {"skew_s": round(skew_s)}
     if abs(skew_s) <= MAX_SKEW_S:
-        yield Check(_SECTION, "clock", "ok", "agrees with the server's", data=data)
-        return
-    found = f"this computer is {_span(abs(skew_s))} {'ahead' if skew_s > 0 else 'behind'}"
+        return Check(_SECTION, "clock", "ok", "agrees with the server's", data=data)
+    found = f"this computer is {format_duration(abs(skew_s))} {'ahead' if skew_s > 0 else 'behind'}"
     advice = "set the clock (NTP): pi writes its times, so calls show up in PostHog that much off"
-    yield Check(_SECTION, "clock", "warning", found, advice, data)
+    return Check(_SECTION, "clock", "warning", found, advice, data)
 
 
-def _span(seconds: float) -> str:
-    for length, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def _trouble(error: Exception, host: str) -> tuple[str, str]:
-    """What a request without an answer means, and what to do; the error's own text may hold the key."""
+def _explain(error: Exception, host: str) -> tuple[str, str]:
+    """Explain a request without an answer, and what to do; the error's own text may hold the key."""
     says = str(error)
     network = "check the network and POSTHOG_HOST; the rest was checked without it"
     if not isinstance(error, requests.RequestException) and isinstance(error, OSError):
         what, advice = "the CA file cannot be read", "check REQUESTS_CA_BUNDLE and SSL_CERT_FILE"
     elif "CERTIFICATE_VERIFY_FAILED" in says:
-        what, advice = (
-            "its TLS certificate cannot be verified",
-            ("check POSTHOG_HOST, this computer's clock and REQUESTS_CA_BUNDLE"),
-        )
+        what = "its TLS certificate cannot be verified"
+        advice = "check POSTHOG_HOST, this computer's clock and REQUESTS_CA_BUNDLE"
     elif isinstance(error, requests.exceptions.SSLError):
         what, advice = "TLS error", "check whether POSTHOG_HOST should begin with http:// or https://"
     elif isinstance(error, requests.exceptions.ProxyError):

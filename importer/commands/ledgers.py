@@ -1,0 +1,102 @@
+"""The ledger of a command: what it knows of a plan, and how a damaged one is replaced."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from importer.errors import DamagedLedgerError, LedgerError
+from importer.ledger.damage import move_aside
+from importer.ledger.ledger import Ledger
+from importer.ledger.ledger_file import one_line_errors
+from importer.ledger.locking import lock, unlock
+from importer.quoting import printable
+from importer.screen.amounts import format_size
+
+if TYPE_CHECKING:
+    from importer.plan.plan import Plan
+    from importer.settings import Settings
+
+MIN_FREE_BYTES = 1_000_000  # what a few batches take in the ledger before they are written back
+
+
+def mark_delivered(plan: Plan, ledger: Ledger, settings: Settings) -> None:
+    """Mark the events of a plan that the ledger has; without an API key, at any project of the host."""
+    if settings.api_key is None:
+        destinations = ledger.destinations(settings.host)
+    else:
+        destinations = [ledger.destination_id(settings.host, settings.api_key)]
+    plan.mark_delivered(lambda ids: ledger.known(destinations, ids))
+
+
+def open_ledger(
+    path: Path,
+    read: Callable[[Ledger], None],
+    agree: Callable[[DamagedLedgerError], bool],
+    say: Callable[[str], None],
+) -> Ledger:
+    """Open a ledger for writing and read from it, which is when most damage shows.
+
+    Args:
+        path: the ledger's file.
+        read: reads from the ledger; called again with the new one if the first is damaged.
+        agree: asked once whether a damaged ledger may be set aside.
+        say: takes one line for the user.
+
+    Returns:
+        The open ledger.
+
+    Raises:
+        DamagedLedgerError: it is damaged, and may not be set aside.
+        UsageError, LedgerError: as `Ledger.open`, and if the disk is full.
+    """
+    try:
+        return _open_and_read(path, read)
+    except DamagedLedgerError as error:
+        if not agree(error):
+            raise
+    aside = set_aside(path)
+    say(f"The damaged ledger is now {printable(aside)}; a new one begins.")
+    return _open_and_read(path, read)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged ledger, so that the next one starts empty; nothing is deleted.
+
+    Returns:
+        Its new path.
+
+    Raises:
+        UsageError: another process is writing to it.
+        LedgerError: it cannot be renamed.
+    """
+    with one_line_errors(path):
+        locked = lock(path)
+        try:
+            return move_aside(path)
+        finally:
+            unlock(locked)
+
+
+def _open_and_read(path: Path, read: Callable[[Ledger], None]) -> Ledger:
+    ledger = Ledger.open(path)
+    try:
+        _check_room(path)
+        read(ledger)
+        return ledger
+    except BaseException:
+        ledger.close()
+        raise
+
+
+def _check_room(path: Path) -> None:
+    """Raise LedgerError on a full disk: every run would send the same first batches again."""
+    with one_line_errors(path):
+        disk = shutil.disk_usage(path.parent)
+    if disk.total and disk.free < MIN_FREE_BYTES:  # some network file systems report 0 for both
+        raise LedgerError(
+            f"The ledger {printable(path)} has no room to grow: {format_size(disk.free)} of disk space are "
+            "free, so nothing was sent; make room and run the same command again."
+        )
