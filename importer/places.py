@@ -1,4 +1,4 @@
-"""Where agents keep their things: pi's agent folder and its settings, and every agent's sessions.
+"""Where things are: this program's ledger and cache, pi's agent folder and settings, every agent's sessions.
 
 Source: pi 0.87.1, ``dist/config.js`` (getAgentDir), ``dist/main.js`` (order of the session folders),
 ``dist/core/settings-manager.js`` (settings.json) and ``dist/utils/paths.js`` (``~`` and ``file://``).
@@ -21,8 +21,23 @@ from importer.errors import UsageError
 from importer.quoting import printable, quoted
 from parsers.agents import PI, Agent, Place
 
+LEDGER_NAME = "ledger.sqlite3"
 AGENT_DIR_VARIABLE = "PI_CODING_AGENT_DIR"
 _VARIABLE = re.compile(r"\$(\w+)")
+
+
+def default_ledger() -> Path:
+    """Return the ledger's file where the user names none: in the user's state folder."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("pi2posthog", appauthor=False)) / LEDGER_NAME
+
+
+def default_cache() -> Path:
+    """Return the cache's file: in the user's cache folder."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("pi2posthog", appauthor=False)) / "counted.sqlite3"
 
 
 def agent_dir(environ: Mapping[str, str] = os.environ) -> Path:

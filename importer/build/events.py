@@ -14,7 +14,7 @@ from importer import __version__
 from importer.build.chat import ChatEncoder
 from importer.build.estimate import Bases, Estimator
 from importer.build.event import Event, ModelInputJson
-from importer.build.facts import SessionFacts
+from importer.build.facts import STOP_REASONS, SessionFacts, name_agent
 from importer.build.redaction import Redactor
 from importer.settings import Settings
 from importer.totals import TraceTotals
@@ -30,7 +30,6 @@ LIBRARY = "pi2posthog"
 IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
 _NAME_LENGTH = 80
 _UUID = "00000000-0000-5000-8000-000000000000"
-_STOP_REASONS = {"toolUse": "tool_calls", "aborted": "stop"}  # the extension's values
 
 
 class EventBuilder:
@@ -69,7 +68,7 @@ class EventBuilder:
     def _generation(self, call: Generation) -> Event:
         usage = call.usage
         failed = call.stop_reason == "error"
-        stop_reason = _STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
+        stop_reason = STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
         properties: dict[str, Any] = {
             "$ai_span_id": call.id,
             "$ai_parent_id": call.parent_id,
@@ -167,11 +166,6 @@ class EventBuilder:
             "$ai_error": self._words(trace.error),
         }
 
-    def _agent_name(self, record: AnyRecord) -> str:
-        """The agent's name, with a subagent's own behind it."""
-        name = self._settings.agent_name or self._facts.agent or self._facts.project
-        return f"{name}/{record.agent}" if record.agent else name
-
     def _trace_name(self, trace: Trace) -> str | None:
         """The session's name and the prompt's first line, as far as they fit; no words in privacy mode."""
         if self._private:
@@ -202,7 +196,7 @@ class EventBuilder:
             "$ai_trace_id": record.trace_id,
             "$ai_session_id": session,
             "$ai_project_name": self._facts.project,
-            "$ai_agent_name": self._agent_name(record),
+            "$ai_agent_name": name_agent(self._settings, self._facts, record.agent),
             "$ai_framework": self._facts.framework,
             "$ai_lib": LIBRARY,
             "$ai_lib_version": __version__,

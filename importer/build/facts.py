@@ -12,6 +12,9 @@ from importer.sessions.storage import SessionPath
 from importer.settings import Settings
 from parsers.agents import PI, Agent
 
+STOP_REASONS = {"toolUse": "tool_calls", "aborted": "stop"}
+"""The official extension's words for pi's stop reasons; it takes the others as they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
@@ -55,6 +58,12 @@ def session_facts(
     parent = parent_id(path, parent_session, agent)
     name = agent.agent_name(path.absolute()) if agent.agent_name else None
     return SessionFacts(session_id, project, str(path), parent, framework=agent.name, agent=name)
+
+
+def name_agent(settings: Settings, facts: SessionFacts, subagent: str | None) -> str:
+    """The agent that worked in a session, with a subagent's own name behind it: ``shop/reviewer``."""
+    name = settings.agent_name or facts.agent or facts.project
+    return f"{name}/{subagent}" if subagent else name
 
 
 def project_name(cwd: str | None, settings: Settings) -> str:

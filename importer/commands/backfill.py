@@ -15,7 +15,8 @@ from importer.deliver.backfill import Backfill
 from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.output import output_of
 from importer.errors import DamagedLedgerError, Pi2PosthogError, UsageError
-from importer.plan.cache import Cache, default_cache
+from importer.places import default_cache
+from importer.plan.cache import Cache
 from importer.plan.plan import Plan, make_plan
 from importer.plan.report import make_report
 from importer.quoting import printable

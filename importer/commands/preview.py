@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from importer.commands.findings import Findings, collect_findings, findings_json
 from importer.commands.report_cache import load_report, save_report
 from importer.commands.request import Request
-from importer.plan.cache import Cache, default_cache
+from importer.places import default_cache
+from importer.plan.cache import Cache
 from importer.selection import Selection
 from importer.sessions.discovery import Discovery, find_sessions
 from importer.settings import Settings

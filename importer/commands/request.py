@@ -11,17 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from importer.errors import UsageError
-from importer.ledger.damage import LEDGER_NAME
-from importer.periods import check_period, parse_since, parse_until
+from importer.places import default_ledger
 from importer.quoting import quoted
-from importer.selection import Selection
+from importer.selection import Selection, make_selection
 
 if TYPE_CHECKING:
     from importer.cluster.client import Cluster
@@ -60,7 +56,7 @@ class Request:
     @property
     def ledger_path(self) -> Path:
         """The ledger's file."""
-        return self.state or default_ledger_path()
+        return self.state or default_ledger()
 
     def selection(self) -> Selection:
         """Parse the selection, and check the grouping.
@@ -70,16 +66,7 @@ class Request:
         """
         if self.by not in GROUPINGS:
             raise UsageError(f"--by: {quoted(self.by)} is not allowed: use {', '.join(GROUPINGS)}")
-        now = datetime.now().astimezone()
-        since_ms = parse_since(self.since, now) if self.since is not None else None
-        until_ms = parse_until(self.until, now) if self.until is not None else None
-        check_period(since_ms, until_ms)
-        return Selection(since_ms, until_ms, self.project)
-
-
-def default_ledger_path() -> Path:
-    """Return the ledger's file in the user's state folder."""
-    return Path(platformdirs.user_state_dir("pi2posthog", appauthor=False)) / LEDGER_NAME
+        return make_selection(self.since, self.until, self.project)
 
 
 def connect(scheduler: str | None) -> AbstractContextManager[Cluster | None]:

@@ -14,7 +14,8 @@ from importer.commands.request import Request
 from importer.errors import UsageError
 from importer.ledger.ledger import Ledger
 from importer.ledger.locking import holder
-from importer.plan.cache import Cache, default_cache
+from importer.places import default_cache
+from importer.plan.cache import Cache
 from importer.plan.plan import find_event_ids
 from importer.quoting import printable
 from importer.screen.console import Screen

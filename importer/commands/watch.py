@@ -12,10 +12,11 @@ from pathlib import Path
 from types import FrameType
 
 from importer.commands.backfill import backfill
-from importer.commands.request import Request, default_ledger_path
+from importer.commands.request import Request
 from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.retry import RetryPolicy
 from importer.errors import UsageError
+from importer.places import default_ledger
 from importer.quoting import printable
 from importer.screen.console import Screen
 from importer.screen.live import LiveView, WatchLog
@@ -122,7 +123,7 @@ def _follow(
     sender = Sender(
         settings,
         settings.require_api_key(),
-        request.state or default_ledger_path(),
+        request.state or default_ledger(),
         on_change=lambda: None if view else log.show(sender.progress),
         retry=RetryPolicy() if request.once else ENDLESS,
         say=say,

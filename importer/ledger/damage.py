@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from importer.errors import DamagedLedgerError, UsageError
+from importer.places import LEDGER_NAME
 from importer.quoting import printable
 
-LEDGER_NAME = "ledger.sqlite3"
 _SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, "The Database Header"
 
 

@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import TypeVar
 
 import msgspec
-import platformdirs
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -47,11 +46,6 @@ class _Packed(Struct, array_like=True):
     about: CountedFile
     model_names: list[str]
     rows: bytearray
-
-
-def default_cache() -> Path:
-    """The cache's file."""
-    return Path(platformdirs.user_cache_dir("pi2posthog", appauthor=False)) / "counted.sqlite3"
 
 
 class Cache:

@@ -124,6 +124,20 @@ def uuids(frame: pd.DataFrame) -> list[str]:
     return [str(UUID(bytes=each)) for each in id_bytes(frame)]
 
 
+def name_rows(frame: pd.DataFrame, paths: Sequence[str]) -> pd.DataFrame:
+    """The frame for people: ids as text, files by their paths (missing for ``$identify``).
+
+    Args:
+        frame: as :func:`build_frame` makes it.
+        paths: the path of each file of the plan.
+    """
+    names = _name_places(frame["file"].to_numpy(), [*paths, ""])
+    named = frame.assign(id=uuids(frame), file=names.remove_categories([""]))
+    first = ["id", "kind", "trace_id", "file"]
+    rest = [name for name in named.columns if name not in (*first, "id_high", "id_low")]
+    return named[first + rest]
+
+
 def id_bytes(frame: pd.DataFrame) -> list[bytes]:
     """The ids of events as 16 bytes each."""
     return _pairs(frame["id_high"].to_numpy(), frame["id_low"].to_numpy())
