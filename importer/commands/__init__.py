@@ -1,1 +1,1 @@
-"""The commands, without their options: one file each."""
+"""The commands without their options: one file each, and what they share (request, ledgers, findings)."""

@@ -1,1 +1,1 @@
-"""What a person sees: console, progress, tables, live view."""
+"""What a person sees: streams, progress, tables, the live view of a watch, and amounts in words."""

@@ -1,4 +1,4 @@
-"""Where results and progress go: the two streams of a command."""
+"""The two streams of a command: results go to stdout, progress and warnings to stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Where results (stdout) and progress (stderr) go; rich is imported when there is something to show."""
+    """Where a command shows its results (stdout) and its progress (stderr).
+
+    rich is imported when there is something to show.
+
+    Example::
+
+        screen = Screen(as_json=True)
+        screen.warn("s.jsonl:3: not JSON, line skipped")
+        screen.result({"events": 2})
+
+    Args:
+        as_json: whether the result is a JSON object, and nobody watches.
+    """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -37,25 +49,25 @@ class Screen:
 
     @cached_property
     def live(self) -> bool:
-        """Whether a person watches both of them."""
+        """Whether a person watches both streams."""
         return not self.as_json and self.out.is_terminal and self.err.is_terminal
 
     def display(self) -> ProgressDisplay:
-        """A progress display; log lines where stdout is no terminal."""
+        """Return a display of progress: bars for a person, log lines otherwise."""
         from importer.screen.progress import ProgressDisplay
 
         return ProgressDisplay(self)
 
     def warn(self, line: str) -> None:
-        """One line on stderr."""
+        """Print a line on stderr, its control characters as escape sequences."""
         self.say(printable(line))
 
     def say(self, line: str) -> None:
-        """One line on stderr that can be printed as it is; above the bars, where there are some."""
+        """Print a line without control characters on stderr, above the bars if there are any."""
         self.err.print(line, markup=False, soft_wrap=True)
 
     def result(self, figures: dict[str, Any]) -> None:
-        """The figures as one JSON object on stdout."""
+        """Print figures as one JSON object on stdout."""
         for part in json_parts(figures):
             sys.stdout.buffer.write(without_controls(part))
         sys.stdout.buffer.write(b"\n")

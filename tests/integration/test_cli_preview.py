@@ -183,3 +183,40 @@ def test_help_and_version_are_one_command_away(command):
         assert "Usage: pi2posthog" in shown.out
     shown = command("--version")
     assert (shown.code, shown.out.split()[0]) == (0, "pi2posthog")
+
+
+def imported(finished):
+    """The top packages that a command imported, as the interpreter lists them on stderr."""
+    lines = (line for line in finished.err.splitlines() if line.startswith("import time:"))
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["preview", "--help"]])
+def test_help_and_version_import_nothing_slow(command, arguments):
+    names = imported(command(*arguments, PYTHONPROFILEIMPORTTIME="1"))
+    assert "typer" in names
+    assert not names & {"pandas", "numpy", "requests", "msgspec", "sqlite3", "watchdog", "parsers"}
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_a_preview_from_the_cache_imports_no_pandas(command, by):
+    first = command("preview", SAMPLES, "--by", by)
+    again = command("preview", SAMPLES, "--by", by, PYTHONPROFILEIMPORTTIME="1")
+    assert again.out == first.out
+    assert not imported(again) & {"pandas", "numpy", "requests"}
+
+
+def test_a_long_table_shows_its_newest_rows_and_json_all(command, tmp_path):
+    for number in range(55):
+        start = datetime(2025, 3, 1, 12, number, tzinfo=UTC)
+        SessionWriter(tmp_path / "s" / f"{number}.jsonl", str(number), start=start).user(
+            f"prompt-{number:02}"
+        )
+    for _ in range(2):  # counted, then from the cache
+        shown = command("preview", tmp_path / "s").out
+        assert "prompt-04" not in shown
+        assert "prompt-05" in shown
+        assert "… and 5 older sessions: --limit 0 shows all, --json lists them" in shown
+    assert command("preview", tmp_path / "s", "--limit", "0").out.count("prompt-") == 55
+    assert command("preview", tmp_path / "s", "--limit", "1").out.count("prompt-") == 1
+    assert len(command("preview", tmp_path / "s", "--json", "--limit", "1").json["groups"]) == 55
