@@ -14,7 +14,7 @@ import typer
 from importer.cli import app
 from importer.errors import Pi2PosthogError, UsageError
 
-# The ClickException of the click that typer brings; a second click may be installed.
+# typer does not export the ClickException of the click that it uses.
 _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
