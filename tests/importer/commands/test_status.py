@@ -119,3 +119,11 @@ def built_anything(pi):
 def test_a_path_that_does_not_exist_is_wrong_usage(pi, tmp_path):
     finished = pi("status", tmp_path / "missing")
     assert (finished.code, len(finished.error_lines)) == (2, 1)
+
+
+def test_no_pandas_is_imported(pi, story, tmp_path):
+    deliver(pi.ledger, built(story.path)[:3])
+    shown = pi("status", tmp_path / "sessions", PYTHONPROFILEIMPORTTIME="1")
+    names = {line.rsplit("|", 1)[-1].strip() for line in shown.err.splitlines()}
+    assert "importer.commands.status" in names
+    assert not names & {"pandas", "numpy"}
