@@ -1,4 +1,4 @@
-"""Runs the command line in a process of its own, with a home and an environment that hold nothing else."""
+"""Run the command line in a process of its own, with an empty home and a clean environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_S = 60
 
 @dataclass
 class Finished:
-    """What a command left: its exit code and what it wrote."""
+    """A command that has ended: its exit code and what it wrote."""
 
     code: int
     out: str
@@ -38,7 +38,13 @@ class Finished:
 
 
 class Command:
-    """`python -m importer` for one user, whose home is an empty folder at first."""
+    """`python -m importer` for one user, whose home is an empty folder at first.
+
+    Example::
+
+        command = Command(tmp_path / "home")
+        assert command("preview", SAMPLES, "--json").json["events"] > 0
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -65,7 +71,7 @@ class Command:
         return finish(self.start(*arguments, **environment))
 
     def send(self, server: PostHogServer, *arguments: object, **environment: str) -> Finished:
-        """`backfill` to the loopback server."""
+        """Run `backfill` to the loopback server."""
         return self("backfill", *arguments, **self.destination(server), **environment)
 
     @staticmethod
@@ -78,7 +84,7 @@ class Command:
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Finished:
-    """Wait for a command's end; one that hangs is killed and fails the test."""
+    """Wait for a command to end; kill one that hangs and fail the test."""
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -90,5 +96,5 @@ def finish(process: subprocess.Popen[str], timeout_s: float = TIMEOUT_S) -> Fini
 
 
 def tree(folder: Path) -> dict[str, int]:
-    """Every file and folder under a folder, with its time of change."""
+    """List every file and folder under a folder, with its time of change in ns."""
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in sorted(folder.rglob("*"))}

@@ -81,7 +81,7 @@ def test_the_ledger_is_private_and_holds_no_key(command, server):
     assert count == len(server.accepted)
 
 
-def test_a_ledger_of_ones_own_is_used(command, server, tmp_path):
+def test_state_names_another_ledger(command, server, tmp_path):
     for _ in range(2):
         command.send(server, SAMPLES / "0.87.1" / "tools", "--state", tmp_path / "mine" / "l.db")
     assert (tmp_path / "mine" / "l.db").exists()
@@ -167,7 +167,7 @@ def test_without_a_person_the_session_is_the_distinct_id(command, server):
 
 @pytest.mark.parametrize("version", FORKS)
 @pytest.mark.parametrize("order", ["parent first", "children first"])
-def test_a_forks_calls_arrive_once_in_whatever_order(command, server, version, order):
+def test_a_forks_calls_arrive_once_in_any_order(command, server, version, order):
     copies = [{e["uuid"] for e in events(path)} for path in FORKS[version]]
     assert copies[0] & copies[1], "the fork holds copies"
     parent, *children = FORKS[version]
@@ -178,7 +178,7 @@ def test_a_forks_calls_arrive_once_in_whatever_order(command, server, version, o
     assert server.duplicates == 0
 
 
-def test_a_fork_whose_parent_is_gone_brings_the_copied_calls(command, server, tmp_path):
+def test_a_fork_without_its_parent_sends_the_copied_calls(command, server, tmp_path):
     parent, *children = FORKS["0.87.1"]
     (tmp_path / "s").mkdir()
     for child in children:

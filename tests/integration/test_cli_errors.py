@@ -134,7 +134,7 @@ def test_json_stays_one_object_when_the_delivery_fails(command, server):
     assert len(done.error_lines) == 1
 
 
-def test_a_passing_fault_is_retried_and_nothing_arrives_twice(command, server):
+def test_a_passing_fault_is_retried_and_nothing_is_counted_twice(command, server):
     server.faults = [Fault(status=503), Fault(reset="after"), Fault(status=429, headers={"Retry-After": "0"})]
     done = command.send(server, ONE, "--json")
     assert (done.code, done.json["retries"], done.json["failed"]) == (0, 3, 0)
@@ -144,7 +144,7 @@ def test_a_passing_fault_is_retried_and_nothing_arrives_twice(command, server):
     )
 
 
-def test_a_fault_for_good_ends_with_one_last_line(command, server):
+def test_a_lasting_fault_ends_with_one_last_line(command, server):
     server.faults = [Fault(status=503)] * 50
     done = command.send(server, ONE)
     assert done.code == 1
@@ -156,7 +156,7 @@ def test_a_fault_for_good_ends_with_one_last_line(command, server):
     assert all("next try in" in line or line.startswith("sent ") for line in retries)
 
 
-def test_too_large_for_the_server_is_split_then_trimmed_then_named(command, tmp_path):
+def test_an_event_too_large_for_the_server_is_split_then_trimmed_then_named(command, tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     for _ in range(6):
         story.turn("q" * 40_000, "a" * 40_000)
@@ -209,7 +209,7 @@ def test_an_output_that_cannot_be_written_is_one_line(command, arguments):
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["preview", SAMPLES], ["preview", SAMPLES, "--json"]])
-def test_a_reader_that_has_gone_is_told_nothing(command, arguments):
+def test_a_closed_pipe_gets_no_message(command, arguments):
     process = command.start(*arguments)
     assert process.stdout
     process.stdout.close()

@@ -31,7 +31,7 @@ def cost(paths) -> float:
     return sum(spent(path)[1] for path in paths)
 
 
-def test_openclaws_sessions_are_previewed_where_it_keeps_them(command, claw):
+def test_from_openclaw_previews_its_own_folders(command, claw):
     shown = command("preview", "--from", "openclaw", "--json")
 
     assert (shown.code, shown.err) == (0, "")
@@ -41,7 +41,7 @@ def test_openclaws_sessions_are_previewed_where_it_keeps_them(command, claw):
     assert shown.json["skipped_files"] == shown.json["warnings"] == []
 
 
-def test_oh_my_pis_sessions_are_previewed_where_it_keeps_them(command, omp):
+def test_from_omp_previews_its_own_folders(command, omp):
     shown = command("preview", "--from", "omp", "--json")
 
     assert (shown.code, shown.err) == (0, "")
@@ -49,7 +49,7 @@ def test_oh_my_pis_sessions_are_previewed_where_it_keeps_them(command, omp):
     assert shown.json["cost_usd"] == pytest.approx(cost(OMP.rglob("*.jsonl")))
 
 
-def test_a_path_alone_says_whose_sessions_it_holds(command, server, claw, omp):
+def test_a_path_after_from_is_read_as_its_agents_sessions(command, server, claw, omp):
     moved = command.home / "backup"
     claw.rename(moved)
 
@@ -60,7 +60,7 @@ def test_a_path_alone_says_whose_sessions_it_holds(command, server, claw, omp):
     assert server.duplicates == 0
 
 
-def test_the_settings_of_openclaw_are_heeded(command, claw):
+def test_openclaws_own_variable_names_its_folder(command, claw):
     elsewhere = command.home / "state"
     claw.rename(elsewhere)
 
@@ -68,7 +68,7 @@ def test_the_settings_of_openclaw_are_heeded(command, claw):
     assert shown.json["sessions"] == 4
 
 
-def test_status_counts_what_waits_of_an_agent(command, server, claw):
+def test_status_counts_an_agents_waiting_events(command, server, claw):
     assert command.send(server, "--from", "openclaw").code == 0
 
     at_host = command.destination(server)
@@ -78,7 +78,7 @@ def test_status_counts_what_waits_of_an_agent(command, server, claw):
 
 
 @pytest.mark.parametrize("name", ["preview", "backfill", "watch", "status"])
-def test_an_unknown_name_is_wrong_usage(name, command, server):
+def test_an_unknown_agent_is_wrong_usage(name, command, server):
     shown = command(name, "--from", "claude", **command.destination(server))
 
     assert (shown.code, shown.out) == (2, "")
@@ -87,7 +87,7 @@ def test_an_unknown_name_is_wrong_usage(name, command, server):
     ]
 
 
-def test_an_agent_that_was_never_used_is_wrong_usage(command):
+def test_an_agent_without_a_folder_is_wrong_usage(command):
     shown = command("preview", "--from", "openclaw")
 
     assert shown.code == 2

@@ -31,8 +31,8 @@ def test_json_is_one_object_on_stdout_and_nothing_else(command):
     assert figures["skipped_files"] == figures["warnings"] == []
 
 
-def test_each_samples_totals_are_what_pi_said_of_it(command):
-    """Copies in forks count once here, and 0.73.1 leaves out what was compacted away: one file a run."""
+def test_each_samples_totals_equal_pis_own(command):
+    """Only single files of 0.87.1: forks share calls, and 0.73.1 leaves out what was compacted away."""
     whole = [n for n in STATS if n.startswith("0.87.1/") and n.split("/")[1] not in ("fork", "branch")]
     assert len(whole) >= 10
     rows = {row["path"]: row for row in command("preview", SAMPLES, "--json").json["groups"]}
@@ -73,7 +73,7 @@ def test_nothing_but_the_cache_is_written_under_home(command):
 
 
 def test_no_socket_is_opened(command, server, tmp_path):
-    """The interpreter's own audit events: https://docs.python.org/3/library/audit_events.html."""
+    """The interpreter's audit events tell: https://docs.python.org/3/library/audit_events.html."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
@@ -101,7 +101,7 @@ def test_pis_own_folder_is_the_default(command, tmp_path):
         assert row["path"].startswith(str(folder))
 
 
-def test_since_until_and_project_choose(command, tmp_path):
+def test_since_until_and_project_select_sessions(command, tmp_path):
     for month, project in ((1, "shop"), (3, "bank"), (6, "shop")):
         start = datetime(2025, month, 10, 12, tzinfo=UTC)
         path = tmp_path / "s" / f"{month}.jsonl"
@@ -176,7 +176,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback(command):
     finish(process)
 
 
-def test_help_and_version_are_one_command_away(command):
+def test_help_and_version_are_printed(command):
     for arguments in (("--help",), ("preview", "--help"), ("backfill", "-h")):
         shown = command(*arguments)
         assert (shown.code, shown.err) == (0, "")
@@ -186,7 +186,7 @@ def test_help_and_version_are_one_command_away(command):
 
 
 def imported(finished):
-    """The top packages that a command imported, as the interpreter lists them on stderr."""
+    """Return the top packages that a command imported, as the interpreter lists them on stderr."""
     lines = (line for line in finished.err.splitlines() if line.startswith("import time:"))
     return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
 

@@ -1,4 +1,4 @@
-"""The doctor's parts: what it may show of a key, and where a setting is looked for."""
+"""Parts of the doctor: masked keys, the sources of settings, errors, the test event."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from importer.settings import Settings
         ("", "…"),
     ],
 )
-def test_of_a_key_at_most_six_characters_are_shown(key, shown):
+def test_at_most_six_characters_of_a_key_are_shown(key, shown):
     assert mask_key(key) == shown
 
 
-def test_every_setting_is_named_as_load_settings_looks_for_it():
+def test_every_setting_has_the_name_that_load_settings_looks_for():
     for name, setting in settings_module._SETTINGS.items():
         assert setting.variable == f"POSTHOG_{name.upper()}"
         assert setting.key == _to_camel_case(name)
@@ -54,7 +54,7 @@ def test_an_error_is_split_into_what_is_wrong_and_what_to_do():
     assert check_error("x", "y", UsageError("nothing to split")).found == "nothing to split"
 
 
-def test_the_test_event_is_of_no_person_and_new_each_time():
+def test_a_test_event_has_no_person_and_a_new_id():
     first, second = (
         _make_test_event(Settings(distinct_id="me@example.com"), 1_795_446_000_000) for _ in range(2)
     )

@@ -1,3 +1,5 @@
+"""Reports that are kept in the cache."""
+
 from __future__ import annotations
 
 import sqlite3

@@ -1,3 +1,5 @@
+"""`pi2posthog status`, as a user runs it."""
+
 from __future__ import annotations
 
 import subprocess
@@ -36,7 +38,7 @@ def deliver(path: Path, events, host="https://us.i.posthog.com", key=KEY, error=
             ledger.note_error(destination, error, 1_795_446_001_000)
 
 
-def test_each_destination_has_what_is_delivered_and_what_waits(pi, story, tmp_path):
+def test_each_destination_counts_delivered_and_waiting_events(pi, story, tmp_path):
     events = built(story.path)
     deliver(pi.ledger, events[:3], error="127.0.0.1 answered 503")
     deliver(pi.ledger, events, host="https://eu.i.posthog.com")
@@ -59,7 +61,7 @@ def test_each_destination_has_what_is_delivered_and_what_waits(pi, story, tmp_pa
     assert eu["last_error"] is None
 
 
-def test_the_table_says_the_same_and_never_the_key(pi, story, tmp_path):
+def test_the_table_shows_the_same_and_no_key(pi, story, tmp_path):
     deliver(pi.ledger, built(story.path)[:3], error="127.0.0.1 answered 503")
     deliver(pi.ledger, [], host="https://eu.i.posthog.com", error="https://eu.i.posthog.com answered 502")
     shown = pi("status", tmp_path / "sessions", TZ="UTC", COLUMNS="120")
@@ -82,7 +84,7 @@ def test_before_anything_was_delivered_it_says_so_and_writes_nothing(pi, story, 
     assert tree(tmp_path) == before
 
 
-def test_it_tells_who_is_at_work(pi, story, tmp_path):
+def test_a_running_process_is_named(pi, story, tmp_path):
     deliver(pi.ledger, [])
     hold = (
         "import sys, pathlib, importer.ledger.ledger as l\n"

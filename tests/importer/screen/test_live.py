@@ -1,3 +1,5 @@
+"""The live view and the log of a watch."""
+
 from __future__ import annotations
 
 import io
@@ -26,7 +28,7 @@ class Terminal:
         self.today, self.progress = Today(), Progress()
 
     def show(self, *activities):
-        """What a draw adds."""
+        """Draw the view, and return what that writes."""
         before = len(self.file.getvalue())
         with self.view:
             self.view.show(activities, self.today, self.progress, NOW_MS)
@@ -73,11 +75,11 @@ def test_a_prompt_that_waits_for_its_first_answer_is_shown():
     assert "just typed" in Terminal().show(activity(prompt="just typed", calls=0, model="", tool=""))
 
 
-def test_where_nothing_goes_on_it_says_so():
+def test_the_view_says_when_no_session_is_active():
     assert "no session is active" in Terminal().show()
 
 
-def test_only_so_many_sessions_are_shown_and_the_others_counted():
+def test_the_view_shows_twelve_sessions_and_counts_the_others():
     shown = Terminal().show(*[activity(prompt=f"prompt {n}", last_ms=NOW_MS - n) for n in range(15)])
     assert "prompt 11" in shown
     assert "prompt 12" not in shown
@@ -90,7 +92,7 @@ def test_in_privacy_mode_no_prompt_is_shown():
     assert "(privacy mode)" in shown
 
 
-def test_what_stands_in_a_session_cannot_write_on_the_screen():
+def test_control_characters_and_markup_of_a_session_are_not_obeyed():
     shown = Terminal().show(activity(prompt="a\nb\x1b[2Jc [bold]d[/bold]", project="\x1b]0;title\x07"))
     assert "\x1b[2J" not in shown
     assert "\x1b]0" not in shown
@@ -118,7 +120,7 @@ def test_an_error_is_shown_with_the_time_to_the_next_try():
     assert "next try" not in shown
 
 
-def test_a_screen_that_would_look_the_same_is_not_drawn_again():
+def test_an_unchanged_view_is_not_drawn_again():
     terminal = Terminal()
     with terminal.view:
         for expected in (True, False):
@@ -127,7 +129,7 @@ def test_a_screen_that_would_look_the_same_is_not_drawn_again():
             assert (len(terminal.file.getvalue()) > before) is expected
 
 
-def test_it_is_drawn_at_most_four_times_a_second(monkeypatch):
+def test_the_view_is_drawn_at_most_four_times_a_second(monkeypatch):
     monkeypatch.setattr(live, "_REFRESH_S", 3600.0)
     terminal = Terminal()
     with terminal.view:
@@ -179,10 +181,10 @@ def test_the_log_has_a_line_for_each_batch_and_each_new_error():
         (2, ["away; trying again", "delivered 1 event, 0 waiting", "a detail"]),
     ],
 )
-def test_the_levels_of_the_log(level, expected):
+def test_a_higher_level_logs_more(level, expected):
     assert logged(level, Progress(error="away", retry_at=1.0), Progress(planned=1, delivered=1)) == expected
 
 
-def test_a_refused_event_is_not_said_to_be_tried_again():
+def test_a_refused_event_is_not_announced_as_a_retry():
     progress = Progress(planned=1, failed=1, error="$ai_span 1234 not delivered: too large")
     assert logged(0, progress) == ["$ai_span 1234 not delivered: too large"]

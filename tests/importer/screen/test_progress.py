@@ -1,3 +1,5 @@
+"""Progress as bars and as log lines."""
+
 from __future__ import annotations
 
 import io
@@ -16,7 +18,7 @@ SENDING = Progress(files=1, all_files=2, planned=2, delivered=1, planned_bytes=2
 
 
 def written(*reports, live, width=120):
-    """What a display writes of some reports of progress."""
+    """Show some reports of progress, and return what that writes."""
     screen, file = Screen(), io.StringIO()
     screen.live = live
     screen.err = Console(file=file, width=width, force_terminal=live, legacy_windows=False)

@@ -1,3 +1,5 @@
+"""The tables of preview and backfill, and amounts in words."""
+
 from __future__ import annotations
 
 import io
@@ -62,7 +64,7 @@ def test_colours_change_nothing_but_colours(tmp_path):
     assert re.sub(r"\x1b\[[\d;]*m", "", painted) == shown(tmp_path)
 
 
-def test_a_row_says_what_project_when_and_which_model(tmp_path):
+def test_a_row_names_prompt_project_date_and_model(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", start=datetime(2025, 3, 1, 12, tzinfo=UTC))
     story.turn("find the bug\nand more", "done")
     table = shown(tmp_path, width=140)
@@ -83,7 +85,7 @@ def test_privacy_mode_shows_the_sessions_id_instead(tmp_path):
     assert "0195500a" in table
 
 
-def test_a_name_cannot_paint_the_screen(tmp_path):
+def test_a_name_cannot_control_the_terminal(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     story.turn("\x1b[2J\x07[bold red]x[/] [link=http://evil]y", "done")
     table = shown(tmp_path, width=200)
@@ -99,19 +101,19 @@ def test_a_session_without_a_prompt_has_a_row_too(tmp_path):
     assert shown(tmp_path).count("(no prompt)") == 2
 
 
-def test_several_models_are_counted(tmp_path):
+def test_further_models_are_counted(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     for model in ("mock-1", "mock-2", "mock-3"):
         story.turn("x", "y", model=model)
     assert "mock-1 +2" in shown(tmp_path)
 
 
-def test_nothing_at_all_still_has_totals(tmp_path):
+def test_an_empty_table_has_totals(tmp_path):
     assert "total" in shown(tmp_path)
 
 
 def report_of(folder, by, sessions=7):
-    """A report of sessions that began a day after each other, each in its own project and costlier."""
+    """Make a report of sessions that began a day after each other, each costlier and in its own project."""
     for number in range(sessions):
         start = datetime(2025, 3, 1 + number, 12, tzinfo=UTC)
         story = SessionWriter(folder / f"{number}.jsonl", str(number), start=start, cwd=f"/dev/p{number}")
@@ -181,7 +183,7 @@ def summary(**figures):
     return screen.getvalue()
 
 
-def test_the_summary_says_what_was_done():
+def test_the_summary_counts_events_bytes_and_time():
     said = summary(delivered=1234, already_delivered=5, sent_bytes=2_400_000, sent_gzip_bytes=130_000)
     for words in ("1,234 events", "5 events", "2.4 MB (130.0 kB gzip)", "12.3 s", "$0.00"):
         assert words in said
@@ -189,7 +191,7 @@ def test_the_summary_says_what_was_done():
         assert words not in said
 
 
-def test_the_summary_says_what_went_wrong():
+def test_the_summary_counts_failed_and_left_events():
     said = summary(failed=2, left=30, requests=7, retries=3, cost_usd=1234.5)
     for words in ("failed", "2 events", "left", "30 events", "7 (3 retries)", "$1,234.50"):
         assert words in said
@@ -199,7 +201,7 @@ def test_the_summary_says_what_went_wrong():
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_400_000, "2.4 MB"), (5e12, "5000.0 GB")],
 )
-def test_sizes_read_easily(count, text):
+def test_sizes_have_a_decimal_unit(count, text):
     assert format_size(count) == text
 
 
@@ -207,7 +209,7 @@ def test_sizes_read_easily(count, text):
     ("count", "text"),
     [(0, "0"), (999, "999"), (1000, "1.0k"), (12_345, "12.3k"), (4.5e6, "4.5M"), (2e9, "2.0G")],
 )
-def test_tokens_read_easily(count, text):
+def test_tokens_have_a_short_unit(count, text):
     assert format_tokens(count) == text
 
 
@@ -215,11 +217,11 @@ def test_tokens_read_easily(count, text):
     ("dollars", "text"),
     [(0, "$0.00"), (0.00183, "$0.0018"), (0.5, "$0.5000"), (1, "$1.00"), (1e6, "$1,000,000.00")],
 )
-def test_money_has_the_digits_that_it_needs(dollars, text):
+def test_less_than_a_dollar_has_four_digits(dollars, text):
     assert format_money(dollars) == text
 
 
-def test_a_moment_shows_its_year_only_when_that_is_another():
+def test_a_time_shows_its_year_only_if_it_is_another():
     this_year = datetime.now().astimezone().replace(month=3, day=4, hour=5, minute=6)
     assert format_start(this_year.isoformat()) == "03-04 05:06"
     assert format_start("2001-03-04T12:00:00Z") == "2001-03-04"
