@@ -1,6 +1,6 @@
 """Draw `docs/preview.svg`: what `pi2posthog preview` shows of some sample sessions.
 
-Run it from the project's folder: `python docs/picture.py`.
+Run it in the project's folder: `python docs/picture.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from importer.plan.plan import EVERYTHING, make_plan
+from importer.plan.plan import make_plan
 from importer.plan.report import make_report
 from importer.screen.tables import show_report
+from importer.selection import EVERYTHING
 from importer.sessions.discovery import find_sessions
 from importer.settings import load_settings
 
@@ -26,7 +27,8 @@ def main() -> None:
     settings = load_settings({}, environ={"HOME": "/nonexistent"})
     found = find_sessions([Path("sample_sessions/0.87.1", story) for story in STORIES])
     plan = make_plan(found, settings, now_ms=round(time.time() * 1000))
-    plan.delivered[:] = [e.file < 3 or (e.file == 4 and e.kind == "span") for e in plan.events]
+    file, kind = plan.frame["file"], plan.frame["kind"]
+    plan.delivered[:] = (file < 3) | ((file == 4) & (kind == "span"))  # a row of each state
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     console.print("[bold]$ pi2posthog preview[/bold]\n")
     show_report(console, make_report(plan, settings, "session", EVERYTHING), private=False, limit=0)
