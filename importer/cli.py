@@ -94,7 +94,7 @@ Endpoint = Annotated[
 
 
 def _collect_rarely() -> None:
-    # Imports and sessions make many objects, and hardly any circles.
+    """Run the garbage collector less often: imports and sessions make many objects, but hardly any cycles."""
     gc.set_threshold(100_000, 20, 20)
 
 

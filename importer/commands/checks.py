@@ -87,6 +87,7 @@ def check_settings(settings: Settings) -> Iterator[Check]:
 
 
 def _check_setting(settings: Settings, name: str, source: str) -> Check:
+    """Say what a setting is and where it comes from."""
     where = {"environment": f"POSTHOG_{name.upper()}", "flag": f"--{name.replace('_', '-')}"}.get(
         source, source
     )
@@ -103,6 +104,7 @@ def _check_setting(settings: Settings, name: str, source: str) -> Check:
 
 
 def _check_config_file(path: Path) -> Check:
+    """Check the keys of the settings file, if there is one."""
     known = {_to_camel_case(each.name) for each in fields(Settings) if each.name not in _NO_SETTINGS}
     config = read_json_object(path)
     if config is None:
@@ -146,6 +148,7 @@ def check_sessions(paths: Sequence[str | Path], origin: str | None) -> Iterator[
 
 
 def _check_files(sessions: Sequence[SessionFile]) -> Check:
+    """Count the session files, and say where they are."""
     total = sum(file.size for file in sessions)
     newest_s = max(file.mtime_ns for file in sessions) / 1e9
     folder = common_folder([file.path.parent for file in sessions])
@@ -174,6 +177,7 @@ def _check_formats(sessions: Sequence[SessionFile]) -> Iterator[Check]:
 
 
 def _check_skipped(skipped: Sequence[Skipped]) -> Iterator[Check]:
+    """Name the first files that cannot be read, and count the others by reason."""
     serious = [each for each in skipped if each.serious]
     for each in serious[:MAX_NAMED]:
         data = {"path": encodable(each.path)}
@@ -209,10 +213,10 @@ def check_ledger(path: Path) -> Iterator[Check]:
     yield _check_disk(path)
     if pid is not None:
         by = f"process {pid}" if pid else "another process"
-        found = f"in use by {by}, a watcher or backfill; another one has to wait for it"
+        found = f"in use by {by}, a watcher or backfill; another one cannot start before it ends"
         yield Check("ledger", "in use", "ok", found, data={"pid": pid})
     else:
-        yield Check("ledger", "in use", "ok", "no watcher or backfill is at work", data={"pid": None})
+        yield Check("ledger", "in use", "ok", "no watcher or backfill is running", data={"pid": None})
     for destination in known:
         error_ms = destination.last_error_ms or 0
         if destination.last_error and error_ms > (destination.last_delivered_ms or 0):
@@ -225,7 +229,9 @@ def _check_ledger_file(path: Path, known: Sequence[Destination], version: int) -
     """Check what the ledger holds."""
     data: dict[str, Any] = {"path": encodable(path), "exists": path.exists()}
     if not path.exists():
-        return Check("ledger", "file", "ok", f"{path} is made by the first delivery", data=data)
+        return Check(
+            "ledger", "file", "ok", f"{path} does not exist yet; the first delivery creates it", data=data
+        )
     count = sum(destination.delivered for destination in known)
     size = sum(_file_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
     data |= {"ids": count, "bytes": size, "version": version, "destinations": len(known)}

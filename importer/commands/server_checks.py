@@ -93,7 +93,7 @@ def send_test_event(settings: Settings, *, clock: Callable[[], float] = time.tim
         ) as delivery:
             delivery.add(event)
     except DeliveryError as error:
-        advice = "see what is said above about the host and the key"
+        advice = "see the checks of the host and the key above"
         return Check(_SECTION, "test event", "problem", f"not taken: {error}", advice)
     found = (
         f'taken: look for "{TEST_EVENT}" ({event.uuid}) in PostHog\'s Activity in a minute. If it does not '
@@ -103,6 +103,7 @@ def send_test_event(settings: Settings, *, clock: Callable[[], float] = time.tim
 
 
 def _make_test_event(settings: Settings, now_ms: int) -> Event:
+    """Make an event that creates no person and belongs to no trace."""
     identity = str(uuid.uuid4())
     properties = {
         **settings.tags,
@@ -123,6 +124,7 @@ def _make_test_event(settings: Settings, now_ms: int) -> Event:
 
 
 def _check_answer(settings: Settings, response: requests.Response, answer: bytes, seconds: float) -> Check:
+    """Tell from the answer to an empty batch whether this is PostHog, and whether it refuses the key."""
     host, status = shown_host(settings.host), response.status_code
     data = {"reachable": True, "status": status, "seconds": round(seconds, 3)}
     is_page = answer.lstrip()[:1] == b"<"

@@ -1,4 +1,4 @@
-"""``pi2posthog status``: for each destination what is delivered, what waits, and which process is at work."""
+"""``pi2posthog status``: what each destination has, what waits, and which process is running."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class WatchRequest:
         new_only: leave out what was written before the start.
         settle_s: for how many seconds a run that stopped must be quiet before its trace is sent.
         once: make one pass, then end.
-        poll: look at the files again and again instead of using the platform's observer.
+        poll: poll the files instead of waiting for the platform's events.
         level: how much to log: 0 errors only, 1 a line a batch, 2 everything.
     """
 
@@ -106,7 +106,7 @@ def _local_source(request: WatchRequest, screen: Screen) -> Source:
     source = source_of(request.origin, request.paths)
     if remote := [path for path in source.paths if isinstance(path, RemotePath)]:
         raise UsageError(
-            f"watch needs files on this machine, not {printable(remote[0])}: use backfill, again and again"
+            f"watch needs files on this machine, not {printable(remote[0])}: run backfill from time to time"
         )
     if skipped := unread(source):
         screen.warn(f"{skipped[0]}: {skipped[1]}")

@@ -35,8 +35,9 @@ def format_money(dollars: float) -> str:
 
 
 def format_count(count: int, noun: str) -> str:
-    """Format a number of things: ``1 file``, ``1,234 files``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Format a number of things: ``1 file``, ``1,234 files``, ``2 retries``."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def format_duration(seconds: float) -> str:

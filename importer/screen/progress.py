@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from importer.screen.amounts import format_money, format_size
+from importer.screen.amounts import format_count, format_money, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ class ProgressDisplay:
             f"{format_size(bytes_per_s)}/s",
             format_money(progress.cost_usd),
         ]
-        return "  ".join([*facts, f"{progress.retries} retries"] if progress.retries else facts)
+        return "  ".join([*facts, format_count(progress.retries, "retry")] if progress.retries else facts)
 
 
 def _read(progress: Progress) -> str:

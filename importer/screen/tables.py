@@ -19,7 +19,7 @@ from rich.text import Text
 
 from importer.plan.rows import Row, Rows
 from importer.quoting import printable
-from importer.screen.amounts import format_money, format_size, format_start, format_tokens
+from importer.screen.amounts import format_count, format_money, format_size, format_start, format_tokens
 
 WIDE = 120  # characters of a terminal from which on a row is one line
 _MIN_TABLE = 64  # characters; a terminal that is still narrower breaks the lines
@@ -87,7 +87,7 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
         "left": f"{figures['left']:,} events" if figures["left"] else "",
         "sent": f"{format_size(figures['sent_bytes'])} ({format_size(figures['sent_gzip_bytes'])} gzip)",
         "requests": f"{figures['requests']:,}"
-        + (f" ({figures['retries']} retries)" if figures["retries"] else ""),
+        + (f" ({format_count(figures['retries'], 'retry')})" if figures["retries"] else ""),
         "cost covered": format_money(figures["cost_usd"]),
         "time": f"{seconds:.1f} s",
     }
@@ -161,9 +161,7 @@ def _stack(columns: list[ReportColumn], by: str) -> list[tuple[ReportColumn, ...
         title, project, moment, model = columns[: -len(_NUMBERS)]
         place = ReportColumn("project, when", lambda row: f"{project.text(row)} · {moment.text(row)}", "left")
         return [(title, place), (model, _BLANK), *numbers]
-    sessions = ReportColumn(
-        "sessions", lambda row: f"{row['sessions']:,} session{'s' * (row['sessions'] != 1)}", "left"
-    )
+    sessions = ReportColumn("sessions", lambda row: format_count(row["sessions"], "session"), "left")
     return [(columns[0], sessions), *numbers]
 
 

@@ -13,7 +13,14 @@ from importer.commands.request import GROUPINGS
 from importer.plan.plan import Selection, make_plan
 from importer.plan.report import make_report
 from importer.plan.rows import Rows
-from importer.screen.amounts import format_money, format_size, format_start, format_tokens
+from importer.screen.amounts import (
+    format_count,
+    format_duration,
+    format_money,
+    format_size,
+    format_start,
+    format_tokens,
+)
 from importer.screen.tables import show_report, show_summary
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
@@ -211,6 +218,21 @@ def test_sizes_have_a_decimal_unit(count, text):
 )
 def test_tokens_have_a_short_unit(count, text):
     assert format_tokens(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [(0, "file", "0 files"), (1, "file", "1 file"), (1234, "file", "1,234 files"), (2, "retry", "2 retries")],
+)
+def test_a_count_has_its_plural(count, noun, text):
+    assert format_count(count, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(90, "90 seconds"), (302, "5 minutes"), (7200, "2 hours"), (3 * 86_400, "3 days")]
+)
+def test_a_duration_has_the_largest_unit_that_fits_twice(seconds, text):
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
