@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from importer.commands.request import GROUPINGS
@@ -21,7 +22,7 @@ from importer.screen.amounts import (
     format_start,
     format_tokens,
 )
-from importer.screen.tables import show_report, show_summary
+from importer.screen.tables import WIDE, show_report, show_summary
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS
@@ -82,6 +83,38 @@ def test_a_row_names_prompt_project_date_and_model(tmp_path):
     story.entry("session_info", name="Bug hunt")
     assert "Bug hunt" in shown(tmp_path)
     assert "find the bug" not in shown(tmp_path)
+
+
+@pytest.mark.parametrize("prompt", ["word " * 100, "x" * 500, "好" * 300, "größer " * 90])
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_first_column_takes_the_room_and_ends_in_an_ellipsis(tmp_path, prompt, width):
+    SessionWriter(tmp_path / "s.jsonl").turn(prompt, "done")
+    row = shown(tmp_path, width=width).splitlines()[1 if width >= WIDE else 2]
+    assert width - 1 <= cell_len(row) <= width
+    assert row.startswith(prompt[:10])
+    assert "…" in row
+
+
+def test_other_columns_are_at_most_18_wide(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl", cwd=f"/home/dev/{'p' * 40}")
+    story.turn("x", "done", model="m" * 40)
+    row = shown(tmp_path, width=200).splitlines()[1]
+    assert f"{'p' * 17}… " in row
+    assert f"{'m' * 17}… " in row
+
+
+def test_a_very_narrow_terminal_loses_no_column():
+    table = shown(SAMPLES, width=30)
+    assert table.splitlines()[0].split() == [
+        "session",
+        "model",
+        "prompts",
+        "calls",
+        "in",
+        "cache",
+        "r",
+        "cost",
+    ]
 
 
 def test_privacy_mode_shows_the_sessions_id_instead(tmp_path):
