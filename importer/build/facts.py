@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath, PureWindowsPath
 
-from importer.sessions.lineage import parent_id
+from importer.sessions.lineage import find_parent_id
 from importer.sessions.session_file import SessionFile
 from importer.sessions.storage import SessionPath
 from importer.settings import Settings
@@ -55,7 +55,7 @@ def session_facts(
 ) -> SessionFacts:
     """The same from a header's fields."""
     project = project_name(cwd, settings)
-    parent = parent_id(path, parent_session, agent)
+    parent = find_parent_id(path, parent_session, agent)
     name = agent.agent_name(path.absolute()) if agent.agent_name else None
     return SessionFacts(session_id, project, str(path), parent, framework=agent.name, agent=name)
 

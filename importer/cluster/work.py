@@ -28,7 +28,7 @@ from importer.cluster.messages import (
 )
 
 if TYPE_CHECKING:
-    from importer.build.envelope import Envelope
+    from importer.build.event import Envelope
     from importer.deliver.retry import Pace
     from parsers.issues import Issue
 

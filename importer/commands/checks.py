@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from importer.errors import DamagedLedgerError, LedgerError, Pi2PosthogError, UsageError
-from importer.ledger.ledger import Destination, Ledger
-from importer.ledger.locking import holder
+from importer.ledger.ledger import Ledger
+from importer.ledger.ledger_file import Destination
+from importer.ledger.locking import find_holder
 from importer.places import read_json_object
 from importer.quoting import encodable
 from importer.screen.amounts import format_count, format_minute, format_size
@@ -196,7 +197,7 @@ def _check_skipped(skipped: Sequence[Skipped]) -> Iterator[Check]:
 
 def check_ledger(path: Path) -> Iterator[Check]:
     """Check whether the ledger can be read and written, what it holds, and which process writes it."""
-    pid = holder(path)
+    pid = find_holder(path)
     try:
         with Ledger.open(path, read_only=True) as ledger:
             known = ledger.describe()

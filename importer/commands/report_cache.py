@@ -103,7 +103,7 @@ def _add_words(stored: StoredRow, found: Discovery) -> Row:
     """Return a row with its words, read from their lines."""
     if stored.words_at == _NO_LINES:
         return stored.row
-    from importer.sessions.words import words_of
+    from importer.sessions.titles import read_titles
 
-    words = words_of(found.sessions[stored.file], stored.words_at)
+    words = read_titles(found.sessions[stored.file], stored.words_at)
     return stored.row | dict(zip(_WORDS, words, strict=True))

@@ -13,7 +13,7 @@ from rich.text import Text
 from importer.commands.request import Request
 from importer.errors import UsageError
 from importer.ledger.ledger import Ledger
-from importer.ledger.locking import holder
+from importer.ledger.locking import find_holder
 from importer.places import default_cache
 from importer.plan.cache import Cache
 from importer.plan.plan import find_event_ids
@@ -54,7 +54,7 @@ def status(request: Request, settings: Settings, screen: Screen) -> int:
             }
             for known in ledger.describe()
         ]
-    pid = holder(request.ledger_path)
+    pid = find_holder(request.ledger_path)
     figures = {
         "ledger": str(request.ledger_path),
         "events": None if ids is None else len(ids),

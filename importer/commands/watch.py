@@ -20,7 +20,7 @@ from importer.places import default_ledger
 from importer.quoting import printable
 from importer.screen.console import Screen
 from importer.screen.live import LiveView, WatchLog
-from importer.sessions.sources import Source, source_of, unread
+from importer.sessions.sources import Source, find_unread, source_of
 from importer.sessions.storage import RemotePath
 from importer.settings import Settings
 from importer.watch.sender import ENDLESS, Sender
@@ -108,7 +108,7 @@ def _local_source(request: WatchRequest, screen: Screen) -> Source:
         raise UsageError(
             f"watch needs files on this machine, not {printable(remote[0])}: run backfill from time to time"
         )
-    if skipped := unread(source):
+    if skipped := find_unread(source):
         screen.warn(f"{skipped[0]}: {skipped[1]}")
     return source
 

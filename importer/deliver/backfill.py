@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 from importer.build.events import identify_event
 from importer.deliver import notes
 from importer.deliver.batching import Counters

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 from importer.deliver.endpoint import BATCH, Endpoint, Routes
 
 MAX_BATCH_EVENTS = 500

@@ -46,7 +46,9 @@ def events_of(
     for records in records_of(file, session, now_ms):
         for record in records:
             if record.id in wanted:
-                starter = delegations.started_by(file.path, file.parent_session, file.agent, session, record)
+                starter = delegations.find_starter(
+                    file.path, file.parent_session, file.agent, session, record
+                )
                 yield builder.build(record, totals.get(record.id), starter)
     delegations.note(file, session)
     known = {issue.what for issue in planned.issues}

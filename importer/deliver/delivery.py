@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 from importer.deliver.batching import MAX_BATCH_EVENTS, BodyFormat, Counters, Part, SendQueue, is_historical
 from importer.deliver.endpoint import Choice, Routes, Suspect, Suspects
 from importer.deliver.packing import Packer

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 from importer.build.trimming import EVENT_LIMIT
 from importer.errors import DeliveryError, RefusedError
 from importer.quoting import shown_host

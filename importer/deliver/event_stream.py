@@ -1,6 +1,6 @@
-"""The events of a session as plain data, for another process: each message of it goes over once.
+"""The events of a session as plain data for another process, which gets each message once.
 
-An input holds most of what the one before it held, so messages and the links of their chain get numbers, and
+An input holds most of what the one before it held. So messages and the links of their chain get numbers, and
 an event says where its input begins and ends (see :mod:`importer.build.joining`).
 """
 
@@ -15,10 +15,11 @@ _NONE = -1
 
 
 class EventData(NamedTuple):
-    """One event; its prompt and links by number, ``input`` is None where it has none.
+    """One event, with its prompt and links by number.
 
     Attributes:
-        input: the numbers of the system message and of the links at its start and its end.
+        input: the numbers of the system message and of the links before its start and at its end; None for
+            no input.
     """
 
     event: str
@@ -29,7 +30,7 @@ class EventData(NamedTuple):
 
 
 class EventPart(NamedTuple):
-    """Some events of a session, with the messages and links that no part before them holds.
+    """Some events of a session, with the messages and links that no part before holds.
 
     Attributes:
         links: for each, the numbers of the link before it and of its message.
@@ -44,30 +45,34 @@ class EventWriter:
     """Makes parts of the events of one session file.
 
     Attributes:
-        size: about how many bytes wait for :meth:`take`.
+        size: bytes that wait for :meth:`take`, about.
     """
 
     def __init__(self) -> None:
         self.size = 0
         self._part = EventPart([], [], [])
-        self._messages: dict[int, tuple[int, bytes]] = {}  # by identity, so they are kept
+        self._messages: dict[int, tuple[int, bytes]] = {}  # by `id`, so the messages must live on
         self._links: dict[EncodedLink, int] = {}
 
     def add(self, event: Event) -> None:
-        """Take one more event."""
+        """Add an event to the part."""
         numbers = None
         if given := event.input:
-            numbers = self._message(given.prompt), self._link(given.start), self._link(given.end)
+            numbers = (
+                self._number_message(given.prompt),
+                self._number_link(given.start),
+                self._number_link(given.end),
+            )
         data = EventData(event.event, event.uuid, event.end_ms, event.head, numbers)
         self._part.events.append(data)
         self.size += len(event.head)
 
     def take(self) -> EventPart:
-        """What came since the last time."""
+        """Return what was added since the last time."""
         part, self._part, self.size = self._part, EventPart([], [], []), 0
         return part
 
-    def _message(self, json: bytes) -> int:
+    def _number_message(self, json: bytes) -> int:
         known = self._messages.get(id(json))
         if known is None:
             known = self._messages[id(json)] = len(self._messages), json
@@ -75,20 +80,20 @@ class EventWriter:
             self.size += len(json)
         return known[0]
 
-    def _link(self, link: EncodedLink | None) -> int:
+    def _number_link(self, link: EncodedLink | None) -> int:
         pending = []
         while link is not None and link not in self._links:
             pending.append(link)
             link = link.previous
         number = self._links[link] if link else _NONE
         for step in reversed(pending):
-            self._part.links.append((number, self._message(step.json)))
+            self._part.links.append((number, self._number_message(step.json)))
             number = self._links[step] = len(self._links)
         return number
 
 
 class EventReader:
-    """Makes the events of one session file again.
+    """Makes events of the parts of one session file.
 
     Args:
         source: the file, for messages.
@@ -101,18 +106,20 @@ class EventReader:
         self._links: list[EncodedLink] = []
 
     def read(self, part: EventPart) -> list[Event]:
-        """The events of the next part."""
+        """Return the events of the next part."""
         self._messages += part.messages
         for before, message in part.links:
-            self._links.append(encoded_link(self._at(before), self._messages[message]))
-        return [self._event(data) for data in part.events]
+            self._links.append(encoded_link(self._get_link(before), self._messages[message]))
+        return [self._build_event(data) for data in part.events]
 
-    def _event(self, data: EventData) -> Event:
+    def _build_event(self, data: EventData) -> Event:
         given = None
         if data.input:
             prompt, start, end = data.input
-            given = ModelInputJson(self._stretches, self._messages[prompt], self._at(start), self._at(end))
+            given = ModelInputJson(
+                self._stretches, self._messages[prompt], self._get_link(start), self._get_link(end)
+            )
         return Event(data.event, data.uuid, data.end_ms, self._source, data.head, given)
 
-    def _at(self, number: int) -> EncodedLink | None:
+    def _get_link(self, number: int) -> EncodedLink | None:
         return None if number == _NONE else self._links[number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 
 
 def trimmed(envelope: Envelope, limit: int) -> str:

@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol
 
 from isal import igzip
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable
 from importer.sessions.storage import RemotePath, resolve

@@ -1,6 +1,8 @@
-"""Several requests at once: jobs run in threads, and what they say is handled in the thread that waits.
+"""Runs several requests at once: in threads, which hand what happened to the one thread that waits.
 
-So the ledger, the counters and the session files stay with one thread, however many requests are under way.
+So the ledger, the counters and the session files belong to one thread, however many requests are under way.
+`ThreadPoolExecutor` was considered. Its threads keep a program from ending until their requests are answered,
+which takes a minute where a server hangs, and it has no way for a job to report before it ends.
 """
 
 from __future__ import annotations
@@ -18,35 +20,35 @@ from importer.deliver.transport import Connection
 Call = Callable[[], None]
 Say = Callable[[Call], None]
 Job = Callable[[Connection, Say], Call]
-"""Does its work over a connection and may say something on its way; gives what to call at its end."""
+"""Works over a connection, may say something on its way, and returns what to call at its end."""
 
 _SLICE_S = 0.25  # an interrupt is noticed within this time, on every platform
 
 
 class Workers(Protocol):
-    """Runs jobs, each over a connection of its own."""
+    """Runs jobs, each over a connection of its own. What they say is called in the caller's thread."""
 
     busy: int
-    """Jobs under way."""
+    """Number of jobs under way."""
 
     most: int
-    """Jobs that may be under way at once."""
+    """Most jobs that may be under way at once."""
 
     def start(self, job: Job) -> None:
-        """Begin a job; there must be fewer than `most` under way."""
+        """Begin a job. Fewer than `most` must be under way."""
 
     def hear(self, *, wait: bool) -> None:
-        """Call what jobs have said, in the caller's thread; with `wait`, until one of them has ended."""
+        """Call what jobs have said. With `wait`, wait until one of them has ended."""
 
     def finish(self, timeout_s: float) -> None:
-        """Let jobs under way end, for at most so many seconds; what they say may fail without a word."""
+        """Wait for running jobs, for at most so many seconds. Ignore their errors."""
 
     def close(self) -> None:
-        """Close the connections; a job still under way is left to itself."""
+        """Close the connections. A job still under way is left to itself."""
 
 
 class Inline:
-    """One job at a time, in the caller's thread: an interrupt reaches the request itself."""
+    """Runs one job at a time, in the caller's thread: Ctrl-C reaches the request itself."""
 
     busy = 0
     most = 1
@@ -59,10 +61,10 @@ class Inline:
         job(self._connection, _call)()
 
     def hear(self, *, wait: bool) -> None:
-        """Nothing is under way."""
+        """Return at once: nothing is under way."""
 
     def finish(self, timeout_s: float) -> None:
-        """Nothing is under way."""
+        """Return at once: nothing is under way."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -70,10 +72,14 @@ class Inline:
 
 
 class Threads:
-    """As many jobs at once as there are connections; a job that fails has the others stop, too."""
+    """Runs as many jobs at once as there are connections. If a job fails, the others stop, too.
+
+    Args:
+        connections: one for each thread.
+        stop: the flag that ends what waits. It is set when a job fails.
+    """
 
     def __init__(self, connections: Sequence[Connection], stop: threading.Event) -> None:
-        """Take the connections, and the flag that ends what waits; it is set when a job fails."""
         self.most = len(connections)
         self.busy = 0
         self._connections = connections
@@ -93,7 +99,7 @@ class Threads:
         self._jobs.put(job)
 
     def hear(self, *, wait: bool) -> None:
-        """Call what was said; raises what a job raised."""
+        """Call what was said. Raises what a job raised."""
         while wait or not self._said.empty():
             try:
                 ended, call = self._said.get(timeout=_SLICE_S)
@@ -105,7 +111,7 @@ class Threads:
             call()
 
     def finish(self, timeout_s: float) -> None:
-        """Hear the jobs under way out."""
+        """Wait for running jobs. Ignore their errors."""
         end_s = time.monotonic() + timeout_s
         while self.busy and (left_s := end_s - time.monotonic()) > 0:
             with contextlib.suppress(Empty):
@@ -115,7 +121,7 @@ class Threads:
                     call()
 
     def close(self) -> None:
-        """Let the threads go; those that are idle end."""
+        """End the threads that are idle."""
         for _ in range(self._started):
             self._jobs.put(None)
         if not self.busy:
@@ -130,7 +136,7 @@ class Threads:
                 end = job(connection, lambda call: self._said.put((False, call)))
             except BaseException as error:
                 end, failed = partial(_raise, error), True
-            # Said before the others stop, so that it is this error that is heard first.
+            # Before the others stop, so that this error is heard first.
             self._said.put((True, end))
             if failed:
                 self._stop.set()

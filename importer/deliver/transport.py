@@ -1,4 +1,4 @@
-"""One connection to PostHog: gzip, requests, and trying again until there is an answer that stands."""
+"""Posts bodies to PostHog over one connection, again and again until there is an answer that stands."""
 
 from __future__ import annotations
 
@@ -28,14 +28,19 @@ _BAD_ADDRESS = (
 
 
 class Reply(NamedTuple):
-    """An answer that is no error: whether the events were taken (or are too large), and the bytes sent."""
+    """An answer that is no error.
+
+    Attributes:
+        taken: whether PostHog took the events; if not, they are too large.
+        gzip_bytes: bytes of the body as sent.
+    """
 
     taken: bool
     gzip_bytes: int
 
 
 class Connection:
-    """Sends requests one after the other over one connection; each thread needs its own.
+    """Sends requests one after the other. Each thread needs a connection of its own.
 
     A proxy and a CA file are taken from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`,
     `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`, then `SSL_CERT_FILE`.
@@ -51,7 +56,7 @@ class Connection:
         pace: Pace | None = None,
         packer: Packer | None = None,
     ) -> None:
-        """Prepare to send; see `Delivery` for the arguments."""
+        """Prepare to send. See `Delivery` for the arguments."""
         self._packer = packer or Packer()
         self._base = host.rstrip("/")
         self._host = shown_host(host)
@@ -68,10 +73,10 @@ class Connection:
                 "User-Agent": f"pi2posthog/{__version__}",
             }
         )
-        # requests itself only knows its own variable, which wins over this.
+        # requests knows only its own variable, which wins over this.
         self._session.verify = os.environ.get("SSL_CERT_FILE") or True
         if "@" not in host:
-            self._session.auth = _no_auth
+            self._session.auth = _add_no_auth
 
     def close(self) -> None:
         """Close the connection."""
@@ -85,14 +90,14 @@ class Connection:
         on_try: Callable[[int], None],
         on_retry: Callable[[str, float], None],
     ) -> Reply:
-        """Post a body until there is an answer that stands; every try sends the same bytes.
+        """Post a body until there is an answer that stands. Every try sends the same bytes.
 
         Args:
-            path: the endpoint's.
-            body: JSON in pieces; the list is empty afterwards, so that what is sent is in memory once.
-            events: how many are in it.
-            on_try: called before each request with the tries before it.
-            on_retry: called with the reason and the seconds that will be waited.
+            path: the path of the endpoint.
+            body: JSON in pieces. The list is emptied, so that what is sent is in memory once.
+            events: number of events in it.
+            on_try: called before each request with the number of tries before it.
+            on_retry: called with the reason and the wait in seconds.
 
         Raises:
             RefusedError: the server refuses for good.
@@ -113,10 +118,10 @@ class Connection:
                 ) as response:
                     answer = read_answer(response)
             except (requests.exceptions.InvalidProxyURL, *_BAD_ADDRESS) as error:
-                raise DeliveryError(self._bad_address(error)) from error
+                raise DeliveryError(self._explain_address(error)) from error
             except requests.RequestException as error:
-                reason = f"connection to {self._host} failed ({_transport_reason(error)})"
-            except OSError as error:  # requests' own word for a CA file that is not there
+                reason = f"connection to {self._host} failed ({_explain_failure(error)})"
+            except OSError as error:  # what requests raises if the CA file is not there
                 raise DeliveryError(
                     "The file of CA certificates cannot be read: check REQUESTS_CA_BUNDLE and SSL_CERT_FILE."
                 ) from error
@@ -137,7 +142,7 @@ class Connection:
         tries = "1 try" if failures == 1 else f"{failures} tries"
         raise DeliveryError(f"Gave up after {tries}: {reason}; {KEPT}.")
 
-    def _bad_address(self, error: Exception) -> str:
+    def _explain_address(self, error: Exception) -> str:
         if isinstance(error, requests.exceptions.InvalidProxyURL):
             return "The proxy's address is not usable: check HTTPS_PROXY and HTTP_PROXY."
         if "SOCKS" in str(error):
@@ -145,13 +150,13 @@ class Connection:
         return f"POSTHOG_HOST is not a usable address: {self._host}."
 
 
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _add_no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Leave the request as it is, so that no entry of ~/.netrc adds a password to it."""
     return request
 
 
-def _transport_reason(error: requests.RequestException) -> str:
-    # Tried again all the same: a hotel's login page shows a wrong certificate until someone logs in.
+def _explain_failure(error: requests.RequestException) -> str:
+    # It is tried again: a hotel's login page shows a wrong certificate until someone logs in.
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return (
             "the TLS certificate could not be verified: check POSTHOG_HOST, the computer's clock and "

@@ -1,6 +1,6 @@
-"""A damaged ledger: how it is told from a file that is none, remembered, and put out of the way.
+"""Damaged ledgers: told from files that are none, marked, and moved out of the way.
 
-A ledger that is lost costs nothing but time: ids are stable, so what is sent again PostHog keeps once.
+A lost ledger costs nothing but time: ids are stable, so PostHog keeps one copy of what is sent again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from importer.quoting import printable
 _SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, "The Database Header"
 
 
-def damage(error: sqlite3.Error, path: Path) -> UsageError | None:
-    """What an error says about the file: damaged, or no ledger at all; None when it is about other things."""
+def find_damage(error: sqlite3.Error, path: Path) -> UsageError | None:
+    """Return what an error says of the file: it is damaged, or no ledger; None for any other error."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_NOTADB and not _was_ledger(path):
         return UsageError(f"{printable(path)} is no ledger; move it away, or name another file with --state.")
@@ -29,27 +29,27 @@ def damage(error: sqlite3.Error, path: Path) -> UsageError | None:
 
 
 def mark_damaged(path: Path) -> None:
-    """Remember that the file is damaged: the next run may not come across the bad page by itself."""
+    """Mark the file as damaged: the next run may not come across the bad page."""
     with contextlib.suppress(OSError):
-        os.close(os.open(_mark(path), os.O_WRONLY | os.O_CREAT, 0o600))
+        os.close(os.open(_mark_of(path), os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def check_mark(path: Path) -> None:
-    """Raise DamagedLedgerError if the file was found damaged before."""
-    if path.exists() and _mark(path).exists():
+    """Raise DamagedLedgerError if the file is marked as damaged."""
+    if path.exists() and _mark_of(path).exists():
         raise DamagedLedgerError(path)
 
 
 def forget_mark(path: Path) -> None:
-    """A ledger that the user moved away leaves its mark behind, which says nothing about the next one."""
+    """Remove the mark of a ledger that the user moved away: it says nothing about the next one."""
     if not path.exists():
-        _mark(path).unlink(missing_ok=True)
+        _mark_of(path).unlink(missing_ok=True)
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a ledger to `<name>.corrupt-<time>` and return that path; the caller holds the lock.
+    """Rename a ledger to `<name>.corrupt-<time>` and return that path. The caller holds the lock.
 
-    What was not yet written back (`-wal`) goes with it, so that it can be looked into with sqlite3.
+    What was not written back yet (`-wal`) goes with it, so that sqlite3 can read all of it.
 
     Raises:
         OSError: it cannot be renamed.
@@ -67,12 +67,12 @@ def move_aside(path: Path) -> Path:
         _beside(path, "-shm").unlink()
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, target)
-    _mark(path).unlink(missing_ok=True)
+    _mark_of(path).unlink(missing_ok=True)
     return target
 
 
 def _was_ledger(path: Path) -> bool:
-    """Whether a file that SQLite cannot read may have been a ledger, not what --state names by mistake."""
+    """Return whether a file that SQLite cannot read may be a ledger: --state may name any file."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_SQLITE_MAGIC))
@@ -81,7 +81,7 @@ def _was_ledger(path: Path) -> bool:
     return path.name == LEDGER_NAME or start == _SQLITE_MAGIC or not start.strip(b"\0")
 
 
-def _mark(path: Path) -> Path:
+def _mark_of(path: Path) -> Path:
     return _beside(path, ".damaged")
 
 

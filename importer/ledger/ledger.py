@@ -1,7 +1,7 @@
-"""Remembers which events were delivered, and to where, so that nothing is sent twice.
+"""The registry of delivered events: what went where, so that nothing is sent twice.
 
-A SQLite file: `destinations` (host and a fingerprint of the API key, never the key) and `delivered` (one
-row per destination and event uuid). A row is written only after PostHog took the event.
+A SQLite file: `destinations` (host and a fingerprint of the API key, never the key) and `delivered` (a row
+for each destination and event uuid). A row is written only after PostHog took the event.
 """
 
 from __future__ import annotations
@@ -10,48 +10,43 @@ import hashlib
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from importer.errors import DamagedLedgerError
 from importer.ledger.damage import check_mark, forget_mark
 from importer.ledger.ledger_file import (
     SCHEMA_VERSION,
+    Destination,
     check_no_folder,
     check_schema,
     connect_read_only,
+    normalize_host,
     one_line_errors,
+    split_keys,
 )
 from importer.ledger.locking import lock, unlock
 
-UNKNOWN_DESTINATION = 0  # what a read-only ledger answers for a destination it has never seen
-
-_LOOKUP_CHUNK = 900  # SQLite before 3.32 takes at most 999 parameters in a statement
-
-
-class Destination(NamedTuple):
-    """What the ledger knows of one destination: times in ms since the epoch, None where nothing happened."""
-
-    id: int
-    host: str
-    key_fingerprint: str
-    delivered: int
-    last_delivered_ms: int | None
-    last_error: str | None
-    last_error_ms: int | None
+UNKNOWN_DESTINATION = 0  # of a destination that a read-only ledger has never seen
 
 
 class Ledger:
-    """The delivered events of all destinations; use it as a context manager, from one thread."""
+    """The delivered events of all destinations. Use it as a context manager, from one thread.
+
+    ::
+
+        with Ledger.open("ledger.sqlite3") as ledger:
+            destination = ledger.destination_id("https://eu.i.posthog.com", api_key)
+            ledger.record(destination, [event.uuid], now_ms)
+            ledger.delivered(destination, [event.uuid, other.uuid])  # {event.uuid}
+    """
 
     def __init__(
         self, path: Path, database: sqlite3.Connection | None, locked: int | None, *, writer: bool = False
     ) -> None:
-        """Use `Ledger.open`; None for the database stands for a ledger that does not exist yet."""
+        """Use `Ledger.open`. No database stands for a ledger that does not exist yet."""
         self.path = path
         self._database = database
         self._locked = locked
@@ -61,8 +56,8 @@ class Ledger:
     def open(cls, path: str | Path, *, read_only: bool = False) -> Ledger:
         """Open the ledger in that file.
 
-        To write, the file (0600) and its folder (0700) are created when they are missing, and the ledger is
-        locked against other writing processes. Reading creates and changes no file; a missing file reads as
+        To write, the file (0600) and its folder (0700) are created if they are missing, and the ledger is
+        locked against other writing processes. Reading creates and changes no file. A missing file reads as
         an empty ledger.
 
         Raises:
@@ -78,7 +73,7 @@ class Ledger:
             with one_line_errors(path):
                 if read_only:
                     return cls(path, connect_read_only(path), None)
-                check_no_folder(path)  # before a lock file is left beside it
+                check_no_folder(path)  # before a lock file is beside it
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 locked = lock(path)
                 forget_mark(path)
@@ -98,7 +93,7 @@ class Ledger:
 
     @classmethod
     def open_beside(cls, path: str | Path) -> Ledger:
-        """Open for reading the ledger that this process has open for writing, for use in another thread.
+        """Open the ledger that this process has open for writing, to read it in another thread.
 
         Raises:
             UsageError, LedgerError: as `open`.
@@ -118,7 +113,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Close the file and let other processes write; closing twice does no harm."""
+        """Close the file and let other processes write. Closing twice does no harm."""
         database, self._database = self._database, None
         locked, self._locked = self._locked, None
         try:
@@ -129,14 +124,14 @@ class Ledger:
             unlock(locked)
 
     def destination_id(self, host: str, api_key: str) -> int:
-        """The number of a destination, which stays the same for ever in this ledger.
+        """Return the number of a destination, which stays the same for ever in this ledger.
 
         Args:
-            host: PostHog's address; its letter case and a slash at its end do not matter.
+            host: PostHog's address. Its letter case and a slash at its end do not matter.
             api_key: kept only as the first 16 hex digits of its SHA-256.
 
         Returns:
-            The number; UNKNOWN_DESTINATION when the ledger is read-only and has never seen it.
+            The number; UNKNOWN_DESTINATION if the ledger is read-only and has never seen it.
 
         Raises:
             UsageError: the ledger is damaged.
@@ -144,7 +139,7 @@ class Ledger:
         """
         if self._database is None:
             return UNKNOWN_DESTINATION
-        values = (_normal_host(host), hashlib.sha256(api_key.encode()).hexdigest()[:16])
+        values = (normalize_host(host), hashlib.sha256(api_key.encode()).hexdigest()[:16])
         with self._errors():
             if self._locked is not None:
                 self._database.execute(
@@ -156,10 +151,10 @@ class Ledger:
         return int(row[0]) if row else UNKNOWN_DESTINATION
 
     def destinations(self, host: str | None = None) -> list[int]:
-        """The numbers of all destinations, or of those at one host. Raises as `destination_id`."""
+        """Return the numbers of all destinations, or of those at one host. Raises as `destination_id`."""
         if self._database is None:
             return []
-        wanted = None if host is None else _normal_host(host)
+        wanted = None if host is None else normalize_host(host)
         with self._errors():
             rows = self._database.execute(
                 "SELECT id FROM destinations WHERE ?1 IS NULL OR host = ?1 ORDER BY id", (wanted,)
@@ -167,12 +162,12 @@ class Ledger:
         return [int(row[0]) for row in rows]
 
     def record(self, destination: int, uuids: Iterable[str], delivered_at_ms: int) -> None:
-        """Remember events as delivered; they are on the disk when this returns, all or none of them.
+        """Remember events as delivered. When this returns, all are on the disk; if it raises, none.
 
         Args:
             destination: from `destination_id`.
-            uuids: the events' uuids; one that is remembered already keeps its first time.
-            delivered_at_ms: when PostHog took them, milliseconds since the epoch.
+            uuids: the events' uuids. One that is remembered already keeps its first time.
+            delivered_at_ms: when PostHog took them, in ms since the epoch.
 
         Raises:
             ValueError: a uuid is not one, or the ledger is closed or read-only.
@@ -208,7 +203,7 @@ class Ledger:
             )
 
     def describe(self) -> list[Destination]:
-        """What is known of each destination. Raises as `delivered`."""
+        """Return what is known of each destination. Raises as `delivered`."""
         if self._database is None:
             return []
         with self._errors():
@@ -222,10 +217,10 @@ class Ledger:
     def delivered(
         self, destination: int | None, uuids: Iterable[str], *, host: str | None = None
     ) -> set[str]:
-        """Which of the events were delivered.
+        """Return which of the events were delivered.
 
         Args:
-            destination: from `destination_id`; None asks about every destination, or every one at `host`.
+            destination: from `destination_id`; None for all destinations, or all at `host`.
             uuids: any number of uuids.
             host: narrows `destination=None` to the destinations at that address.
 
@@ -245,13 +240,13 @@ class Ledger:
         return {asked[key] for key in self.known(destinations, list(asked))}
 
     def known(self, destinations: Iterable[int], ids: Sequence[bytes]) -> set[bytes]:
-        """Which of some events (16 bytes each) any of the destinations has. Raises as `delivered`."""
+        """Return which of the events (16 bytes each) any of the destinations has. Raises as `delivered`."""
         found: set[bytes] = set()
         if self._database is None:
             return found
         for number in destinations:
             with self._errors():
-                for chunk in _chunks(ids):
+                for chunk in split_keys(ids):
                     marks = ",".join("?" * len(chunk))
                     rows = self._database.execute(
                         f"SELECT uuid FROM delivered WHERE destination = ? AND uuid IN ({marks})",  # noqa: S608
@@ -261,7 +256,7 @@ class Ledger:
         return found
 
     def count(self, destination: int | None = None) -> int:
-        """How many events a destination has, or all destinations together. Raises as `delivered`."""
+        """Return the number of events of a destination, or of all together. Raises as `delivered`."""
         if self._database is None:
             return 0
         with self._errors():
@@ -271,7 +266,7 @@ class Ledger:
         return int(row[0])
 
     def version(self) -> int:
-        """The version of the file's schema; SCHEMA_VERSION when there is no file yet."""
+        """Return the version of the file's schema; SCHEMA_VERSION if there is no file yet."""
         if self._database is None:
             return SCHEMA_VERSION
         with self._errors():
@@ -292,14 +287,3 @@ class Ledger:
 
     def _errors(self) -> AbstractContextManager[None]:
         return one_line_errors(self.path, mark=self._writer)
-
-
-def _normal_host(host: str) -> str:
-    """The address with scheme and host in small letters, without user, password and slash at the end."""
-    parts = urlsplit(host)
-    return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}{parts.path.rstrip('/')}"
-
-
-def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(keys), _LOOKUP_CHUNK):
-        yield keys[start : start + _LOOKUP_CHUNK]

@@ -1,19 +1,21 @@
-"""The ledger's file: its schema, how it is opened, and what its errors mean to the user."""
+"""The ledger's file: its schema, how to open it to read, what its errors mean, and the form of its keys."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from importer.errors import DamagedLedgerError, LedgerError, UsageError
-from importer.ledger.damage import check_mark, damage, mark_damaged
+from importer.ledger.damage import check_mark, find_damage, mark_damaged
 from importer.quoting import printable
 
 APPLICATION_ID = 0x70695068  # "piPh" in the file's header: tells our files from others
 _UNUSABLE = "The ledger {path} cannot be used: {why}; check the free space and the permissions there."
-# One script a version, from an empty file on: a ledger of version n is brought up by those after the nth.
+# One script a version. A ledger of version n gets those after the nth.
 SCRIPTS = (
     """
 CREATE TABLE destinations (
@@ -34,20 +36,42 @@ CREATE TABLE delivered (
 """,
 )
 SCHEMA_VERSION = len(SCRIPTS)
+_CHUNK = 900  # SQLite before 3.32 takes at most 999 parameters in a statement
+
+
+class Destination(NamedTuple):
+    """What the ledger knows of one destination.
+
+    Attributes:
+        id: its number in this ledger.
+        host: PostHog's address.
+        key_fingerprint: the first 16 hex digits of the API key's SHA-256.
+        delivered: number of delivered events.
+        last_delivered_ms, last_error_ms: when that happened, in ms since the epoch; None if it never did.
+        last_error: why events could not be delivered.
+    """
+
+    id: int
+    host: str
+    key_fingerprint: str
+    delivered: int
+    last_delivered_ms: int | None
+    last_error: str | None
+    last_error_ms: int | None
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection | None:
-    """A connection that creates and writes no file; None when there is nothing to read yet."""
+    """Return a connection that creates and writes no file; None if there is nothing to read yet."""
     if not path.exists() or path.stat().st_size == 0:
         return None
     check_mark(path)
     if path.with_name(path.name + "-journal").exists():
-        return None  # killed while it was created: later writes have no -journal file, but a -wal file
+        return None  # the writer was killed while it created the file; later it writes a -wal file
     log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
-    # SQLite would create the -shm file that a WAL database needs, even with mode=ro. While both files
-    # exist (a writer is at work, or was killed) `readonly_shm` reads them as they are. Otherwise the last
-    # writer has put everything into the main file, which `immutable` reads alone (and without a -wal file
-    # that someone copied without its -shm: events in it read as not delivered).
+    # SQLite would create the -shm file that a WAL database needs, even with mode=ro. While both files exist
+    # (a writer is at work, or was killed), `readonly_shm` reads them as they are. Otherwise the last writer
+    # has put all into the main file, which `immutable` reads alone. Where someone copied the -wal file
+    # without its -shm, the events in it read as not delivered.
     option = "readonly_shm=1" if log.exists() and index.exists() else "immutable=1"
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&{option}", uri=True, isolation_level=None)
     try:
@@ -67,7 +91,7 @@ def check_no_folder(path: Path) -> None:
 
 
 def check_schema(database: sqlite3.Connection, path: Path, *, create: bool) -> bool:
-    """Whether the file holds a ledger; `create` makes an empty file one, and brings an older one up to date.
+    """Return whether the file holds a ledger. `create` makes an empty file one, and updates an older one.
 
     Raises:
         UsageError: it is damaged, of another program, or of a newer version of this one.
@@ -91,7 +115,7 @@ def check_schema(database: sqlite3.Connection, path: Path, *, create: bool) -> b
         if version < 1 or not tables:
             raise DamagedLedgerError(path)
     if create and version < SCHEMA_VERSION:
-        # In one transaction: a kill leaves the version before.
+        # In one transaction: a kill leaves the old version.
         database.executescript(
             "BEGIN IMMEDIATE;"
             + "".join(SCRIPTS[version:])
@@ -102,16 +126,16 @@ def check_schema(database: sqlite3.Connection, path: Path, *, create: bool) -> b
 
 @contextlib.contextmanager
 def one_line_errors(path: Path, *, mark: bool = False) -> Iterator[None]:
-    """Turn SQLite's and the system's errors into one line that names the file and says what to do.
+    """Turn errors of SQLite and the system into one line that names the file and says what to do.
 
     Args:
         path: the ledger.
-        mark: whether damage is remembered beside the ledger (only its writer may).
+        mark: whether to mark a damaged ledger, which only its writer may.
     """
     try:
         yield
     except sqlite3.Error as error:
-        found = damage(error, path)
+        found = find_damage(error, path)
         if found is None:
             raise LedgerError(_UNUSABLE.format(path=printable(path), why=error)) from error
         if mark and isinstance(found, DamagedLedgerError):
@@ -121,3 +145,15 @@ def one_line_errors(path: Path, *, mark: bool = False) -> Iterator[None]:
         raise UsageError(f"{printable(path)} is a folder; name a file with --state.") from error
     except OSError as error:
         raise LedgerError(_UNUSABLE.format(path=printable(path), why=error.strerror or error)) from error
+
+
+def normalize_host(host: str) -> str:
+    """Return the address with scheme and host in small letters, without user, password and last slash."""
+    parts = urlsplit(host)
+    return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2].lower()}{parts.path.rstrip('/')}"
+
+
+def split_keys(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yield keys in chunks that fit into one statement."""
+    for start in range(0, len(keys), _CHUNK):
+        yield keys[start : start + _CHUNK]

@@ -1,4 +1,8 @@
-"""One writing process at a time: a lock file that holds the pid of the process that has it."""
+"""Lets one process at a time write a file: a lock file holds the pid of the process that has the lock.
+
+filelock was considered. Its import takes 30 ms of every command that opens a ledger, and its lock for the
+whole machine (`FileLock`) does not say which process has it.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +20,23 @@ _LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too: lock one far 
 def lock(path: Path) -> int:
     """Lock `<path>.lock` for this process, without waiting.
 
-    The system drops the lock when the process ends, however it ends. A child made by `fork` shares it. On a
-    file system without locks the lock is not exclusive.
+    The system drops the lock when the process ends, however it ends. A forked child shares it. On a file
+    system without locks, the lock is not exclusive.
 
     Args:
-        path: the file that is to be written; the lock is a file (0600) beside it.
+        path: the file to write. The lock is a file (0600) beside it.
 
     Returns:
         What `unlock` takes.
 
     Raises:
-        UsageError: another process has the lock; the line names its pid.
+        UsageError: another process has the lock. The line names its pid.
         OSError: the lock file cannot be opened.
     """
     lock_path = path.with_name(path.name + ".lock")
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _lock_now(descriptor, path)
+        _take_lock(descriptor, path)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     except BaseException:
@@ -42,7 +46,7 @@ def lock(path: Path) -> int:
 
 
 def unlock(descriptor: int | None) -> None:
-    """Give the lock back; None is no lock. The file stays, for removing it would race with a new holder."""
+    """Give the lock back; None is no lock. The file stays: to remove it would race with the next holder."""
     if descriptor is None:
         return
     if sys.platform == "win32":
@@ -53,8 +57,8 @@ def unlock(descriptor: int | None) -> None:
     os.close(descriptor)
 
 
-def holder(path: Path) -> int | None:
-    """The pid of the process that has `<path>.lock`, or None. Creates nothing."""
+def find_holder(path: Path) -> int | None:
+    """Return the pid of the process that has `<path>.lock`; None if none has. Creates nothing."""
     try:
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR)
     except OSError:
@@ -68,9 +72,9 @@ def holder(path: Path) -> int | None:
         os.close(descriptor)
 
 
-def _lock_now(descriptor: int, path: Path) -> None:
+def _take_lock(descriptor: int, path: Path) -> None:
     for wait_s in (0.0, 0.02, 0.1):
-        time.sleep(wait_s)  # somebody may be asking who holds it, which takes a moment
+        time.sleep(wait_s)  # another process may be in `find_holder`, which has the lock for a moment
         if _try_lock(descriptor):
             return
     pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
@@ -95,6 +99,6 @@ def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Some network file systems have no locks; better to work without one than not at all.
+        # Some network file systems have no locks: work without one.
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True

@@ -12,7 +12,7 @@ from importer.build.estimate import Estimator
 from importer.plan.compiled import column_writer, use_compiled
 from importer.sessions.reading import count, new_count
 from importer.sessions.session_file import SessionFile
-from importer.sessions.words import words
+from importer.sessions.titles import titles_of
 from importer.settings import Settings
 from parsers.agents import SessionParser
 from parsers.counting.rows import ROW, CountedFile, CountedFiles
@@ -67,7 +67,7 @@ def count_files(
 
 
 def _describe(counted: CountedFile, session: SessionParser) -> None:
-    counted.name, counted.first_prompt = words(session)
+    counted.name, counted.first_prompt = titles_of(session)
     counted.words_at = getattr(session, "words_at", None)
     counted.subagent = session.subagent.name if session.subagent else None
     counted.issues = list(session.issues.values())

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from importer.plan.cache import Cache, each_file, path_key
 from importer.plan.counter import Counter, Work, count_files
 from importer.sessions.session_file import SessionFile
-from importer.sessions.words import words_of
+from importer.sessions.titles import read_titles
 from parsers.counting.rows import CountedFiles
 
 _AT_ONCE = 200  # files whose columns are looked up at once
@@ -49,7 +49,7 @@ class RememberingCounter:
         if columns is None:
             return count_files([file], *self._work)
         about = columns.files[0]
-        about.name, about.first_prompt = words_of(file, about.words_at or (0, 0))
+        about.name, about.first_prompt = read_titles(file, about.words_at or (0, 0))
         return columns
 
     def _merged(

@@ -1,4 +1,4 @@
-"""Which files are sessions: in an agent's own folders, or among the files and folders that the user named."""
+"""Finds the files that are sessions, in an agent's own folders or among what the user named."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from importer.sessions.forks import parents_first
 from importer.sessions.session_file import (
     SessionFile,
     Skipped,
-    described,
-    first_entry,
+    describe,
+    read_first_entry,
     read_local,
     read_session_file,
 )
-from importer.sessions.sources import Source, existing_roots, source_of, unread
+from importer.sessions.sources import Source, existing_roots, find_unread, source_of
 from importer.sessions.storage import RemotePath, SessionPath
 from parsers.agents import Agent
 
@@ -38,7 +38,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a search found: the sessions in the order of the search, and what was left out and why."""
+    """What a search found.
+
+    Attributes:
+        sessions: the sessions, in the order of the search.
+        skipped: the files that were left out, and why.
+    """
 
     sessions: list[SessionFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -52,11 +57,20 @@ def find_sessions(
 ) -> Discovery:
     """Return the sessions among ``paths``, or in an agent's own session folders if there are none.
 
-    A file is taken whatever its name; a folder is searched recursively for the files that its agent names
-    like sessions (``*.jsonl``), in the order of the names. ``origin`` is what ``--from`` says. Links to
-    folders are not followed, links to files only if they stay inside the folder; a link that is itself one of
-    ``paths`` is followed. A file that is reached twice, by whatever name, counts once. An address of a remote
-    storage (``s3://…``) stands for a file or folder there.
+    ::
+
+        found = find_sessions(["backup/sessions"])
+        print(len(found.sessions), [each.reason for each in found.skipped])
+
+    A file is taken whatever its name. A folder is searched recursively for the files that its agent names
+    like sessions (``*.jsonl``), in the order of the names. Links to folders are not followed, links to files
+    only if they stay inside the folder; a link that is itself one of ``paths`` is followed. A file that is
+    reached twice, by whatever name, counts once.
+
+    Args:
+        paths: files, folders, and addresses of a remote storage (``s3://…``).
+        origin: what ``--from`` says: an agent's name, or a path.
+        environ: the environment, which may say where an agent keeps its sessions.
 
     Raises:
         UsageError: a path, or the agent's session folder, does not exist, a storage cannot be reached, or as
@@ -71,13 +85,13 @@ def find_sessions(
             continue
         for item, agent in _candidates(path, source):
             _add(item, agent, found, seen)
-    if left_out := unread(source):
+    if left_out := find_unread(source):
         found.skipped.append(Skipped(*left_out, serious=False))
     return found
 
 
 def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[int, int] | str]) -> None:
-    """Add a file to what was found, unless it is there already."""
+    """Add a file to what was found, unless it is in it."""
     if isinstance(item, Skipped):
         found.skipped.append(item)
         return
@@ -98,7 +112,7 @@ def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[i
 
 def _add_remote(path: RemotePath, source: Source, found: Discovery, seen: set[tuple[int, int] | str]) -> None:
     """Add the files in a storage that an address stands for."""
-    from importer.sessions.remote import files_below, heads, lookup, open_remote
+    from importer.sessions.remote import files_below, lookup, open_remote, read_heads
 
     root = lookup(path)
     if root is None:
@@ -109,14 +123,14 @@ def _add_remote(path: RemotePath, source: Source, found: Discovery, seen: set[tu
         entries = [entry for entry in entries if agents[entry.path.parent].takes(entry.path.name)]
     fresh = [entry for entry in entries if entry.path.url not in seen]
     seen.update(entry.path.url for entry in fresh)
-    for entry, head in heads(fresh):
+    for entry, head in read_heads(fresh):
         result: SessionFile | Skipped
         try:
             if isinstance(head, OSError):
                 raise head
             with open_remote(entry.path, head) as file:
-                first = first_entry(file.read)
-            result = described(entry.path, entry.size, entry.mtime_ns, first, agents[entry.path.parent])
+                first = read_first_entry(file.read)
+            result = describe(entry.path, entry.size, entry.mtime_ns, first, agents[entry.path.parent])
         except OSError as error:
             result = Skipped.unreadable(entry.path, error)
         if isinstance(result, SessionFile):
@@ -172,11 +186,11 @@ def _walk(root: Path, source: Source) -> Iterator[Found]:
     real_root = os.path.realpath(root)
     for link in links:
         agent = source.agent_in(link.parent)
-        yield from ((item, agent) for item in _link(link, real_root, agent))
+        yield from ((item, agent) for item in _check_link(link, real_root, agent))
 
 
-def _link(link: Path, real_root: str, agent: Agent) -> Iterator[Path | Skipped]:
-    """Yield a link found inside a folder if it is a session's name and stays inside."""
+def _check_link(link: Path, real_root: str, agent: Agent) -> Iterator[Path | Skipped]:
+    """Yield a link found in a folder if it has a session's name, or why it is left out."""
     if os.path.isdir(link):
         yield Skipped(link, "a symbolic link to a folder, not followed", serious=False)
     elif agent.takes(link.name):

@@ -1,4 +1,4 @@
-"""The order to read session files in: a parent before its forks, so that copied calls are the parent's."""
+"""Orders session files: a parent before its forks, so that copied calls are the parent's."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _SEPARATORS = re.compile(r"[/\\]")
 def parents_first(sessions: Iterable[SessionFile]) -> list[SessionFile]:
     """Return the same sessions, each parent before its forks, otherwise by header time and then path.
 
-    The order does not depend on the order of the input. ``parent_session`` is matched by full path, then by
-    file name, then by session id (alone, or in a name like ``<time>_<id>.jsonl``), because the files may have
-    been moved or copied from another machine. A file name that files of different sessions share tells
-    nothing. Where parents form a cycle, its earliest file loses its parent. Sessions without a time come
-    last. Takes O(n log n).
+    The order of the input does not matter. ``parent_session`` is matched by full path, then by file name,
+    then by session id (alone, or in a name like ``<time>_<id>.jsonl``): the files may have been moved, or
+    copied from another machine. A file name that different sessions share matches nothing. Where parents
+    form a cycle, its earliest file loses its parent. Sessions without a time come last. This takes
+    O(n log n).
     """
-    ordered = sorted(sessions, key=_rank)
+    ordered = sorted(sessions, key=_sort_key)
     if not any(session.parent_session for session in ordered):
         return ordered
-    parents = _parents(ordered)
+    parents = _find_parents(ordered)
     _break_cycles(parents)
     children: list[list[int]] = [[] for _ in ordered]
     ready: list[int] = []
@@ -34,7 +34,7 @@ def parents_first(sessions: Iterable[SessionFile]) -> list[SessionFile]:
         else:
             children[parent].append(index)
     result = []
-    # Positions in `ordered` are ranks, and an ascending list is already a heap.
+    # An ascending list of positions is a heap already.
     while ready:
         index = heapq.heappop(ready)
         result.append(ordered[index])
@@ -43,11 +43,11 @@ def parents_first(sessions: Iterable[SessionFile]) -> list[SessionFile]:
     return result
 
 
-def _rank(session: SessionFile) -> tuple[bool, int, str]:
+def _sort_key(session: SessionFile) -> tuple[bool, int, str]:
     return session.timestamp_ms is None, session.timestamp_ms or 0, str(session.path)
 
 
-def _parents(ordered: Sequence[SessionFile]) -> list[int | None]:
+def _find_parents(ordered: Sequence[SessionFile]) -> list[int | None]:
     """Return for each session the position of its parent, if that is among them."""
     by_path: dict[str, int] = {}
     by_name: dict[str, int | None] = {}
@@ -60,12 +60,12 @@ def _parents(ordered: Sequence[SessionFile]) -> list[int | None]:
             by_name[session.path.name] = None
     parents: list[int | None] = []
     for index, session in enumerate(ordered):
-        parent = _find_parent(session.parent_session, by_path, by_name, by_id)
+        parent = _match_parent(session.parent_session, by_path, by_name, by_id)
         parents.append(None if parent == index else parent)
     return parents
 
 
-def _find_parent(
+def _match_parent(
     named: str | None,
     by_path: Mapping[str, int],
     by_name: Mapping[str, int | None],
@@ -76,7 +76,7 @@ def _find_parent(
     parent = by_path.get(_full_path(named))
     if parent is not None:
         return parent
-    # The path may come from another system, so both separators count.
+    # The path may come from another system: both separators count.
     name = _SEPARATORS.split(named)[-1]
     parent = by_name.get(name)
     if parent is not None:

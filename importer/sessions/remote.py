@@ -1,7 +1,7 @@
-"""Reading sessions from a remote storage through fsspec: listings, heads and whole files.
+"""Reads sessions from a remote storage through fsspec: listings, heads and whole files.
 
-Every failure becomes a :class:`UsageError` while the user's address is looked up, and an :class:`OSError`
-after that, like that of a file on this machine. Nothing is written.
+While the user's address is looked up, every failure is a :class:`UsageError`; after that it is an
+:class:`OSError`, as for a file on this machine. Nothing is written.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ _PROTOCOLS_OF_EXTRA = ("s3", "s3a")
 _S3_OPTIONS = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
 
 
-class Entry(NamedTuple):
-    """A file or folder in a storage; ``mtime_ns`` is now where nothing tells it."""
+class StorageItem(NamedTuple):
+    """A file or folder in a storage.
+
+    Attributes:
+        size: bytes.
+        mtime_ns: when it was written, in ns since the epoch; now, where the storage does not tell.
+    """
 
     path: RemotePath
     is_folder: bool
@@ -40,7 +45,7 @@ class Entry(NamedTuple):
 
 
 def filesystem(path: RemotePath) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path in it.
+    """Return the fsspec file system of an address, and the path in it.
 
     Raises:
         UsageError: a package is missing, or there is no such kind of address.
@@ -49,7 +54,7 @@ def filesystem(path: RemotePath) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-        # The names of files may hold "::", which to fsspec means another storage behind this one.
+        # Names of files may hold "::", which to fsspec means another storage behind this one.
         fs, _ = url_to_fs(path.place, **(_S3_OPTIONS if protocol in _PROTOCOLS_OF_EXTRA else {}))
         inside = fs._strip_protocol(path.url.replace("::", "\0")).replace("\0", "::")
     except ImportError as error:
@@ -57,12 +62,12 @@ def filesystem(path: RemotePath) -> tuple[Any, str]:
         advice = "pip install 'pi2posthog[remote]'" + ("" if is_in_extra else f" ({error})")
         raise UsageError(f"{protocol}:// needs a package that is missing: {printable(advice)}") from None
     except Exception as error:
-        raise UsageError(f"{printable(path)} cannot be used: {_reason(error, path)}") from None
+        raise UsageError(f"{printable(path)} cannot be used: {_explain(error, path)}") from None
     return fs, inside
 
 
-def lookup(path: RemotePath) -> Entry | None:
-    """What is at an address the user named; None where nothing is.
+def lookup(path: RemotePath) -> StorageItem | None:
+    """Return what is at an address that the user named; None if nothing is.
 
     Raises:
         UsageError: the storage cannot be reached or refuses.
@@ -70,15 +75,15 @@ def lookup(path: RemotePath) -> Entry | None:
     fs, inside = filesystem(path)
     try:
         fs.invalidate_cache()
-        return _entry(path, fs.info(inside))
+        return _describe(path, fs.info(inside))
     except FileNotFoundError:
         return None
     except Exception as error:
-        raise UsageError(f"{printable(path)} cannot be read: {_reason(error, path)}") from None
+        raise UsageError(f"{printable(path)} cannot be read: {_explain(error, path)}") from None
 
 
-def files_below(folder: RemotePath) -> list[Entry]:
-    """The files below a folder, by name, each folder's own before those of its subfolders.
+def files_below(folder: RemotePath) -> list[StorageItem]:
+    """Return the files below a folder, by name, each folder's own before those of its subfolders.
 
     Raises:
         UsageError: the folder cannot be listed.
@@ -87,17 +92,17 @@ def files_below(folder: RemotePath) -> list[Entry]:
     try:
         listed: dict[str, Any] = fs.find(inside, detail=True)
     except Exception as error:
-        raise UsageError(f"{printable(folder)} cannot be listed: {_reason(error, folder)}") from None
+        raise UsageError(f"{printable(folder)} cannot be listed: {_explain(error, folder)}") from None
     found = []
     for name, info in listed.items():
         below = name.removeprefix(inside).removeprefix("/")
         if below and not below.endswith("/"):
-            found.append((_order(below), _entry(folder / below, info)))
+            found.append((_sort_key(below), _describe(folder / below, info)))
     return [entry for _, entry in sorted(found, key=lambda each: each[0]) if not entry.is_folder]
 
 
-def heads(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | OSError]]:
-    """The first bytes of files, read many at once; an error in place of those that cannot be read."""
+def read_heads(entries: Sequence[StorageItem]) -> Iterator[tuple[StorageItem, bytes | OSError]]:
+    """Yield files with their first bytes, read many at once, or why these cannot be read."""
     for start in range(0, len(entries), _HEADS_AT_ONCE):
         some = entries[start : start + _HEADS_AT_ONCE]
         fs, _ = filesystem(some[0].path)
@@ -116,15 +121,15 @@ def heads(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | OSError]]:
 
 
 @lru_cache(maxsize=4096)
-def found_once(path: RemotePath) -> Entry | None:
-    """What is at an address, asked once in a process: an import takes files as they were when it began.
+def lookup_once(path: RemotePath) -> StorageItem | None:
+    """Return what is at an address. It is asked once in a process: an import takes files as they were then.
 
     Raises:
         OSError: the storage cannot be reached or refuses.
     """
     fs, inside = filesystem(path)
     try:
-        return _entry(path, fs.info(inside))
+        return _describe(path, fs.info(inside))
     except FileNotFoundError:
         return None
     except Exception as error:
@@ -132,18 +137,18 @@ def found_once(path: RemotePath) -> Entry | None:
 
 
 def open_remote(path: RemotePath, head: bytes = b"") -> io.BufferedReader:
-    """Read a file from the start, up to the size that it had when it was found.
+    """Open a file to read from the start, up to the size that it had when it was found.
 
     Args:
         path: the file.
-        head: its first bytes, if they were read already.
+        head: its first bytes, if they were read before.
 
     Raises:
         OSError: it cannot be read, then or later.
     """
     size = path.size
     if size is None:
-        entry = found_once(path)
+        entry = lookup_once(path)
         if entry is None:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
         size = entry.size
@@ -151,12 +156,12 @@ def open_remote(path: RemotePath, head: bytes = b"") -> io.BufferedReader:
 
 
 def os_error(error: Exception, path: RemotePath) -> OSError:
-    """The same as an error of a file on this machine."""
-    return OSError(getattr(error, "errno", None) or errno.EIO, _reason(error, path))
+    """Return an error of a storage as one of a file on this machine."""
+    return OSError(getattr(error, "errno", None) or errno.EIO, _explain(error, path))
 
 
 class _Reader(io.RawIOBase):
-    """The bytes of a file in blocks; while one is worked on, the next is on its way."""
+    """The bytes of a file in blocks. While one is worked on, the next is on its way."""
 
     def __init__(self, path: RemotePath, size: int, head: bytes) -> None:
         self._path = path
@@ -185,7 +190,7 @@ class _Reader(io.RawIOBase):
         super().close()
 
     def _fill(self) -> bool:
-        """Take the next block; False at the end."""
+        """Take the next block. Return False at the end."""
         if self._next is None and self._asked >= self._size:
             return False
         start = self._asked
@@ -209,13 +214,13 @@ class _Reader(io.RawIOBase):
         return data
 
 
-def _entry(path: RemotePath, info: dict[str, Any]) -> Entry:
+def _describe(path: RemotePath, info: dict[str, Any]) -> StorageItem:
     size = int(info.get("size") or 0)
-    return Entry(RemotePath(path.url, size), info.get("type") == "directory", size, _mtime_ns(info))
+    return StorageItem(RemotePath(path.url, size), info.get("type") == "directory", size, _mtime_ns(info))
 
 
 def _mtime_ns(info: dict[str, Any]) -> int:
-    """When a file was written; one that may have been written just now is not closed as abandoned."""
+    """Return when a file was written; now if nothing tells: then it is not taken for abandoned."""
     for key in _MTIMES:
         value = info.get(key)
         if isinstance(value, str):
@@ -230,13 +235,13 @@ def _mtime_ns(info: dict[str, Any]) -> int:
     return time.time_ns()
 
 
-def _order(below: str) -> list[tuple[bool, str]]:
+def _sort_key(below: str) -> list[tuple[bool, str]]:
     *folders, name = below.split("/")
     return [*((True, folder) for folder in folders), (False, name)]
 
 
-def _reason(error: Exception, path: RemotePath) -> str:
-    """What a file system says, on one line and without the secrets of the address."""
+def _explain(error: Exception, path: RemotePath) -> str:
+    """Return what a file system says, on one line and without the secrets of the address."""
     kind = type(error).__name__
     if "Credential" in kind:
         return "no credentials were found: give them as usual for that storage"

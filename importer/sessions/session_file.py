@@ -1,4 +1,4 @@
-"""A session file: what its first lines and its size and times say, read without the rest of it."""
+"""Session files: what their first lines, sizes and times say, read without the rest."""
 
 from __future__ import annotations
 
@@ -28,18 +28,30 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 Read = Callable[[int], bytes | None]
-"""Reads at most so many bytes of a file that is open; none at the end."""
+"""Reads at most so many bytes of an open file; none at the end."""
 
 
 class SessionFile(Struct, frozen=True):
-    """A file that pi, or another ``agent``, wrote a session to.
+    """A file that pi, or another agent, wrote a session to.
 
-    ``size`` is in bytes and ``mtime_ns`` in nanoseconds since the epoch, both as of the moment of reading.
-    Where a storage does not tell ``mtime_ns``, it is that moment: a session that may go on is not closed.
-    The rest comes from the header (pi's ``session-format.md``); a field that is missing or of the wrong
-    type is None. ``version`` is 1 where the header names none. ``timestamp_ms`` is in milliseconds since the
-    epoch. ``parent_session`` is what the header says: the path of the parent's file on the machine that
-    wrote it, or an id (version 1 calls the field ``branchedFrom``).
+    What is not known of the file itself comes from its header (pi's ``session-format.md``); a field that is
+    missing or of the wrong type is None::
+
+        for file in find_sessions().sessions:
+            print(file.path, file.size, file.session_id, file.cwd)
+
+    Attributes:
+        path: the file, on this machine or in a storage.
+        size: bytes, as of the moment of reading.
+        mtime_ns: when it was written, in ns since the epoch, as of the moment of reading. Where a storage
+            does not tell, it is that moment: a session that may go on is not closed.
+        session_id: the session's id.
+        cwd: the folder that the agent worked in.
+        version: the version of the format; 1 where the header names none.
+        timestamp_ms: when the session began, in ms since the epoch.
+        parent_session: what the header says of a parent: the path of its file on the machine that wrote it,
+            or an id (version 1 calls the field ``branchedFrom``).
+        agent: the agent that wrote it.
     """
 
     path: SessionPath
@@ -57,8 +69,11 @@ class SessionFile(Struct, frozen=True):
 class Skipped:
     """A file or folder that was left out, and why.
 
-    ``serious`` says that something which should have been read was not (no permission, I/O error, vanished);
-    otherwise there was nothing in it for us (empty, not a session, a link out of the folder).
+    Attributes:
+        path: the file or folder.
+        reason: why, without a full stop.
+        serious: whether it should have been read (no permission, I/O error, vanished). Otherwise there was
+            nothing in it for us (empty, not a session, a link out of the folder).
     """
 
     path: SessionPath
@@ -67,18 +82,17 @@ class Skipped:
 
     @classmethod
     def unreadable(cls, path: SessionPath, error: OSError) -> Skipped:
-        """Return a serious one that says what the system said."""
+        """Return one for a file that the system does not let us read."""
         return cls(path, f"cannot be read: {error.strerror or error}", serious=True)
 
 
 def read_session_file(path: SessionPath, agent: Agent = PI) -> SessionFile | Skipped:
-    """Return what the head of a regular file says, or why it is not a session. Never raises for bad content.
+    """Return what the head of a regular file says, or why it is not a session. Bad content raises nothing.
 
-    A symbolic link is not followed.
-
-    A session's first parseable line is ``{"type":"session","id":"…"}``; blank, NUL-only and torn lines before
-    it are passed over, as pi's readSessionHeader does (pi 0.87.1, ``dist/core/session-manager.js``), within
-    the first MiB. Some forks of pi write a ``{"type":"title"}`` line first.
+    A symbolic link is not followed. A session's first line that can be parsed is
+    ``{"type":"session","id":"…"}``. Blank, NUL-only and torn lines before it are passed over within the first
+    MiB, as pi's readSessionHeader does (pi 0.87.1, ``dist/core/session-manager.js``). Some forks of pi write
+    a ``{"type":"title"}`` line first.
     """
     if isinstance(path, RemotePath):
         return _read_remote(path, agent)
@@ -88,19 +102,19 @@ def read_session_file(path: SessionPath, agent: Agent = PI) -> SessionFile | Ski
     except OSError as error:
         return Skipped.unreadable(path, error)
     found = read_local(path, agent, lambda status: True)
-    assert found is not None  # noqa: S101  whatever its status
+    assert found is not None  # noqa: S101 - every status is wanted
     return found
 
 
 def read_local(
     path: Path, agent: Agent, is_wanted: Callable[[os.stat_result], bool]
 ) -> SessionFile | Skipped | None:
-    """As :func:`read_session_file`, for a file here whose link, if it is one, somebody has looked at.
+    """Return as :func:`read_session_file` does, for a file on this machine; a symbolic link is followed.
 
     Args:
         path: the file.
-        agent: whose it is.
-        is_wanted: whether a regular file of that status is to be read at all; if not, there is no answer.
+        agent: the agent that wrote it.
+        is_wanted: whether to read a regular file of that status; if not, this returns None.
     """
     try:
         descriptor = os.open(path, _FLAGS)
@@ -110,41 +124,41 @@ def read_local(
                 return Skipped(path, "not a regular file", serious=False)
             if not is_wanted(status):
                 return None
-            first = first_entry(partial(os.read, descriptor))
+            first = read_first_entry(partial(os.read, descriptor))
         finally:
             os.close(descriptor)
     except OSError as error:
         return Skipped.unreadable(path, error)
-    return described(path, status.st_size, status.st_mtime_ns, first, agent)
+    return describe(path, status.st_size, status.st_mtime_ns, first, agent)
 
 
 def _read_remote(path: RemotePath, agent: Agent) -> SessionFile | Skipped:
-    from importer.sessions.remote import found_once, open_remote
+    from importer.sessions.remote import lookup_once, open_remote
 
     try:
-        entry = found_once(path)
+        entry = lookup_once(path)
         if entry is None:
             return Skipped(path, "cannot be read: No such file or directory", serious=True)
         if entry.is_folder:
             return Skipped(path, "not a regular file", serious=False)
         with open_remote(entry.path) as file:
-            first = first_entry(file.read)
+            first = read_first_entry(file.read)
     except OSError as error:
         return Skipped.unreadable(path, error)
-    return described(entry.path, entry.size, entry.mtime_ns, first, agent)
+    return describe(entry.path, entry.size, entry.mtime_ns, first, agent)
 
 
-def described(
+def describe(
     path: SessionPath, size: int, mtime_ns: int, first: dict[str, Any], agent: Agent
 ) -> SessionFile | Skipped:
-    """What is known of a file whose first entry was read, or why it is not a session.
+    """Return what is known of a file whose first entry was read, or why it is not a session.
 
     Args:
         path: the file.
         size: its bytes.
         mtime_ns: when it was written, in ns since the epoch.
-        first: what :func:`first_entry` gave.
-        agent: whose it is.
+        first: what :func:`read_first_entry` returned.
+        agent: the agent that wrote it.
     """
     header = agent.header(first)
     if header is None:
@@ -153,19 +167,19 @@ def described(
         path=path,
         size=size,
         mtime_ns=mtime_ns,
-        session_id=_text(header["id"]) or "",
-        cwd=_text(header.get("cwd")),
-        version=_version(header.get("version", 1)),
-        timestamp_ms=to_ms(_text(header.get("timestamp"))),
-        parent_session=_text(header.get("parentSession")) or _text(header.get("branchedFrom")),
+        session_id=_check_text(header["id"]) or "",
+        cwd=_check_text(header.get("cwd")),
+        version=_check_version(header.get("version", 1)),
+        timestamp_ms=to_ms(_check_text(header.get("timestamp"))),
+        parent_session=_check_text(header.get("parentSession")) or _check_text(header.get("branchedFrom")),
         agent=agent,
     )
 
 
-def first_entry(read: Read) -> dict[str, Any]:
+def read_first_entry(read: Read) -> dict[str, Any]:
     """Return the first JSON value after any title line if it is an object, else an empty one."""
-    for line in _head_lines(read):
-        entry = _decoded(line.strip(_BLANKS))
+    for line in _read_head_lines(read):
+        entry = _decode(line.strip(_BLANKS))
         # What JavaScript calls false is passed over by pi like a malformed line.
         if entry in (None, False, 0, ""):
             continue
@@ -176,8 +190,8 @@ def first_entry(read: Read) -> dict[str, Any]:
     return {}
 
 
-def _decoded(line: bytes) -> object:
-    """Return the JSON value of a line, None if it holds none."""
+def _decode(line: bytes) -> object:
+    """Return the JSON value of a line; None if it holds none."""
     if not line:
         return None
     # pi decodes leniently: an invalid byte becomes U+FFFD and does not spoil the line.
@@ -196,7 +210,7 @@ def _decoded(line: bytes) -> object:
     return value if isinstance(value, dict) else None
 
 
-def _head_lines(read: Read) -> Iterator[bytes]:
+def _read_head_lines(read: Read) -> Iterator[bytes]:
     """Yield the lines that end within the first MiB, reading 4 KiB and then twice as much each time."""
     pending = b""
     scanned = 0
@@ -218,11 +232,11 @@ def _head_lines(read: Read) -> Iterator[bytes]:
         yield pending
 
 
-def _text(value: object) -> str | None:
+def _check_text(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
 
 
-def _version(value: object) -> int | None:
+def _check_version(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""Which agents' sessions to look for, and where: what ``--from`` and the paths on the command line mean."""
+"""Which agent's sessions to look for, and where: what ``--from`` and the paths on the command line mean."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Source:
     """Files and folders to look for sessions in.
 
     Attributes:
-        paths: the files and folders; they need not exist.
-        agent: whose sessions they are; None: each folder's agent is recognized by its path.
-        pattern: where below each path the sessions are; a ``*`` stands for one folder of any name.
+        paths: the files and folders. They need not exist.
+        agent: the agent that wrote them. If None, each folder's agent is recognized by its path.
+        pattern: where below each path the sessions are. A ``*`` stands for one folder of any name.
         is_default: whether the agent's own settings name the path, not the user.
         by_shape: whether the user said that they are some agent's, whatever their folders are called.
     """
@@ -33,7 +33,7 @@ class Source:
     by_shape: bool = False
 
     def roots(self) -> list[SessionPath]:
-        """The files and folders to search by now: an agent may get another folder at any time.
+        """Return the files and folders to search now. An agent may get another folder at any time.
 
         Raises:
             OSError: a folder cannot be listed.
@@ -44,14 +44,14 @@ class Source:
         return [found for path in local for found in sorted(path.glob(self.pattern)) if found.is_dir()]
 
     def agent_in(self, folder: SessionPath) -> Agent:
-        """Whose sessions are in a folder."""
+        """Return the agent whose sessions are in a folder."""
         return self.agent or recognize(full_text(folder), by_shape=self.by_shape)
 
 
 def source_of(
     origin: str | None, paths: Sequence[str | SessionPath] = (), *, environ: Mapping[str, str] = os.environ
 ) -> Source:
-    """What the user asked for.
+    """Return the source that the user asked for.
 
     - Without ``--from`` and paths: pi's own folder.
     - With paths only: those; a folder's agent is recognized by its path (:func:`parsers.agents.recognize`).
@@ -78,8 +78,8 @@ def source_of(
     return Source([folder], agent or PI, pattern, is_default=True)
 
 
-def unread(source: Source) -> tuple[Path, str] | None:
-    """The first file that holds sessions which cannot be read, and why; None where there is none."""
+def find_unread(source: Source) -> tuple[Path, str] | None:
+    """Return the first file with sessions that no parser reads, and why; None if there is none."""
     for agent in [source.agent] if source.agent else AGENTS.values():
         if agent.unread is None:
             continue
@@ -96,7 +96,7 @@ def _exists(path: SessionPath) -> bool:
 
 
 def existing_roots(source: Source) -> list[SessionPath]:
-    """The files and folders to search.
+    """Return the files and folders to search.
 
     Raises:
         UsageError: the agent has no session folder.
@@ -104,7 +104,7 @@ def existing_roots(source: Source) -> list[SessionPath]:
     roots = source.roots()
     if source.is_default and source.agent and not any(root.exists() for root in roots):
         folder = printable(source.paths[0] / source.pattern)
-        if left_out := unread(source):
+        if left_out := find_unread(source):
             raise UsageError(
                 f"{source.agent.title} has no session files, only {printable(left_out[0])}: {left_out[1]}"
             )

@@ -1,7 +1,7 @@
 """Paths to session files: on this machine (:class:`pathlib.Path`) or in a storage that fsspec knows.
 
-Both kinds have what the rest of the importer asks of a path: a name, parents, ``/`` and ``open("rb")``. Only
-:mod:`importer.sessions.remote` talks to fsspec, and is imported when a path is an address.
+Both kinds have what the importer asks of a path: a name, parents, ``/`` and ``open("rb")``. Only
+:mod:`importer.sessions.remote` talks to fsspec, and it is imported only for an address.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ _HIDDEN = "***"
 class RemotePath:
     """The address of a file or folder in a remote storage, such as ``s3://bucket/sessions``.
 
-    It can be pickled: connections are made anew where it is used. As text it shows no password and no query.
+    It can be pickled: connections are made where it is used. As text it shows no password and no query::
+
+        folder = RemotePath("s3://bucket/sessions")
+        with (folder / "a.jsonl").open() as file:
+            ...
 
     Args:
-        url: the address; fsspec decides on its form.
-        size: the bytes of the file, if a listing told them: no more than those are read.
+        url: the address. fsspec decides on its form.
+        size: bytes of the file, if a listing told them. No more than those are read.
     """
 
     __slots__ = ("size", "url")
@@ -56,7 +60,7 @@ class RemotePath:
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of the address."""
         return self.url.partition("://")[2].rpartition("/")[2]
 
     @property
@@ -67,7 +71,7 @@ class RemotePath:
 
     @property
     def parent(self) -> RemotePath:
-        """The folder it is in; a bucket is its own."""
+        """The folder it is in. A bucket is its own parent."""
         scheme, _, path = self.url.partition("://")
         folder = path.rpartition("/")[0]
         return RemotePath(f"{scheme}://{folder}") if folder else self
@@ -83,15 +87,15 @@ class RemotePath:
         return found
 
     def with_name(self, name: str) -> RemotePath:
-        """Another file in the same folder."""
+        """Return another file in the same folder."""
         return self.parent / name
 
     def absolute(self) -> PurePosixPath:
-        """The parts of the address as those of a path, for rules that look at folders' names."""
+        """Return the address as a path, for rules that look at folders' names."""
         return PurePosixPath("/" + self.url.partition("://")[2])
 
     def exists(self) -> bool:
-        """Whether there is such a file or folder.
+        """Return whether there is such a file or folder.
 
         Raises:
             UsageError: the storage cannot be reached.
@@ -101,7 +105,7 @@ class RemotePath:
         return lookup(self) is not None
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
-        """Read it from the start.
+        """Open it to read from the start.
 
         Raises:
             OSError: it cannot be read, then or later.
@@ -115,12 +119,12 @@ SessionPath = Path | RemotePath
 
 
 def is_url(named: str | Path) -> bool:
-    """Whether it is the address of something in a remote storage."""
+    """Return whether it is the address of something in a remote storage."""
     return isinstance(named, str) and bool(_URL.match(named)) and not named.startswith(_LOCAL)
 
 
 def resolve(named: str | SessionPath) -> SessionPath:
-    """What the user named: an address (``s3://…``), else a path; ``file://`` is a path.
+    """Return what the user named: an address (``s3://…``) or a path. ``file://`` is a path.
 
     Raises:
         UsageError: the address holds a secret where fsspec would take it for the bucket's name.
@@ -141,12 +145,12 @@ def resolve(named: str | SessionPath) -> SessionPath:
 
 
 def full_text(path: SessionPath) -> str:
-    """A path as absolute text, with the names of all folders that it is in."""
+    """Return a path as absolute text, with the names of all folders that it is in."""
     return str(path.absolute()) if isinstance(path, RemotePath) else os.path.abspath(path)
 
 
 def common_folder(paths: Sequence[SessionPath]) -> str:
-    """The folder that all of some folders are in, as text; the first where they are in several storages."""
+    """Return the folder that all folders are in, as text; the first if they are in several storages."""
     texts = [os.path.abspath(path) if isinstance(path, Path) else str(path) for path in paths]
     schemes = {text.partition("://")[0] for text in texts if "://" in text}
     if not schemes:
@@ -157,7 +161,7 @@ def common_folder(paths: Sequence[SessionPath]) -> str:
 
 
 def shown_url(url: str) -> str:
-    """An address without the password or the query in it."""
+    """Return an address without its password and query."""
     scheme, _, rest = url.partition("://")
     place, slash, path = rest.partition("/")
     user, at, host = place.rpartition("@")

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from importer.build.envelope import Envelope
+from importer.build.event import Envelope
 from importer.deliver.batching import MAX_BATCH_EVENTS
 from importer.deliver.delivery import Delivery
 from importer.deliver.retry import RetryPolicy, wait

@@ -163,7 +163,7 @@ class Tail:
         totals = None
         if isinstance(record, Trace):
             totals = self.calls.sum_trace(record.trace_id)
-        starter = self._delegations.started_by(self.path, self._parent, self._agent, self.session, record)
+        starter = self._delegations.find_starter(self.path, self._parent, self._agent, self.session, record)
         return self._builder.build(record, totals, starter)
 
     def describe(self) -> Activity:

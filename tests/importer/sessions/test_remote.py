@@ -36,7 +36,7 @@ def memory():
     storage = fsspec.filesystem("memory")
     storage.store.clear()
     storage.pseudo_dirs[:] = [""]
-    remote.found_once.cache_clear()
+    remote.lookup_once.cache_clear()
     yield storage
     storage.store.clear()
     storage.pseudo_dirs[:] = [""]

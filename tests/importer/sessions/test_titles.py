@@ -8,7 +8,7 @@ import pytest
 
 from importer.sessions.discovery import find_sessions
 from importer.sessions.session_file import SessionFile
-from importer.sessions.words import words, words_of
+from importer.sessions.titles import read_titles, titles_of
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter
 
@@ -36,9 +36,9 @@ def read(file: SessionFile):
 
 
 @pytest.mark.parametrize("file", find_sessions([SAMPLES]).sessions, ids=lambda file: file.path.name)
-def test_words_of_a_recorded_session(file):
+def test_a_recorded_session_has_the_titles_that_reading_it_gives(file):
     session = read(file)
-    assert words_of(file, session.words_at) == words(session) == (session.name, session.first_prompt)
+    assert read_titles(file, session.words_at) == titles_of(session) == (session.name, session.first_prompt)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_words_of_a_recorded_session(file):
         ([HEADER, user("long " * 5000)], (None, ("long " * 5000)[:10_000])),
     ],
 )
-def test_words_of_lines_of_any_kind(tmp_path, entries, expected):
+def test_lines_of_any_kind_have_the_titles_that_reading_them_gives(tmp_path, entries, expected):
     path = tmp_path / "s.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     (file,) = find_sessions([path]).sessions
     session = read(file)
-    assert words_of(file, session.words_at) == words(session) == expected
+    assert read_titles(file, session.words_at) == titles_of(session) == expected
 
 
 def test_words_behind_a_torn_line(tmp_path):
@@ -75,12 +75,12 @@ def test_words_behind_a_torn_line(tmp_path):
     path.write_text(json.dumps(HEADER) + '\n{"type":"mess' + json.dumps(user("go")) + "\n")
     (file,) = find_sessions([path]).sessions
     session = read(file)
-    assert words_of(file, session.words_at) == words(session) == (None, "go")
+    assert read_titles(file, session.words_at) == titles_of(session) == (None, "go")
 
 
-def test_words_of_a_file_that_is_gone(tmp_path):
+def test_a_file_that_is_gone_has_no_titles(tmp_path):
     SessionWriter(tmp_path / "s.jsonl", "s").turn("go", "done")
     (file,) = find_sessions([tmp_path]).sessions
     session = read(file)
     file.path.unlink()
-    assert words_of(file, session.words_at) == (None, None)
+    assert read_titles(file, session.words_at) == (None, None)
