@@ -1,7 +1,7 @@
-"""Texts as they stand inside JSON strings: code, output, prose and signatures, cut from pools.
+"""Made-up texts, escaped for JSON strings: code, output, prose and signatures.
 
-To make every text anew would take longer than all else, so a pool of each kind is made once from a seed, and
-a text is a slice of it. The lines of the pools are escaped already, so a slice between two of them is valid.
+A pool of each kind is made once from the seed, and a text is a slice of it: making every text would take
+longer than everything else. The lines of a pool are escaped, so a slice between two lines is valid JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 from bisect import bisect_right
 
 POOL_BYTES = 1_500_000
-_NON_ASCII = 0.0015  # of the lines; that makes some percent of a session's lines, as in a real one
+_NON_ASCII = 0.0015  # share of a pool's lines; that makes 4 % of a session's lines, as in a real one
 _WORDS = """
 the a to of and in that is for it with as on this be not or are from by when if then so now only
 one new value result file line test call name path state order customer price total index cache
@@ -70,7 +70,7 @@ _PROSE = (
 
 
 class Pool:
-    """Lines of one kind of text, to cut from."""
+    """A pool of lines of one kind of text."""
 
     def __init__(self, chance: random.Random, patterns: tuple[str, ...], size: int = POOL_BYTES) -> None:
         """Make about ``size`` bytes of lines from patterns."""
@@ -88,7 +88,7 @@ class Pool:
         self._bytes = b"".join(lines)
 
     def cut(self, size: int) -> bytes:
-        """Whole lines of about ``size`` bytes, at least one, without the last newline; at most 60 kB."""
+        """Cut whole lines of about ``size`` bytes: at least one, at most 60 kB, without the last newline."""
         starts = self._starts
         first = int(self._chance.random() * (len(starts) - 2000))
         end = starts[bisect_right(starts, max(starts[first] + size, starts[first + 1])) - 1]
@@ -96,11 +96,11 @@ class Pool:
 
 
 class Texts:
-    """All the pools of one seed."""
+    """The pools of one seed."""
 
     def __init__(self, seed: int) -> None:
         """Make the pools."""
-        self.chance = random.Random(seed)  # noqa: S311 - the same texts every time
+        self.chance = random.Random(seed)  # noqa: S311 - a benchmark wants the same texts every time
         self.code = Pool(self.chance, _CODE)
         self.output = Pool(self.chance, _OUTPUT)
         self.prose = Pool(self.chance, _PROSE)
@@ -108,10 +108,10 @@ class Texts:
         self._base64 = base64.b64encode(self.chance.randbytes(POOL_BYTES))
 
     def signature(self, size: int) -> bytes:
-        """What a provider signs the model's thinking with: base64 of that many bytes."""
+        """Make a signature of the model's thinking: ``size`` characters of base64."""
         start = int(self.chance.random() * (len(self._base64) - size))
         return self._base64[start : start + size]
 
     def words(self) -> bytes:
-        """Two words, as in a name."""
+        """Join two random words, as in a name."""
         return b"%b_%b" % (self.chance.choice(self._names), self.chance.choice(self._names))

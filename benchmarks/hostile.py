@@ -1,9 +1,9 @@
-"""What session files made to hurt cost, beside an ordinary one: seconds a MB, growth, and memory.
+"""Measure session files that are made to be slow: seconds a MB, growth, and memory, beside an ordinary file.
 
     python -m benchmarks.hostile [--json] [--mb 1.5] [BOMB ...]
 
-Every bomb is planned as `preview` does it, in a process of its own, at one size and at twice that. The exit
-code is 1 if one costs more than the limits below say. Needs no network.
+Each bomb is planned as by `preview`, in a process of its own, at one size and at twice that size. The exit
+code is 1 if one exceeds the limits below. Needs no network.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.bombs import BOMBS, ORDINARY
 
-GROWTH = 3.0  # twice the bytes may take this many times as long: 2 is linear, 4 quadratic
+GROWTH = 3.0  # twice the bytes may take 3 times as long; 2 is linear, 4 quadratic
 SECONDS_PER_MB = 20.0  # of the larger file; an ordinary session takes tenths
 PEAK_MB = 1200.0
 TIMEOUT_S = 300.0
-NOISE_S = 0.3  # a growth of less than that is none
+NOISE_S = 0.3  # less growth than that counts as none
 MB = 1_000_000
 
 
 def measure(bomb: str, size: int) -> dict[str, float]:
-    """Plan one bomb of about ``size`` bytes, in this process."""
+    """Plan one bomb of about ``size`` bytes in this process; return bytes, CPU seconds, MB and events."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sessions"
         folder.mkdir()
@@ -48,8 +48,8 @@ def measure(bomb: str, size: int) -> dict[str, float]:
     return {"bytes": written, "seconds": seconds, "peak_mb": peak_mb, "events": len(plan)}
 
 
-def in_a_child(bomb: str, size: int) -> dict[str, float] | None:
-    """The same in a process of its own; None if it takes too long or fails."""
+def measure_in_child(bomb: str, size: int) -> dict[str, float] | None:
+    """Measure a bomb in a process of its own; None if it takes too long or fails."""
     command = [sys.executable, "-m", "benchmarks.hostile", "--child", bomb, str(size)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)  # noqa: S603
@@ -61,9 +61,9 @@ def in_a_child(bomb: str, size: int) -> dict[str, float] | None:
     return dict(json.loads(done.stdout))
 
 
-def row(bomb: str, size: int, ordinary: float) -> dict[str, Any]:
-    """The figures of one bomb; ``ordinary`` is what an ordinary session takes, in seconds a MB."""
-    once, twice = in_a_child(bomb, size), in_a_child(bomb, 2 * size)
+def make_row(bomb: str, size: int, ordinary: float) -> dict[str, Any]:
+    """Measure one bomb at both sizes; ``ordinary`` is the seconds a MB of an ordinary session."""
+    once, twice = measure_in_child(bomb, size), measure_in_child(bomb, 2 * size)
     if once is None or twice is None:
         return {"bomb": bomb, "ok": False}
     per_mb = twice["seconds"] / twice["bytes"] * MB
@@ -83,7 +83,7 @@ def row(bomb: str, size: int, ordinary: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure and show; the exit code says whether all bombs were within the limits."""
+    """Measure and show; return 1 if a bomb exceeds the limits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("bombs", nargs="*", metavar="BOMB")
     parser.add_argument("--json", action="store_true")
@@ -94,16 +94,19 @@ def main() -> int:
         print(json.dumps(measure(options.child[0], int(options.child[1]))))  # noqa: T201
         return 0
     size = round(options.mb * MB)
-    plain = row("ordinary", size, 0.0)
-    rows = [plain, *(row(bomb, size, plain.get("seconds_per_mb", 0.0)) for bomb in options.bombs or BOMBS)]
+    plain = make_row("ordinary", size, 0.0)
+    rows = [
+        plain,
+        *(make_row(bomb, size, plain.get("seconds_per_mb", 0.0)) for bomb in options.bombs or BOMBS),
+    ]
     if options.json:
         print(json.dumps({"limits": {"growth": GROWTH, "peak_mb": PEAK_MB}, "bombs": rows}, indent=2))  # noqa: T201
     else:
-        show(rows)
+        show_table(rows)
     return 0 if all(each["ok"] for each in rows) else 1
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def show_table(rows: list[dict[str, Any]]) -> None:
     """Print a table."""
     table = Table("bomb", *("MB", "events", "seconds", "s/MB", "x ordinary", "growth", "peak MB", ""))
     for each in rows:

@@ -1,9 +1,9 @@
-"""What the ledger costs as it grows: recording, asking, its size on the disk, memory.
+"""Measure the ledger as it grows: recording, lookups, size on disk, memory. It has no goals.
 
     python -m benchmarks.ledger [--ids 10000000] [--batch 500] [--json]
 
-The ids are random, as UUIDv5 are to a B-tree. They are recorded in batches as a backfill does, each synced to
-the disk, in a folder that is removed in the end; about 45 bytes an id must be free in the temporary folder.
+The ids are random, which is what UUIDv5 are to a B-tree. They are recorded in batches, each synced to the
+disk, as a backfill does. The temporary folder needs about 45 bytes an id.
 """
 
 from __future__ import annotations
@@ -29,25 +29,27 @@ LOOKUPS = 20
 ASKED = 1000
 
 
-def new_ids(count: int, chance: random.Random) -> list[str]:
-    """Ids that were never seen before."""
+def make_ids(count: int, chance: random.Random) -> list[str]:
+    """Make ids that were never seen before."""
     return [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(count)]
 
 
-def record(ledger: Ledger, destination: int, count: int, batch: int, chance: random.Random) -> dict[str, Any]:
-    """Record that many ids; tell how fast that was in the end, how fast they are found, and the size."""
+def record_ids(
+    ledger: Ledger, destination: int, count: int, batch: int, chance: random.Random
+) -> dict[str, Any]:
+    """Record ``count`` ids; return how many a second, and how long a batch and a lookup take."""
     spent_s = []
     known: list[str] = []
     for _ in range(count // batch):
-        ids = new_ids(batch, chance)
+        ids = make_ids(batch, chance)
         began_s = time.perf_counter()
         ledger.record(destination, ids, 1_795_446_000_000)
         spent_s.append(time.perf_counter() - began_s)
         known = (known + ids)[-ASKED // 2 :]
     asked_s = []
     for _ in range(LOOKUPS):
-        # Half of them are there, as in a backfill that goes on.
-        asked = [*known, *new_ids(ASKED - len(known), chance)]
+        # Half of them are known, as in a backfill that was interrupted.
+        asked = [*known, *make_ids(ASKED - len(known), chance)]
         began_s = time.perf_counter()
         found = ledger.delivered(destination, asked)
         asked_s.append(time.perf_counter() - began_s)
@@ -63,13 +65,13 @@ def record(ledger: Ledger, destination: int, count: int, batch: int, chance: ran
 
 
 def measure(ids: int, batch: int, path: Path) -> dict[str, Any]:
-    """All the figures, after each tenth of the ids and in the end."""
-    chance = random.Random(1)  # noqa: S311 - the same ids every time
+    """Measure after each tenth of the ids and in the end."""
+    chance = random.Random(1)  # noqa: S311 - a benchmark wants the same ids every time
     steps = []
     with Ledger.open(path) as ledger:
         destination = ledger.destination_id("https://us.i.posthog.com", "phc_benchmark")
         for _ in range(STEPS):
-            figures = record(ledger, destination, ids // STEPS, batch, chance)
+            figures = record_ids(ledger, destination, ids // STEPS, batch, chance)
             bytes_on_disk = sum(file.stat().st_size for file in path.parent.iterdir())
             figures |= {"ids": ledger.count(), "mb": round(bytes_on_disk / 1e6, 1)}
             steps.append(figures)
@@ -92,8 +94,8 @@ def measure(ids: int, batch: int, path: Path) -> dict[str, Any]:
     }
 
 
-def show(figures: dict[str, Any]) -> None:
-    """The figures as a table."""
+def show_table(figures: dict[str, Any]) -> None:
+    """Print the figures as a table."""
     columns = {
         "ids": "ids",
         "mb": "MB on disk",
@@ -114,7 +116,7 @@ def show(figures: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and show."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--ids", type=int, default=10_000_000)
     parser.add_argument("--batch", type=int, default=500)
@@ -125,7 +127,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(figures, indent=2))  # noqa: T201
     else:
-        show(figures)
+        show_table(figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Runs a command in a process of its own: how long it takes, and how much memory all its processes have.
+"""Run commands in processes of their own; measure their seconds and the memory of all their processes.
 
-Needs Linux for the memory (it reads /proc).
+Memory is read from /proc, so it needs Linux.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-SAMPLE_S = 0.02
-_REFERENCE = """
+SAMPLE_S = 0.02  # between two looks at the memory
+_JSON_LOADS = """
 import json, pathlib, sys
 for path in sorted(pathlib.Path(sys.argv[1]).rglob("*.jsonl")):
     with open(path, "rb") as file:
@@ -29,12 +29,12 @@ for path in sorted(pathlib.Path(sys.argv[1]).rglob("*.jsonl")):
 
 
 class FailedError(Exception):
-    """A command that was to be measured did not do what it is for."""
+    """A command failed while it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a command: seconds from start to end, bytes of memory at most (0: not asked for), stdout."""
+    """One run of a command: its seconds, its peak memory in bytes (0: not measured), and its stdout."""
 
     seconds: float
     peak_bytes: int
@@ -47,15 +47,23 @@ class Run:
 
     @property
     def peak_mb(self) -> float:
-        """The memory in MB."""
+        """The peak memory in MB."""
         return self.peak_bytes / 1e6
 
 
 class User:
-    """Someone whose home is an empty folder at first: no cache, no state, no settings."""
+    """A user whose home is empty at first: no cache, no state, no settings.
+
+    Args:
+        place: a folder that exists; the home is made in it.
+
+    Example:
+        >>> user = User(Path("/tmp"))
+        >>> user.run("preview", "sample_sessions", "--json").seconds
+        0.31
+    """
 
     def __init__(self, place: Path) -> None:
-        """Make the home in a folder that is there."""
         self._place = place
         self.home = place / "home"
         self.forget()
@@ -66,24 +74,24 @@ class User:
         self.home.mkdir()
 
     def run(self, *arguments: object, with_memory: bool = False, **environment: str) -> Run:
-        """Run pi2posthog.
+        """Run pi2posthog with arguments; ``environment`` is added to the user's.
 
         Raises:
-            FailedError: its exit code is not 0.
+            FailedError: the exit code is not 0.
         """
         command = [sys.executable, "-m", "importer", *map(str, arguments)]
-        return measure(command, self._environment() | environment, with_memory=with_memory)
+        return run_command(command, self._make_environment() | environment, with_memory=with_memory)
 
-    def imports(self, *arguments: object) -> set[str]:
-        """The modules, without those in packages, that a run of pi2posthog imports."""
+    def find_imports(self, *arguments: object) -> set[str]:
+        """Find the names of the modules that a run of pi2posthog imports."""
         command = [sys.executable, "-X", "importtime", "-m", "importer", *map(str, arguments)]
         done = subprocess.run(  # noqa: S603
-            command, env=self._environment(), cwd=ROOT, capture_output=True, text=True, check=True
+            command, env=self._make_environment(), cwd=ROOT, capture_output=True, text=True, check=True
         )
         lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
         return {line.rpartition("|")[2].strip() for line in lines}
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         home = str(self.home)
         own = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         own |= {"HOME": home, "LC_ALL": "C.UTF-8", "NO_PROXY": "*", "PYTHONPATH": str(ROOT)}
@@ -92,11 +100,11 @@ class User:
         return own | {name: f"{home}/{place}" for name, place in places.items()}
 
 
-def measure(command: Sequence[str], environment: dict[str, str], *, with_memory: bool = False) -> Run:
-    """Run a command to its end; watching its memory costs it a little time.
+def run_command(command: Sequence[str], environment: dict[str, str], *, with_memory: bool = False) -> Run:
+    """Run a command to its end. Watching its memory slows it down a little.
 
     Raises:
-        FailedError: its exit code is not 0.
+        FailedError: the exit code is not 0.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         peak = 0
@@ -105,7 +113,7 @@ def measure(command: Sequence[str], environment: dict[str, str], *, with_memory:
             command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err
         ) as process:
             while with_memory and process.poll() is None:
-                peak = max(peak, sum(map(memory, tree(process.pid))))
+                peak = max(peak, sum(map(read_memory, find_processes(process.pid))))
                 time.sleep(SAMPLE_S)
             process.wait()
         seconds = time.perf_counter() - began_s
@@ -118,24 +126,24 @@ def measure(command: Sequence[str], environment: dict[str, str], *, with_memory:
     return Run(seconds, peak, texts[0])
 
 
-def reference(folder: Path) -> float:
-    """Seconds of a process that does nothing but `json.loads` with every line of a corpus."""
-    return measure([sys.executable, "-c", _REFERENCE, str(folder)], dict(os.environ)).seconds
+def time_json_loads(folder: Path) -> float:
+    """Time a process that does nothing but `json.loads` with every line of a corpus, in seconds."""
+    return run_command([sys.executable, "-c", _JSON_LOADS, str(folder)], dict(os.environ)).seconds
 
 
-def tree(pid: int) -> Iterator[int]:
-    """A process and all that it started, as far as they are there."""
+def find_processes(pid: int) -> Iterator[int]:
+    """Find the ids of a process and of all its descendants that are alive."""
     yield pid
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
-                yield from tree(int(child))
+                yield from find_processes(int(child))
     except OSError:
-        return  # it has ended
+        return  # the process has ended
 
 
-def memory(pid: int) -> int:
-    """Bytes of memory of a process, shared ones in parts (PSS); where that is not told, all of them (RSS)."""
+def read_memory(pid: int) -> int:
+    """Read the memory of a process in bytes: its part of shared pages (PSS), or all of them (RSS)."""
     for name, field in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
         try:
             text = Path(f"/proc/{pid}/{name}").read_text()
@@ -145,3 +153,9 @@ def memory(pid: int) -> int:
             if line.startswith(field):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def read_status_mb(pid: int, field: str) -> float:
+    """Read a field of a process's status in MiB: ``"VmRSS"`` is its memory, ``"VmHWM"`` the peak of it."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 1024

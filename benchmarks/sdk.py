@@ -1,8 +1,10 @@
-"""How fast PostHog's own Python SDK sends events: `python -m benchmarks.sdk EVENTS.jsonl ADDRESS [--gzip]`.
+"""Send events with PostHog's own Python SDK, and print the seconds as JSON.
 
-The events are as `pi2posthog backfill --output` writes them. They are read beforehand; the seconds on stdout
-are those of the SDK alone, from the first event until all are sent. All is as the SDK does it by default, so
-the bodies are not packed, unless it is asked to. It needs the extra `bench`.
+    python -m benchmarks.sdk EVENTS.jsonl ADDRESS [--gzip]
+
+The events are those of `pi2posthog backfill --output`, and are read before the clock starts. The SDK runs
+with its defaults, so bodies are compressed only with `--gzip`. Needs the extra `bench`; without it the exit
+code is 3.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ MISSING = 3  # the exit code where the SDK is not installed
 
 
 def send(sdk: Any, events: list[dict[str, Any]], address: str, *, gzip: bool) -> float:
-    """Send events with the SDK; the seconds it took."""
+    """Send events with the SDK; return the seconds from the first event until all are sent."""
     began_s = time.perf_counter()
     client = sdk.Posthog("phc_benchmark", host=address, max_queue_size=len(events) + 1, gzip=gzip)
-    # What older versions do not have takes events of up to 8 MiB; the other one drops those over 900 KiB.
+    # capture_ai takes events of up to 8 MiB, capture drops those over 900 KiB; older versions lack the first.
     capture = getattr(client, "capture_ai", client.capture)
     for event in events:
         capture(
@@ -37,11 +39,11 @@ def send(sdk: Any, events: list[dict[str, Any]], address: str, *, gzip: bool) ->
 
 
 def main() -> int:
-    """Send a file's events, and print the seconds as JSON."""
+    """Send the events of a file and print the seconds."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("events", type=Path)
     parser.add_argument("address")
-    parser.add_argument("--gzip", action="store_true", help="pack the bodies, as pi2posthog does")
+    parser.add_argument("--gzip", action="store_true", help="compress the bodies, as pi2posthog does")
     asked = parser.parse_args()
     try:
         sdk = importlib.import_module("posthog")

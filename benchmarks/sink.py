@@ -1,9 +1,9 @@
-"""A PostHog on the loopback that reads what it is sent, throws it away and says yes.
+"""A fake PostHog on the loopback that reads every request, throws it away and answers 200.
 
     python -m benchmarks.sink [--no-ai]
 
-It prints its address, and ends when its stdin does. `GET /` says what came: requests, bytes of their bodies,
-and events in those that were not packed. With `--no-ai` it has no endpoint for AI events (404).
+It prints its address, and ends when its stdin does. `GET /` returns what came: requests, bytes of their
+bodies, and events in the bodies without compression. With `--no-ai` it has no endpoint for AI events (404).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 AI_PATH = "/i/v0/ai/batch/"
 _CHUNK = 1 << 20
-_EVENT = b'"distinct_id":'  # inside of a string, its quotes would be escaped
+_EVENT = b'"distinct_id":'  # its quotes would be escaped inside of a string
 
 
 class Server(ThreadingHTTPServer):
-    """Counts what it throws away."""
+    """Counts requests, bytes and events."""
 
     daemon_threads = True
 
@@ -36,14 +36,14 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Reads a body and says yes."""
+    """Reads a body and answers 200."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Server
 
     def do_POST(self) -> None:
-        """Take a batch."""
+        """Read a batch and count it."""
         left = int(self.headers.get("Content-Length", 0))
         packed = self.headers.get("Content-Encoding") == "gzip" or "compression=gzip" in self.path
         size, events, tail = left, 0, b""
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200 if there else 404, b'{"status":"Ok"}')
 
     def do_GET(self) -> None:
-        """Say what came."""
+        """Answer with the counts."""
         with self.server.lock:
             self._answer(200, json.dumps(self.server.counts).encode())
 
@@ -75,12 +75,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server wants
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def sink(*, has_ai: bool = True) -> Iterator[str]:
-    """Run one in a process of its own; gives its address."""
+def run_sink(*, has_ai: bool = True) -> Iterator[str]:
+    """Run a sink in a process of its own and give its address."""
     command = [sys.executable, "-m", "benchmarks.sink", *([] if has_ai else ["--no-ai"])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdin  # noqa: S101 - asked for above
@@ -89,8 +89,8 @@ def sink(*, has_ai: bool = True) -> Iterator[str]:
         process.stdin.close()
 
 
-def counts(address: str) -> dict[str, int]:
-    """What a sink was sent."""
+def read_counts(address: str) -> dict[str, int]:
+    """Ask a sink what it was sent."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(address, timeout=60) as answer:
         return dict(json.load(answer))

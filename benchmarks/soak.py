@@ -1,13 +1,12 @@
-"""An hour of live traffic in minutes: whether the watcher loses, doubles or keeps anything.
+"""Run an hour of live traffic in minutes: does `watch` lose events, send any twice, or grow?
 
     python -m benchmarks.soak [--json] [--lines 100000] [--sessions 20] [--session-lines 500] [--minutes 4]
 
-So many sessions are appended to at once while a `pi2posthog watch` of its own follows them; one that is long
-enough is followed by a new one, as people do. A session that is being written is in memory as a whole, so
-`--session-lines 5000` shows what long ones take. Afterwards the
-loopback PostHog must hold, byte for byte, what a backfill of the same files sends, each event once, and the
-watcher's memory must not have grown with what it read. The exit code says whether that is so. Needs Linux
-(it reads /proc).
+`pi2posthog watch` follows sessions that are appended to at the same time; after `--session-lines` lines a
+writer begins a new session, as people do. A session that is being written is in memory as a whole, so
+`--session-lines 5000` shows what long sessions take. In the end the PostHog on the loopback must hold the
+events of a backfill of the same files, byte for byte and each once, and the memory of watch must not have
+grown with what it read. The exit code is 1 if that is not so. Needs Linux (it reads /proc).
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measuring import read_status_mb
 from tests.command import Command
 from tests.posthog_server import PostHogServer
 from tests.session_writer import SessionWriter, text, tool_call
 from tests.watching import Watch, imported, ready, recently, sent
 
 LINES_A_RUN = 6
-GROWTH_MB = (
-    40.0  # the median of the last quarter over that of the second: freed memory is not given back at once
-)
+# The median of the last quarter over that of the second; freed memory is not given back at once.
+GROWTH_MB = 40.0
 SAMPLE_S = 0.5
 DRAIN_S = 300.0
 
 
-def write(folder: Path, number: int, lines: int, session_lines: int, until_s: float) -> None:
-    """Append runs with two tools each to one session after the other, spread over the time that is left."""
+def write_sessions(folder: Path, number: int, lines: int, session_lines: int, until_s: float) -> None:
+    """Append runs with two tool calls to one session after the other, spread evenly until ``until_s``."""
     runs, runs_a_session = lines // LINES_A_RUN, max(1, session_lines // LINES_A_RUN)
     began_s = time.monotonic()
     for run in range(runs):
@@ -54,14 +53,8 @@ def write(folder: Path, number: int, lines: int, session_lines: int, until_s: fl
         time.sleep(max(0.0, began_s + (until_s - began_s) * (run + 1) / runs - time.monotonic()))
 
 
-def rss_mb(pid: int) -> float:
-    """The memory that a process holds, in MB."""
-    fields = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()
-    return int(fields[0]) / 1024
-
-
 def soak(lines: int, sessions: int, session_lines: int, minutes: float) -> dict[str, Any]:
-    """Write, watch, and compare; the figures."""
+    """Write sessions, watch them, and compare what came with a backfill; return the figures."""
     with tempfile.TemporaryDirectory() as name, PostHogServer() as server:
         folder = Path(name) / "sessions"
         command = Command(Path(name) / "home")
@@ -71,18 +64,18 @@ def soak(lines: int, sessions: int, session_lines: int, minutes: float) -> dict[
             until_s = started_s + minutes * 60
             each = lines // sessions
             writers = [
-                threading.Thread(target=write, args=(folder, number, each, session_lines, until_s))
+                threading.Thread(target=write_sessions, args=(folder, number, each, session_lines, until_s))
                 for number in range(sessions)
             ]
             for writer in writers:
                 writer.start()
             samples = []
             while any(writer.is_alive() for writer in writers):
-                samples.append(rss_mb(watch.process.pid))
+                samples.append(read_status_mb(watch.process.pid, "VmRSS"))
                 time.sleep(SAMPLE_S)
             wrote_s = time.monotonic() - started_s
             expected = imported(folder, input_context="new")
-            _drain(server, len(expected))
+            _await_events(server, len(expected))
         there = sent(server)
         quarter = len(samples) // 4
         second, last = samples[quarter : 2 * quarter], samples[3 * quarter :]
@@ -109,15 +102,15 @@ def soak(lines: int, sessions: int, session_lines: int, minutes: float) -> dict[
     return figures
 
 
-def _drain(server: PostHogServer, events: int) -> None:
-    """Wait until the server has so many events, or gets no more of them."""
+def _await_events(server: PostHogServer, events: int) -> None:
+    """Wait until the server has ``events`` events, for at most DRAIN_S seconds."""
     deadline_s = time.monotonic() + DRAIN_S
     while len(server.accepted) < events and time.monotonic() < deadline_s:
         time.sleep(0.1)
 
 
 def main() -> int:
-    """Run and show."""
+    """Run and show; return 1 if something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--lines", type=int, default=100_000)

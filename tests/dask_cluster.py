@@ -1,4 +1,4 @@
-"""A Dask cluster of worker processes on the loopback, in a process of its own, with a log to look into."""
+"""A Dask cluster of worker processes on the loopback, run in a process of its own that writes a log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.command import ROOT
 
 @dataclass
 class RunningCluster:
-    """Its address, the process ids of its workers as they were at the start, and what it wrote."""
+    """A running cluster: its address, the process ids of its first workers, its log and its process."""
 
     address: str
     pids: list[int]
@@ -25,11 +25,11 @@ class RunningCluster:
     process: subprocess.Popen[str]
 
     def kill_worker(self, number: int = 0) -> None:
-        """End a worker process at once; its nanny starts another one."""
+        """Kill a worker process; its nanny starts another one."""
         os.kill(self.pids[number], signal.SIGKILL)
 
     def stop(self) -> None:
-        """End all of it."""
+        """Stop the scheduler and all workers."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -42,7 +42,7 @@ class RunningCluster:
 
 @contextlib.contextmanager
 def dask_cluster(folder: Path, workers: int, **environment: str) -> Iterator[RunningCluster]:
-    """Such a cluster, of workers with one thread each."""
+    """Run a cluster of workers with one thread each; ``environment`` is added to theirs."""
     log = folder / "dask.log"
     own = {"PYTHONPATH": str(ROOT), "DASK_CONFIG": str(folder), "NO_PROXY": "*", **environment}
     with log.open("w") as errors:

@@ -1,4 +1,4 @@
-"""A watcher in this process, with a stand-in for its sender that takes as many events as a test says."""
+"""A watcher in this process, with a fake sender that takes as many events as a test allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def session(path, runs=1, **header):
 
 
 class Desk:
-    """Stands for the sender: takes so many events, and is told when they are delivered."""
+    """A fake sender: takes ``capacity`` events until :meth:`deliver` marks them as delivered."""
 
     def __init__(self, capacity=10**6):
         self.capacity = capacity
@@ -49,7 +49,7 @@ class Desk:
     def is_pending(self, uuid):
         return uuid in self.waiting
 
-    def delivered(self, uuids):
+    def find_delivered(self, uuids):
         return self.done & set(uuids)
 
     def drain(self, timeout_s):
@@ -61,7 +61,10 @@ class Desk:
 
 
 class Rig:
-    """A watcher and what it did; `run` follows a script: a generator that yields once a tick."""
+    """A watcher, the events it queued and the lines it said.
+
+    `run` takes a script: a generator that yields once a tick and stops the watcher when it ends.
+    """
 
     def __init__(self, *paths, capacity=10**6, since_ms=None, settle_ms=NEVER_MS, **settings):
         self.desk = Desk(capacity)

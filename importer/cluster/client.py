@@ -1,4 +1,4 @@
-"""A Dask cluster whose workers count and send: the connection to it, and what to say when it fails."""
+"""The connection to a Dask cluster, and one line for each way in which it fails."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from importer.quoting import printable, quoted
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-AHEAD = 3  # tasks for each thread of the cluster that wait, or whose results do
-PARTS = 12  # for each thread, so that all of them end at about the same time
+AHEAD = 3  # tasks a thread that are submitted and not finished
+PARTS = 12  # tasks a thread in all, so that all threads end at about the same time
 GOES_ON = "nothing delivered so far is lost: run the same command again to go on"
-CancelledError = asyncio.CancelledError  # a lost task or connection may raise it; it is no Exception
+CancelledError = asyncio.CancelledError  # raised for a lost task or connection; it is no Exception
 
 _ADDRESS = re.compile(r"(?:tcp|tls)://[^\s/@]+:\d{1,5}/?")
 _CONNECT_S = 5.0
@@ -34,11 +34,18 @@ _INSTALL = "pip install 'pi2posthog[dask]'"
 
 
 class Cluster:
-    """A connection to a scheduler that is up, with workers that have this version of the program.
+    """A connection to a scheduler whose workers have this version of the program.
+
+    Every method raises a Pi2PosthogError of one line if the cluster fails.
 
     Args:
-        address: the scheduler's.
-        client: the connection.
+        address: the scheduler's address, such as ``tcp://10.0.0.1:8786``.
+        client: Dask's client of it.
+
+    Example:
+        >>> with connect_cluster("tcp://10.0.0.1:8786") as cluster:
+        ...     future = cluster.submit(count, (files, settings, estimator, now_ms))
+        ...     counted = cluster.result(future)
     """
 
     def __init__(self, address: str, client: Client) -> None:
@@ -48,8 +55,8 @@ class Cluster:
         self._submitted = 0
         self._looked_s = self._alive_s = time.monotonic()
 
-    def threads(self) -> dict[str, int]:
-        """The threads of each worker, by the worker's address.
+    def count_threads(self) -> dict[str, int]:
+        """Count the threads of each worker, by the worker's address.
 
         Raises:
             Pi2PosthogError: the scheduler does not answer.
@@ -60,26 +67,26 @@ class Cluster:
     def submit(
         self, task: Callable[[Sealed], Sealed], work: object, workers: Collection[str] | None = None
     ) -> Future[Sealed]:
-        """Have a worker do something.
+        """Submit a task.
 
         Args:
-            task: what to do, a function of :mod:`importer.cluster.work`.
-            work: with what.
-            workers: the addresses of those that may; by default all.
+            task: a function of :mod:`importer.cluster.work`.
+            work: its argument, which is sealed.
+            workers: addresses of the workers that may run it; None: all.
         """
         self._submitted += 1
         name = f"pi2posthog-{task.__name__}-{self._run}-{self._submitted}"
         chosen = list(workers) if workers is not None else None
-        with self.errors():
+        with self.explain_errors():
             return self._client.submit(task, Sealed(work), key=name, pure=False, workers=chosen)
 
     def result(self, future: Future[Sealed]) -> Any:
-        """What a task gave, once it is done.
+        """Wait for a task and return what it returned, unsealed.
 
         Raises:
-            Pi2PosthogError: it failed, or the cluster did.
+            Pi2PosthogError: the task or the cluster failed.
         """
-        with self.errors():
+        with self.explain_errors():
             while True:
                 is_done = future.done()
                 try:
@@ -90,30 +97,30 @@ class Cluster:
                 self.check()
 
     def check(self, workers: Collection[str] | None = None) -> None:
-        """Look now and then whether there are workers, or some of those.
+        """Check every two seconds that there are workers, or some of the given ones.
 
         Raises:
-            Pi2PosthogError: there are none for half a minute.
+            Pi2PosthogError: there have been none for half a minute.
         """
         now_s = time.monotonic()
         if now_s - self._looked_s < _LOOK_S:
             return
         self._looked_s = now_s
-        alive = self.threads().keys()
+        alive = self.count_threads().keys()
         if alive if workers is None else alive & set(workers):
             self._alive_s = time.monotonic()
         elif now_s - self._alive_s > _WITHOUT_WORKERS_S:
             raise Pi2PosthogError(f"The workers of the Dask cluster at {self._address} are gone; {GOES_ON}.")
 
     def cancel(self, futures: Sequence[Future[Sealed]]) -> None:
-        """Have tasks stop: those that wait at once, those that run when they notice it."""
-        with self.errors():
+        """Cancel tasks: waiting ones at once, running ones when they notice it."""
+        with self.explain_errors():
             self._client.cancel(list(futures))
 
     @contextlib.contextmanager
-    def listening(self, topic: str, hear: Callable[[Any], None]) -> Iterator[None]:
-        """Have a function called, in another thread, with what is said about a topic."""
-        with self.errors():
+    def listen(self, topic: str, hear: Callable[[Any], None]) -> Iterator[None]:
+        """Call a function, in another thread, with each message on a topic."""
+        with self.explain_errors():
             self._client.subscribe_topic(topic, lambda event: hear(event[1]))
         try:
             yield
@@ -121,31 +128,31 @@ class Cluster:
             with contextlib.suppress(Exception):
                 self._client.unsubscribe_topic(topic)
 
-    def kept(self, keys: Sequence[str]) -> Any:
-        """What tasks keep at the scheduler under that path; None where there is nothing."""
+    def load(self, keys: Sequence[str]) -> Any:
+        """Load what tasks keep at the scheduler under a path of keys; None where there is nothing."""
         return self._ask(self._client.scheduler.get_metadata, keys=list(keys), default=None)
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Have the scheduler forget what is kept under that path."""
+        """Make the scheduler forget what it keeps under a path of keys."""
         self._ask(self._client.scheduler.set_metadata, keys=list(keys), value={})
 
     def _ask(self, call: Callable[..., Any], **arguments: Any) -> Any:
-        with self.errors():
+        with self.explain_errors():
             if self._client.status != "running":
                 raise OSError
             return self._client.sync(call, **arguments, callback_timeout=_ANSWER_S)
 
     @contextlib.contextmanager
-    def errors(self) -> Iterator[None]:
-        """What Dask raises as one line."""
+    def explain_errors(self) -> Iterator[None]:
+        """Turn whatever Dask raises into a Pi2PosthogError of one line."""
         try:
             yield
         except Pi2PosthogError:
             raise
         except (Exception, CancelledError) as error:
-            raise self._explained(error) from None
+            raise self._explain(error) from None
 
-    def _explained(self, error: BaseException) -> Pi2PosthogError:
+    def _explain(self, error: BaseException) -> Pi2PosthogError:
         from distributed.scheduler import KilledWorker
 
         place = f"Dask cluster at {self._address}"
@@ -165,22 +172,26 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster_at(address: str) -> Iterator[Cluster]:
-    """The cluster with a scheduler at an address, such as ``tcp://10.0.0.1:8786``.
+def connect_cluster(address: str) -> Iterator[Cluster]:
+    """Connect to a cluster, and disconnect at the end of the block.
+
+    Args:
+        address: the scheduler's address, such as ``tcp://10.0.0.1:8786``.
 
     Raises:
-        UsageError: the address is none, there is no scheduler, it has no workers, or they lack this program.
+        UsageError: the address is not valid, no scheduler answers there, it has no workers, or a worker has
+            no or another version of this program.
     """
     if not _ADDRESS.fullmatch(address):
         raise UsageError(
             f"--scheduler: {quoted(address)} is no address like tcp://HOST:PORT or tls://HOST:PORT"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of versions, which are checked here, and of sizes
-        client = _connected(address)
+        warnings.simplefilter("ignore")  # about versions, which are checked below, and sizes
+        client = _connect(address)
         try:
             cluster = Cluster(address, client)
-            with cluster.errors():
+            with cluster.explain_errors():
                 _check_workers(address, client)
             yield cluster
         finally:
@@ -188,16 +199,16 @@ def cluster_at(address: str) -> Iterator[Cluster]:
                 client.close(timeout=1)
 
 
-def _connected(address: str) -> Client:
+def _connect(address: str) -> Client:
     try:
         from distributed import Client
     except ImportError:
         raise UsageError(f"--scheduler needs a package that is missing: {_INSTALL}") from None
     for name in ["asyncio", "tornado", *logging.root.manager.loggerDict]:
         if name.partition(".")[0] in ("asyncio", "distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # what happens is said in one line
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # explain_errors says it in one line
     try:
-        # A client that cannot be made takes long to go away, so it is made once somebody has answered.
+        # A client that finds no scheduler takes long to close, so see first whether one answers.
         asyncio.run(asyncio.wait_for(_knock(address), _CONNECT_S + 1))
         return Client(address, timeout=_CONNECT_S, set_as_default=False, name="pi2posthog")
     except UsageError:
@@ -212,7 +223,7 @@ def _connected(address: str) -> Client:
 
 
 async def _knock(address: str) -> None:
-    """See whether a scheduler answers.
+    """Check that a scheduler answers.
 
     Raises:
         UsageError: TLS is asked for, but not set up.
@@ -232,6 +243,7 @@ async def _knock(address: str) -> None:
 
 
 def _check_workers(address: str, client: Client) -> None:
+    """Check that there are workers, and that all machines have the same versions as this one."""
     try:
         client.wait_for_workers(1, timeout=_CONNECT_S)
     except TimeoutError:

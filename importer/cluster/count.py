@@ -1,4 +1,4 @@
-"""Session files counted by a Dask cluster's workers."""
+"""Count session files by the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class ClusterCounter:
-    """Counts session files on a cluster, some files a task.
+    """Counts session files on a cluster, some files a task. It does what a local counter does.
 
     Args:
-        cluster: the cluster.
+        cluster: the connection.
         settings, estimator, now_ms: as for :func:`importer.plan.counter.count_files`.
     """
 
@@ -38,28 +38,29 @@ class ClusterCounter:
         self._work = (replace(settings, api_key=None), estimator, now_ms)
 
     def count(self, files: Sequence[SessionFile]) -> Iterator[tuple[Sequence[SessionFile], CountedFiles]]:
-        """As :meth:`importer.plan.counter.Counter.count`.
+        """Count files; the result is that of :meth:`importer.plan.counter.Counter.count`.
 
         Raises:
-            UsageError: the workers cannot read what this machine can.
+            UsageError: the workers cannot read a file that this machine can read.
             Pi2PosthogError: the cluster failed.
         """
         from importer.cluster.work import count
 
-        threads = sum(self._cluster.threads().values()) or 1
+        threads = sum(self._cluster.count_threads().values()) or 1
         parts = split(files, sum(file.size for file in files) // (threads * PARTS))
         waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]] = deque()
         for part in parts:
-            there = [elsewhere(file) for file in part]
-            waiting.append((part, self._cluster.submit(count, (there, *self._work))))
+            absolute = [make_absolute(file) for file in part]
+            waiting.append((part, self._cluster.submit(count, (absolute, *self._work))))
             if len(waiting) >= threads * AHEAD:
-                yield self._next(waiting)
+                yield self._await_first(waiting)
         while waiting:
-            yield self._next(waiting)
+            yield self._await_first(waiting)
 
-    def _next(
+    def _await_first(
         self, waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]]
     ) -> tuple[Sequence[SessionFile], CountedFiles]:
+        """Wait for the oldest task."""
         part, future = waiting.popleft()
         columns: CountedFiles = self._cluster.result(future)
         for file, about in zip(part, columns.files, strict=True):
@@ -71,8 +72,8 @@ class ClusterCounter:
         return part, columns
 
 
-def elsewhere(file: SessionFile) -> SessionFile:
-    """The file with its whole path: a worker stands in another folder."""
+def make_absolute(file: SessionFile) -> SessionFile:
+    """Return the file with its absolute path: a worker runs in another folder."""
     if isinstance(file.path, Path):
         return structs.replace(file, path=Path(os.path.abspath(file.path)))
     return file

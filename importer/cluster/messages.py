@@ -1,7 +1,7 @@
-"""What the client of a Dask cluster and the workers say to each other.
+"""The messages between the client of a Dask cluster and its workers.
 
-The scheduler keeps, below one key for each run, what PostHog acknowledged of each task, batch by batch and
-before the next one is sent. So a task that is run again, because its worker died, knows what to leave out.
+The scheduler keeps a report of each batch that PostHog acknowledged, by run and task, before the next batch
+is sent. So a task that runs again because its worker died knows what to leave out.
 """
 
 from __future__ import annotations
@@ -24,16 +24,27 @@ if TYPE_CHECKING:
     from parsers.issues import Issue
 
 ROOT = "pi2posthog"
-"""The scheduler's metadata below it: run, task, report."""
+"""The key of our metadata at the scheduler; below it: run, task, report."""
 
 TOPIC = "pi2posthog"
-"""The topic on which tasks say that they began, that there is a report, a retry, or that they ended."""
+"""The topic on which tasks say that they began, kept a report, retry, or ended."""
 
 STOPPED = "stopped"
+"""The error of a task that was cancelled."""
 
 
 class Sealed:
-    """Something that Dask carries without looking into it, or showing any of it in a log or a dashboard."""
+    """A pickled object that Dask carries without showing any of it in a log or a dashboard.
+
+    Args:
+        content: any object that can be pickled.
+
+    Example:
+        >>> Sealed({"api_key": "phc_…"})
+        <32 bytes>
+        >>> Sealed({"api_key": "phc_…"}).open()
+        {'api_key': 'phc_…'}
+    """
 
     __slots__ = ("_packed", "_version")
 
@@ -45,23 +56,23 @@ class Sealed:
         return f"<{len(self._packed)} bytes>"
 
     def __reduce__(self) -> tuple[Callable[..., Sealed], tuple[str, bytes]]:
-        return _sealed, (self._version, self._packed)
+        return _restore, (self._version, self._packed)
 
     def open(self) -> Any:
-        """What is in it.
+        """Unpickle the object.
 
         Raises:
-            UsageError: another version of this program made it.
+            UsageError: another version of this program packed it.
         """
         if self._version != own_version():
             raise UsageError(
                 f"the cluster's workers have another version of pi2posthog ({own_version()}) than "
                 f"this machine ({self._version}): install the same one everywhere"
             )
-        return pickle.loads(self._packed)  # noqa: S301 - the cluster runs what its clients send anyway
+        return pickle.loads(self._packed)  # noqa: S301 - a cluster runs whatever its clients send
 
 
-def _sealed(version: str, packed: bytes) -> Sealed:
+def _restore(version: str, packed: bytes) -> Sealed:
     sealed = Sealed.__new__(Sealed)
     sealed._version, sealed._packed = version, packed
     return sealed
@@ -69,20 +80,21 @@ def _sealed(version: str, packed: bytes) -> Sealed:
 
 @lru_cache
 def own_version() -> str:
-    """The version of this program."""
+    """Return the version of this program."""
     from importer import __version__
 
     return __version__
 
 
 class WantedFile(NamedTuple):
-    """One session of a share.
+    """A session file of a share.
 
     Attributes:
-        place: its place in the plan.
-        facts: what its events share; messages name the file as it is called on the client.
-        uuids: the events to send, 16 bytes each.
-        totals: the totals of its traces.
+        place: the file's index in the plan.
+        planned: the file as the plan knows it, with an absolute path.
+        facts: what its events have in common; messages name the file as the client does.
+        uuids: ids of the events to send, 16 bytes each.
+        totals: the totals of its traces, by trace id; the plan added them up.
     """
 
     place: int
@@ -94,14 +106,15 @@ class WantedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Share:
-    """What one task sends.
+    """The part of a plan that one task sends.
 
     Attributes:
-        run, task: what its reports are kept under.
-        files: the sessions; without any, the event that says who the user is is sent.
-        settings: as in the plan, without the key.
-        now_ms: the moment of the import.
-        per_minute: events that this worker may send in a minute, in all tasks of the run.
+        run, task: the keys of its reports at the scheduler.
+        files: the session files; none means that the task sends the `$identify` event.
+        settings: as in the plan, without the API key.
+        api_key: the project API key.
+        now_ms: the time of the import, in ms since the epoch.
+        per_minute: most events a minute that one worker sends in all tasks of the run; None: no limit.
     """
 
     run: str
@@ -114,7 +127,7 @@ class Share:
 
 
 class Note(NamedTuple):
-    """A line about an event that was cut, or refused for good."""
+    """A line for the user about an event that was cut or refused for good."""
 
     uuid: str
     line: str
@@ -122,13 +135,14 @@ class Note(NamedTuple):
 
 
 class Report(msgspec.Struct, array_like=True):
-    """What PostHog answered since the report before.
+    """What PostHog answered since the last report of the same attempt.
 
     Attributes:
-        attempt: which run of the task it is from.
-        ids: the events it took, 16 bytes each.
-        sizes: bytes of their JSON.
-        counters: those of the attempt's delivery so far, in the order of their fields.
+        attempt: id of the attempt; a task whose worker died is attempted again.
+        ids: the events that PostHog took, 16 bytes each.
+        sizes: bytes of each event's JSON, in the order of ``ids``.
+        counters: the fields of the attempt's :class:`Counters` so far, in their order.
+        notes: lines about events that were cut or refused.
     """
 
     attempt: str
@@ -142,10 +156,10 @@ class Done(NamedTuple):
     """How a task ended.
 
     Attributes:
-        reports: all reports, also those of attempts before, packed; the last one is the final one.
+        reports: the encoded reports of all attempts; the last one holds what came after the last batch.
         notes: lines about files.
-        issues: what was found wrong with files only now, by place in the plan.
-        error: why it ended early; STOPPED if nobody waits for it any more.
+        issues: what was found wrong with files while events were built, by the file's index in the plan.
+        error: why the task ended early; STOPPED if it was cancelled.
     """
 
     reports: list[bytes]
@@ -154,6 +168,6 @@ class Done(NamedTuple):
     error: str | None
 
 
-def unpacked(packed: bytes) -> Report:
-    """A report as it is kept."""
+def decode_report(packed: bytes) -> Report:
+    """Decode a report from the bytes that the scheduler keeps."""
     return msgspec.msgpack.decode(packed, type=Report)

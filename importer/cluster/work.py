@@ -1,6 +1,6 @@
-"""What the workers of a Dask cluster do for an import: count session files, or build events and send them.
+"""The tasks that workers of a Dask cluster run: count session files, or build events and send them.
 
-The scheduler loads this module, too: everything else is imported where a worker needs it.
+The scheduler imports this module, too, so everything large is imported inside of the functions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from importer.cluster.messages import (
     Sealed,
     Share,
     WantedFile,
-    unpacked,
+    decode_report,
 )
 
 if TYPE_CHECKING:
@@ -32,34 +32,40 @@ if TYPE_CHECKING:
     from importer.deliver.retry import Pace
     from parsers.issues import Issue
 
-_LOOK_S = 0.2
-_RUNS = 16  # runs whose pace a worker keeps
+_LOOK_S = 0.2  # between two looks at whether the task was cancelled
+_MAX_PACES = 16  # a worker keeps those of the latest runs
 
 
 def count(sealed: Sealed) -> Sealed:
-    """Count session files: the arguments and the result are those of `importer.plan.counter.count_files`."""
+    """Count session files; arguments and result, sealed, are those of `importer.plan.counter.count_files`."""
     from importer.plan.counter import count_files
 
     return Sealed(count_files(*sealed.open()))
 
 
 def send(sealed: Sealed) -> Sealed:
-    """Send the events of a share that are not known to be acknowledged; gives a :class:`Done`.
+    """Send the events of a share that no report says are delivered.
 
-    It raises nothing of its own: Dask writes what a task raises to a log.
+    An error is returned and not raised, because Dask writes to a log what a task raises.
+
+    Args:
+        sealed: a :class:`Share`.
+
+    Returns:
+        A sealed :class:`Done`.
     """
     share: Share = sealed.open()
-    desk = _Desk(share)
-    with _told_when_cancelled() as stop:
-        desk.say("began")
+    store = _ReportStore(share)
+    with _watch_cancellation() as stop:
+        store.tell("began")
         try:
-            return Sealed(_Sending(share, desk, stop).run())
+            return Sealed(_Attempt(share, store, stop).run())
         finally:
-            desk.say("ended")
+            store.tell("ended")
 
 
-class _Desk:
-    """Where the reports of a task are kept: at the scheduler."""
+class _ReportStore:
+    """The reports of a task, which the scheduler keeps."""
 
     def __init__(self, share: Share) -> None:
         from distributed import get_client, get_worker
@@ -72,44 +78,44 @@ class _Desk:
 
     @property
     def threads(self) -> int:
-        """Tasks that the worker may run at once."""
+        """Number of tasks that the worker runs at once."""
         return int(self._worker.state.nthreads)
 
-    def say(self, what: str, more: str = "") -> None:
-        """Tell the client something; that it is heard is not sure."""
+    def tell(self, what: str, more: str = "") -> None:
+        """Tell the client something; it may get lost."""
         with contextlib.suppress(Exception):
             self._worker.log_event(TOPIC, [*self._path[1:], what, more])
 
     def keep(self, report: Report) -> None:
-        """Keep a report; it is at the scheduler when this returns."""
+        """Keep a report; the scheduler has it when this returns."""
         name, packed = f"{self.attempt}-{len(self.reports)}", msgspec.msgpack.encode(report)
         self.reports[name] = packed
         self._client.set_metadata([*self._path, name], packed)
-        self.say("report", name)
+        self.tell("report", name)
 
 
-class _Sending:
-    """One attempt at a share."""
+class _Attempt:
+    """One attempt to send a share."""
 
-    def __init__(self, share: Share, desk: _Desk, stop: threading.Event) -> None:
+    def __init__(self, share: Share, store: _ReportStore, stop: threading.Event) -> None:
         from importer.deliver.batching import Counters
         from importer.sessions.lineage import Delegations
 
         self._share = share
-        self._desk = desk
+        self._store = store
         self._stop = stop
         self._delegations = Delegations()
         self._counters = Counters()
-        self._unsaid: list[Note] = []
+        self._pending_notes: list[Note] = []
         self._notes: list[str] = []
         self._issues: dict[int, list[Issue]] = {}
-        self._known: set[bytes] = set()
-        for packed in desk.reports.values():
-            ids = unpacked(packed).ids
-            self._known.update(ids[at : at + 16] for at in range(0, len(ids), 16))
+        self._delivered: set[bytes] = set()
+        for packed in store.reports.values():
+            ids = decode_report(packed).ids
+            self._delivered.update(ids[at : at + 16] for at in range(0, len(ids), 16))
 
     def run(self) -> Done:
-        """Send; gives what to tell the client."""
+        """Send what is left and return what to tell the client."""
         from importer.errors import DeliveryStoppedError
 
         error: str | None = None
@@ -118,9 +124,9 @@ class _Sending:
         except DeliveryStoppedError:
             error = STOPPED
         except Exception as raised:
-            error = _one_line(raised)
-        final = msgspec.msgpack.encode(self._report_of(()))  # also what led to no yes
-        return Done([*self._desk.reports.values(), final], self._notes, self._issues, error)
+            error = _describe_error(raised)
+        final = msgspec.msgpack.encode(self._make_report(()))  # counters and notes since the last batch
+        return Done([*self._store.reports.values(), final], self._notes, self._issues, error)
 
     def _deliver(self) -> None:
         from importer.deliver.delivery import Delivery
@@ -131,37 +137,37 @@ class _Sending:
             host=settings.host,
             api_key=share.api_key,
             endpoint=settings.endpoint,
-            parallel=max(1, settings.parallel // self._desk.threads),
-            pace=_pace(share.run, share.per_minute) if share.per_minute else None,
-            on_delivered=self._report,
-            on_retry=lambda reason, wait_s: self._desk.say("retry", f"{reason}; next try in {wait_s:.1f} s"),
-            on_trimmed=self._trimmed,
-            on_failed=self._refused,
+            parallel=max(1, settings.parallel // self._store.threads),
+            pace=_get_pace(share.run, share.per_minute) if share.per_minute else None,
+            on_delivered=self._report_delivered,
+            on_retry=self._tell_retry,
+            on_trimmed=self._note_trimmed,
+            on_failed=self._note_refused,
             stop=self._stop,
         ) as delivery:
             self._counters = delivery.counters
-            for envelope in self._envelopes():
+            for envelope in self._build_events():
                 check_stop(self._stop)
                 delivery.add(envelope)
             delivery.flush()
 
-    def _envelopes(self) -> Iterator[Envelope]:
+    def _build_events(self) -> Iterator[Envelope]:
         from importer.build.events import identify_event
 
         if not self._share.files:
             identify = identify_event(self._share.settings)
-            if identify and uuid.UUID(identify.uuid).bytes not in self._known:
+            if identify and uuid.UUID(identify.uuid).bytes not in self._delivered:
                 yield identify
         for wanted in self._share.files:
-            yield from self._events_of(wanted)
+            yield from self._build_file(wanted)
 
-    def _events_of(self, file: WantedFile) -> Iterator[Envelope]:
+    def _build_file(self, file: WantedFile) -> Iterator[Envelope]:
         from importer.deliver.building import events_of
         from importer.deliver.notes import changed, unreadable
 
         share = self._share
         ids = (file.uuids[at : at + 16] for at in range(0, len(file.uuids), 16))
-        wanted = {str(uuid.UUID(bytes=each)) for each in ids if each not in self._known}
+        wanted = {str(uuid.UUID(bytes=each)) for each in ids if each not in self._delivered}
         if not wanted:
             return
         known_issues = len(file.planned.issues)
@@ -178,33 +184,36 @@ class _Sending:
             self._notes.append(changed(file.facts.source, len(wanted)))
         self._issues[file.place] = file.planned.issues[known_issues:]
 
-    def _report_of(self, envelopes: Sequence[Envelope]) -> Report:
+    def _make_report(self, envelopes: Sequence[Envelope]) -> Report:
         return Report(
-            self._desk.attempt,
+            self._store.attempt,
             b"".join(uuid.UUID(each.uuid).bytes for each in envelopes),
             [each.size for each in envelopes],
             list(astuple(self._counters)),
-            self._unsaid,
+            self._pending_notes,
         )
 
-    def _report(self, envelopes: Sequence[Envelope]) -> None:
-        self._desk.keep(self._report_of(envelopes))
-        self._unsaid = []
+    def _report_delivered(self, envelopes: Sequence[Envelope]) -> None:
+        self._store.keep(self._make_report(envelopes))
+        self._pending_notes = []
 
-    def _trimmed(self, envelope: Envelope, limit: int) -> None:
+    def _tell_retry(self, reason: str, wait_s: float) -> None:
+        self._store.tell("retry", f"{reason}; next try in {wait_s:.1f} s")
+
+    def _note_trimmed(self, envelope: Envelope, limit: int) -> None:
         from importer.deliver.notes import trimmed
 
-        self._unsaid.append(Note(envelope.uuid, trimmed(envelope, limit), refused=False))
+        self._pending_notes.append(Note(envelope.uuid, trimmed(envelope, limit), refused=False))
 
-    def _refused(self, envelope: Envelope, reason: str) -> None:
+    def _note_refused(self, envelope: Envelope, reason: str) -> None:
         from importer.deliver.notes import refused
 
-        self._unsaid.append(Note(envelope.uuid, refused(envelope, reason), refused=True))
+        self._pending_notes.append(Note(envelope.uuid, refused(envelope, reason), refused=True))
 
 
 @contextlib.contextmanager
-def _told_when_cancelled() -> Iterator[threading.Event]:
-    """A flag that is set when the client cancels the task or is gone: Dask itself does not end a thread."""
+def _watch_cancellation() -> Iterator[threading.Event]:
+    """Give a flag that is set when the client cancels the task or is gone; Dask itself ends no thread."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -229,21 +238,22 @@ _paces: dict[tuple[str, int], Pace] = {}
 _paces_lock = threading.Lock()
 
 
-def _pace(run: str, per_minute: int) -> Pace:
-    """The pace that all tasks of a run share on this worker."""
+def _get_pace(run: str, per_minute: int) -> Pace:
+    """Return the pace that all tasks of a run share on this worker."""
     from importer.deliver.retry import Pace
 
     with _paces_lock:
         pace = _paces.get((run, per_minute))
         if pace is None:
             pace = _paces[run, per_minute] = Pace(per_minute)
-            pace.reserve(pace.most)  # a worker that was started again is the same one for this minute
-            while len(_paces) > _RUNS:
+            pace.reserve(pace.most)  # start empty: a restarted worker must not get a second allowance
+            while len(_paces) > _MAX_PACES:
                 del _paces[next(iter(_paces))]
         return pace
 
 
-def _one_line(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
+    """Describe an error in one line; an unexpected one by its type, as its text may hold a prompt."""
     from importer.errors import Pi2PosthogError
 
     if isinstance(error, Pi2PosthogError):

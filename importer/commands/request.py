@@ -77,9 +77,9 @@ def connect(scheduler: str | None) -> AbstractContextManager[Cluster | None]:
     """
     if scheduler is None:
         return nullcontext()
-    from importer.cluster.client import cluster_at
+    from importer.cluster.client import connect_cluster
 
-    return cluster_at(scheduler)
+    return connect_cluster(scheduler)
 
 
 def choose_counter(cluster: Cluster | None, settings: Settings, now_ms: int) -> Counter | None:

@@ -1,4 +1,7 @@
-"""The model calls that a watcher has read, and their totals: of a trace, a session, the current day."""
+"""The model calls that a watcher has read, and their totals: of a trace, a session and the current day.
+
+Importing this imports no pandas: the first totals do, and `importer.watch.watcher` at its start.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from parsers.records import AnyRecord, Generation
 if TYPE_CHECKING:
     import pandas as pd
 
-_Row = tuple[int | float, ...]
 _COLUMNS = (*SUMS, "total_tokens")
+_Row = tuple[int | float, ...]  # a value for each of _COLUMNS
 
 
 class CallTotals(NamedTuple):
-    """Sums over calls: how many they are, all their tokens, and US dollars."""
+    """Sums over model calls: how many there are, all their tokens, and US dollars."""
 
     calls: int = 0
     tokens: int = 0
@@ -27,12 +30,13 @@ class CallTotals(NamedTuple):
 
 
 class Calls:
-    """Model calls, by trace.
+    """Model calls, grouped by trace.
 
     Example:
         >>> calls = Calls()
         >>> calls.add(generation)
         >>> calls.sum_trace(generation.trace_id).cost_usd
+        0.0042
     """
 
     def __init__(self) -> None:
@@ -44,36 +48,37 @@ class Calls:
         return self._count
 
     def add(self, call: Generation) -> None:
-        """Take in one more call."""
+        """Add one call."""
         usage = call.usage
         self._rows[call.trace_id].append((*usage[:4], usage.cost_usd, usage.total_tokens))
         self._count += 1
 
     def sum_trace(self, trace_id: str) -> TraceTotals:
-        """Add up the calls of a trace: tokens, and US dollars."""
-        (sums,) = trace_totals(_add_up(self._rows.get(trace_id, ())))
+        """Add up the calls of one trace: tokens, and US dollars. A trace without calls gives zeros."""
+        (sums,) = trace_totals(_sum_rows(self._rows.get(trace_id, ())))
         return sums
 
     def sum_all(self) -> CallTotals:
-        """Add up all calls."""
+        """Add up all calls; the result is kept until another call is added."""
         if self._sums.calls != self._count:
-            sums = _add_up(chain.from_iterable(self._rows.values())).iloc[0]
-            self._sums = CallTotals(self._count, int(sums["total_tokens"]), float(sums["cost_usd"]))
+            sums = _sum_rows(chain.from_iterable(self._rows.values()))
+            self._sums = CallTotals(self._count, sums["total_tokens"].item(), sums["cost_usd"].item())
         return self._sums
 
 
-def _add_up(rows: Iterable[_Row]) -> pd.DataFrame:
-    import pandas as pd
-
-    frame = pd.DataFrame(list(rows), columns=list(_COLUMNS))
-    return totals(frame if len(frame) else frame.astype("int64"))
-
-
 class Today:
-    """The calls that ended today, each counted once.
+    """The model calls that ended today, local time; a call that is read twice counts once.
 
     Args:
-        now: gives the local time.
+        now: returns the current local time.
+
+    Example:
+        >>> today = Today()
+        >>> today.begin_day()
+        >>> for record in records:
+        ...     today.add(record)
+        >>> today.totals.cost_usd
+        1.25
     """
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> None:
@@ -85,22 +90,22 @@ class Today:
 
     @property
     def totals(self) -> CallTotals:
-        """Their totals."""
+        """The totals of today's calls."""
         return self._calls.sum_all()
 
-    def note(self, record: AnyRecord) -> None:
-        """Count a call in, if it is one of today's."""
+    def add(self, record: AnyRecord) -> None:
+        """Add a record if it is a model call that ended today; ignore any other."""
         if not isinstance(record, Generation) or record.end_ms < self._midnight_ms:
             return
         if record.end_ms >= self._tomorrow_ms:
-            self.turn()
+            self.begin_day()
         if record.id in self._seen or not self._midnight_ms <= record.end_ms < self._tomorrow_ms:
             return
         self._seen.add(record.id)
         self._calls.add(record)
 
-    def turn(self) -> None:
-        """Begin a new day, if it has come."""
+    def begin_day(self) -> None:
+        """Start from zero if midnight has passed since the last call of this method."""
         now = self._now()
         if self._midnight_ms <= now.timestamp() * 1000 < self._tomorrow_ms:
             return
@@ -108,3 +113,11 @@ class Today:
         self._midnight_ms, self._tomorrow_ms = (round(m.astimezone().timestamp() * 1000) for m in midnights)
         self._seen.clear()
         self._calls = Calls()
+
+
+def _sum_rows(rows: Iterable[_Row]) -> pd.DataFrame:
+    """Add up rows with :func:`importer.totals.totals`; the result has one row."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows), columns=list(_COLUMNS))
+    return totals(frame if len(frame) else frame.astype("int64"))

@@ -1,4 +1,4 @@
-"""From records to the queue: what is wanted, what nothing has yet, and what the queue had no room for."""
+"""From records to the queue: leave out what is old or delivered, and remember what the queue refused."""
 
 from __future__ import annotations
 
@@ -14,46 +14,51 @@ from parsers.records import AnyRecord, Trace
 
 
 class Outbox:
-    """Queues the events of records, each once and in the order of the files.
+    """Queues the events of records, each once and in the order of its file.
 
-    Once the queue has refused an event, it gets nothing else until that file was read again from its start:
-    so the events of a file stay in order, and what a fork copied is never sent before its parent's.
+    Once the queue has refused an event, it gets no other until that file was read again from its start. So
+    the events of a file stay in order, and a fork's copies never go out before its parent's calls.
 
     Args:
-        settings: as for a backfill.
-        since_ms: events that ended before are left out; None takes all.
-        sender: takes the events, and knows which ones were delivered before.
+        settings: the same as for a backfill.
+        since_ms: leave out events that ended before, in ms since the epoch; None: leave out none.
+        sender: takes the events, and knows which were delivered before.
 
     Attributes:
-        refused: the files that must be read again, in this order.
+        refused: the files to read again, in this order.
+
+    Example:
+        >>> outbox = Outbox(settings, None, sender)
+        >>> outbox.queue(tail, tail.read(), still_open=set())
+        True
     """
 
     def __init__(self, settings: Settings, since_ms: int | None, sender: Sender) -> None:
         self._settings = settings
         self._since_ms = since_ms
         self._sender = sender
-        self._identified = False
+        self._has_identified = False
         self.refused: dict[Path, None] = {}
 
-    def send(
+    def queue(
         self, tail: Tail, records: Sequence[AnyRecord], still_open: AbstractSet[str], *, again: bool = False
     ) -> bool:
-        """Queue the events of a session's records that nothing has yet.
+        """Queue the events of a session's records that are neither queued nor delivered.
 
         Args:
             tail: the session.
             records: what was read of it.
-            still_open: traces that another session still collects: a fork's copy of one is left to that.
-            again: whether the refused file was read again from its start.
+            still_open: ids of traces that another session still collects; a fork's copy of one is left out.
+            again: whether ``records`` come from a refused file that was read again.
 
         Returns:
-            False if the file must be read again once there is room.
+            False if the queue is full; the file is in ``refused`` then.
         """
         wanted = [r for r in records if self._since_ms is None or r.end_ms >= self._since_ms]
         wanted = [r for r in wanted if not self._sender.is_pending(r.id)]
         if not wanted:
             return True
-        delivered = self._sender.delivered([record.id for record in wanted])
+        delivered = self._sender.find_delivered([record.id for record in wanted])
         for record in wanted:
             if record.id in delivered or (isinstance(record, Trace) and record.id in still_open):
                 continue
@@ -62,26 +67,26 @@ class Outbox:
                 return False
         return True
 
-    def next_refused(self) -> Path | None:
-        """The file to read again, if the queue has room for its events."""
+    def find_refused(self) -> Path | None:
+        """Return the next file to read again; None if there is none or the queue has no room for it."""
         path = next(iter(self.refused), None)
         if path is None:
             return None
         try:
             size = path.stat().st_size
         except OSError:
-            size = 0  # reading will tell
+            size = 0  # reading the file will say why
         return path if self._sender.has_room(size) else None
 
     def rename(self, source: Path, target: Path) -> None:
-        """Keep a refused file's place under its new name."""
+        """Keep the place of a refused file under its new name."""
         self.refused = {target if path == source else path: None for path in self.refused}
 
     def _offer(self, tail: Tail, record: AnyRecord) -> bool:
-        """Queue one event; before the first one the `$identify`, unless it was sent in an earlier life."""
-        if not self._identified:
+        """Offer one event to the queue, and the `$identify` event before the first one ever."""
+        if not self._has_identified:
             first = identify_event(self._settings)
-            if first and not self._sender.delivered([first.uuid]) and not self._sender.offer(first, 0):
+            if first and not self._sender.find_delivered([first.uuid]) and not self._sender.offer(first, 0):
                 return False
-            self._identified = True
-        return self._sender.offer(tail.event(record), tail.offset)
+            self._has_identified = True
+        return self._sender.offer(tail.build_event(record), tail.offset)

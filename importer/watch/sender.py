@@ -1,7 +1,7 @@
 """Delivery in the background: a bounded queue, batches that leave within moments, retries without end.
 
-The queue may refuse events. Nothing is lost by that: whatever is not in the ledger can be read again from
-the session files, so memory stays flat however long PostHog is away.
+The queue refuses events when it is full. They are not lost: the session files still hold whatever is not in
+the ledger. So memory stays flat however long PostHog is away.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from importer.ledger.ledger import UNKNOWN_DESTINATION, Ledger
 from importer.plan.progress import Progress
 from importer.settings import Settings
 
-LINGER_S = 0.3
-CAPACITY = 1_000
-CAPACITY_BYTES = 16 * 1024 * 1024  # of session files that waiting events hold in memory
+LINGER_S = 0.3  # how long the first event of a batch waits for more
+CAPACITY = 1_000  # events
+CAPACITY_BYTES = 16 * 1024 * 1024  # of session files that waiting events keep in memory
 ENDLESS = RetryPolicy(attempts=2**31, first_s=0.5, max_s=60.0)
 
 
@@ -33,14 +33,21 @@ class Sender:
 
     Args:
         settings: where to send.
-        api_key: the project API key.
-        ledger_path: the ledger; this process must be the only one that writes it.
-        on_change: called from the thread whenever the state changed.
-        retry: how often to try again; the default is to go on for ever.
-        say: takes a line about one event, from the thread: it was cut, or refused for good.
+        api_key: the project API key; no message holds it.
+        ledger_path: the ledger; no other process may write it.
+        on_change: called from the thread after each change of ``progress``.
+        retry: how often to try again; without end by default.
+        say: takes a line about an event that was cut or refused for good; called from the thread.
 
     Attributes:
         progress: how far the delivery is since the start; ``left`` events are queued or on their way.
+
+    Example:
+        >>> sender = Sender(settings, "phc_…", Path("ledger.sqlite3"))
+        >>> sender.start()
+        >>> sender.offer(event, source_bytes=20_000)
+        True
+        >>> sender.close(timeout_s=5.0)
     """
 
     def __init__(
@@ -62,7 +69,7 @@ class Sender:
         self._sources: Counter[str] = Counter()
         self._source_bytes: dict[str, int] = {}
         self._pending: set[str] = set()
-        self._waiting_s = 0.0  # since when the first event of the queue waits
+        self._waiting_s = 0.0  # when the first event of the queue began to wait, by time.monotonic()
         self._changed = threading.Condition()
         self._closing = False
         self._stop = threading.Event()
@@ -75,10 +82,10 @@ class Sender:
         self.progress = Progress()
 
     def start(self) -> None:
-        """Open the ledger and begin.
+        """Open the ledger and start the thread.
 
         Raises:
-            UsageError: another process has the ledger, or it is no ledger.
+            UsageError: another process holds the ledger, or the file is no ledger.
         """
         self._thread.start()
         self._opened.wait()
@@ -86,19 +93,22 @@ class Sender:
         self._reading = Ledger.open_beside(self._ledger_path)
         self._destination = self._reading.destination_id(self._settings.host, self._api_key)
 
-    def delivered(self, uuids: Sequence[str]) -> set[str]:
-        """Which events were delivered, now or in an earlier life; for the thread that called `start`."""
+    def find_delivered(self, uuids: Sequence[str]) -> set[str]:
+        """Find the events that were delivered, by this process or an earlier one.
+
+        Call it from the thread that called :meth:`start`.
+        """
         return self._reading.delivered(self._destination, uuids) if self._reading else set()
 
     def offer(self, event: Envelope, source_bytes: int) -> bool:
-        """Queue an event.
+        """Queue an event; one that is queued or on its way already counts as taken.
 
         Args:
-            event: what to send.
-            source_bytes: bytes of its session, which it keeps in memory.
+            event: the event.
+            source_bytes: size of its session, which the event keeps in memory.
 
         Returns:
-            False if the queue is full: the caller reads the event again later.
+            False if the queue is full; offer the event again later.
         """
         with self._changed:
             if event.uuid in self._pending:
@@ -117,35 +127,39 @@ class Sender:
         return True
 
     def has_room(self, source_bytes: int) -> bool:
-        """Whether the queue is empty enough to read a file of that size again, of which it refused events."""
+        """Tell whether a refused file of ``source_bytes`` may be read again: the queue is half empty."""
         with self._changed:
             held = sum(self._source_bytes.values())
             return len(self._pending) <= CAPACITY // 2 and (not held or held + source_bytes <= CAPACITY_BYTES)
 
     def is_pending(self, uuid: str) -> bool:
-        """Whether an event is queued or on its way."""
+        """Tell whether an event is queued or on its way."""
         with self._changed:
             return uuid in self._pending
 
     def check(self) -> None:
-        """Raise what ended the delivery, if anything did."""
+        """Raise the error that ended the delivery, if one did.
+
+        Raises:
+            Pi2PosthogError: PostHog or the ledger refuses for good.
+        """
         if self._failure is not None:
             raise self._failure
 
     def close(self, timeout_s: float) -> None:
-        """Deliver what waits, for at most ``timeout_s`` seconds, and end."""
+        """Deliver what waits, for at most ``timeout_s`` seconds, and end the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout_s)
         self._stop.set()
-        # A request under way is not cut off: its answer decides whether the ledger learns of it.
+        # Wait for the answer to a running request: the ledger must learn what PostHog took.
         self._thread.join(1.0)
         if self._reading:
             self._reading.close()
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until nothing waits any more, at most that many seconds; tell whether nothing does."""
+        """Wait for the queue to be delivered, for at most ``timeout_s`` seconds; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._pending, timeout_s)
 
@@ -156,10 +170,10 @@ class Sender:
                 self._note = lambda error: ledger.note_error(destination, error, round(time.time() * 1000))
                 self._opened.set()
 
-                def delivered(envelopes: Sequence[Envelope]) -> None:
+                def record(envelopes: Sequence[Envelope]) -> None:
                     uuids, now_ms = [envelope.uuid for envelope in envelopes], round(time.time() * 1000)
-                    self._until_it_can(lambda: ledger.record(destination, uuids, now_ms))
-                    self._delivered(envelopes, now_ms)
+                    self._retry_write(lambda: ledger.record(destination, uuids, now_ms))
+                    self._note_delivered(envelopes, now_ms)
 
                 with Delivery(
                     host=self._settings.host,
@@ -167,28 +181,28 @@ class Sender:
                     endpoint=self._settings.endpoint,
                     set_aside=True,
                     retry=self._retry,
-                    on_delivered=delivered,
-                    on_retry=self._retrying,
-                    on_trimmed=self._trimmed,
-                    on_failed=self._refused,
+                    on_delivered=record,
+                    on_retry=self._note_retry,
+                    on_trimmed=self._note_trimmed,
+                    on_failed=self._note_refused,
                     stop=self._stop,
                 ) as delivery:
-                    while batch := self._next_batch():
+                    while batch := self._take_batch():
                         for envelope in batch:
                             delivery.add(envelope)
                         delivery.flush()
         except DeliveryStoppedError:
             pass
         except BaseException as error:
-            self._failure = error if isinstance(error, Pi2PosthogError) else _unexpected(error)
+            self._failure = error if isinstance(error, Pi2PosthogError) else _hide_error(error)
         finally:
             self._opened.set()
             with self._changed:
                 self._changed.notify_all()
             self._on_change()
 
-    def _next_batch(self) -> list[Envelope]:
-        """Wait for events, then a moment for more of them; empty once everything is sent and we close."""
+    def _take_batch(self) -> list[Envelope]:
+        """Wait for events, then a moment for more; an empty batch means closed and everything sent."""
         with self._changed:
             while not self._queue and not self._closing:
                 self._changed.wait()
@@ -200,7 +214,7 @@ class Sender:
             return [self._queue.popleft() for _ in range(min(MAX_BATCH_EVENTS, len(self._queue)))]
 
     def _release(self, envelopes: Sequence[Envelope]) -> None:
-        """Let go of events that wait no longer; the caller holds the lock."""
+        """Remove events that no longer wait. The caller holds the lock."""
         for envelope in envelopes:
             self._pending.discard(envelope.uuid)
             self._sources[envelope.source] -= 1
@@ -208,15 +222,15 @@ class Sender:
                 del self._sources[envelope.source], self._source_bytes[envelope.source]
         self._changed.notify_all()
 
-    def _delivered(self, envelopes: Sequence[Envelope], now_ms: int) -> None:
+    def _note_delivered(self, envelopes: Sequence[Envelope], now_ms: int) -> None:
         with self._changed:
             self._release(envelopes)
             self.progress.delivered += len(envelopes)
             self.progress.last_ms, self.progress.error = now_ms, ""
         self._on_change()
 
-    def _until_it_can(self, record: Callable[[], None]) -> None:
-        """Write to the ledger; while it cannot be written (full disk), nothing more is sent."""
+    def _retry_write(self, record: Callable[[], None]) -> None:
+        """Write to the ledger, again and again if it fails (full disk); nothing is sent meanwhile."""
         for failures in range(1, self._retry.attempts + 1):
             try:
                 record()
@@ -225,20 +239,20 @@ class Sender:
                 if failures >= self._retry.attempts:
                     raise
                 wait_s = self._retry.wait_s(failures)
-                self._retrying(f"delivery pauses: {error}", wait_s)
+                self._note_retry(f"delivery pauses: {error}", wait_s)
                 wait(wait_s, stop=self._stop, sleep=time.sleep)
 
-    def _retrying(self, reason: str, wait_s: float) -> None:
-        with contextlib.suppress(LedgerError):  # it may be the ledger that is in trouble
+    def _note_retry(self, reason: str, wait_s: float) -> None:
+        with contextlib.suppress(LedgerError):  # the ledger itself may be the trouble
             self._note(reason)
         self.progress.error = reason
         self.progress.retry_at = time.monotonic() + wait_s
         self._on_change()
 
-    def _trimmed(self, envelope: Envelope, limit: int) -> None:
+    def _note_trimmed(self, envelope: Envelope, limit: int) -> None:
         self._say(f"{envelope.source}: {envelope.event} {envelope.uuid} was cut to {limit} bytes")
 
-    def _refused(self, envelope: Envelope, reason: str) -> None:
+    def _note_refused(self, envelope: Envelope, reason: str) -> None:
         line = f"{envelope.event} {envelope.uuid} not delivered: {reason}"
         with contextlib.suppress(LedgerError):
             self._note(line)
@@ -246,9 +260,10 @@ class Sender:
         with self._changed:
             self._release([envelope])
             self.progress.failed += 1
-            self.progress.error = ""  # PostHog is there, and the line above stays
+            self.progress.error = ""  # PostHog answers, and the line above stays on the screen
         self._on_change()
 
 
-def _unexpected(error: BaseException) -> Pi2PosthogError:
+def _hide_error(error: BaseException) -> Pi2PosthogError:
+    """Replace an unexpected error by its type: its text may hold a prompt or the key."""
     return Pi2PosthogError(f"delivery ended unexpectedly: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""The corpora of the benchmarks: the same for the same seed, and read as what they were written as."""
+"""The corpora of the benchmarks: the same for the same seed, and preview counts what was written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.corpus import Shape, generate, kept, parse_size
+from benchmarks.corpus import Shape, ensure_corpus, generate, parse_size
 from tests.command import Command
 
 SHAPE = Shape(bytes=6_000_000, files=24, spread=1.6, seed=18)
@@ -23,7 +23,7 @@ def corpus(tmp_path_factory):
     return folder, generate(folder, SHAPE)
 
 
-def test_a_corpus_has_about_the_size_and_exactly_the_files_that_were_wanted(corpus):
+def test_a_corpus_has_about_the_size_and_exactly_the_number_of_files(corpus):
     folder, written = corpus
     files = contents(folder)
     assert len(files) == written.sessions == 24
@@ -46,7 +46,7 @@ def test_every_line_is_written_as_pi_does(corpus):
             assert again.encode() == line
 
 
-def test_preview_reads_what_was_written_without_a_warning(corpus, tmp_path):
+def test_preview_counts_what_was_written_without_a_warning(corpus, tmp_path):
     folder, written = corpus
     together = b"".join(contents(folder).values())
     assert all(part in together for part in PARTS)
@@ -59,18 +59,18 @@ def test_preview_reads_what_was_written_without_a_warning(corpus, tmp_path):
     assert shown["cost_usd"] == pytest.approx(written.cost_usd)
 
 
-def test_a_corpus_that_is_there_is_used_again_unless_another_one_is_wanted(tmp_path):
+def test_a_corpus_is_used_again_until_another_shape_is_asked_for(tmp_path):
     folder, small = tmp_path / "sessions", Shape(bytes=200_000, files=2)
-    first = kept(folder, small)
+    first = ensure_corpus(folder, small)
     before = {path: path.stat().st_ctime_ns for path in folder.rglob("*.jsonl")}
-    assert kept(folder, small) == first
+    assert ensure_corpus(folder, small) == first
     assert {path: path.stat().st_ctime_ns for path in folder.rglob("*.jsonl")} == before
-    other = kept(folder, Shape(bytes=200_000, files=4))
+    other = ensure_corpus(folder, Shape(bytes=200_000, files=4))
     assert other.sessions == len(contents(folder)) == 4
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("800", 800), ("2kB", 2000), ("1.5GB", 1_500_000_000), ("265MB", 265_000_000)]
 )
-def test_sizes_are_read_with_their_unit(text, size):
+def test_a_size_is_parsed_with_its_unit(text, size):
     assert parse_size(text) == size

@@ -105,7 +105,7 @@ def test_its_sessions_are_followed(path):
     tail = Tail(path, Settings(), TOY)
     (record,) = tail.read()
 
-    assert json.loads(tail.event(record).encode())["properties"]["$ai_framework"] == "toy"
+    assert json.loads(tail.build_event(record).encode())["properties"]["$ai_framework"] == "toy"
 
 
 def test_what_is_no_session_of_its_own_is_left_out(path, tmp_path):

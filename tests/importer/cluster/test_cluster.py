@@ -1,4 +1,4 @@
-"""What a Dask cluster is told and asked, without one."""
+"""The client's and the worker's side of a Dask cluster, without a cluster."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pickle
 import pytest
 
 from importer.build.events import estimator
-from importer.cluster.backfill import _shared_out
+from importer.cluster.backfill import _split_rate
 from importer.cluster.count import ClusterCounter
 from importer.cluster.messages import Sealed, Share
-from importer.cluster.work import _pace
+from importer.cluster.work import _get_pace
 from importer.errors import UsageError
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
@@ -19,13 +19,13 @@ from tests.building import NOW_MS
 from tests.command import SAMPLES
 
 
-class Blind:
-    """A cluster whose workers see no file."""
+class BlindCluster:
+    """A fake cluster whose workers cannot read any file."""
 
     def __init__(self):
         self.asked = []
 
-    def threads(self):
+    def count_threads(self):
         return {"tcp://w": 1}
 
     def submit(self, task, work, workers=None):
@@ -37,14 +37,14 @@ class Blind:
         return CountedFiles(files=[CountedFile(error="No such file or directory") for _ in paths])
 
 
-def test_files_that_only_this_machine_sees_end_it_with_advice():
+def test_files_that_only_this_machine_can_read_end_the_count_with_advice():
     settings = Settings(api_key="phc_secret")
-    counter = ClusterCounter(Blind(), settings, estimator(settings), NOW_MS)
+    counter = ClusterCounter(BlindCluster(), settings, estimator(settings), NOW_MS)
     with pytest.raises(UsageError, match="a folder that all machines share, or into a bucket"):
         list(counter.count(find_sessions([SAMPLES]).sessions))
 
 
-def test_what_dask_carries_shows_nothing_of_itself():
+def test_a_sealed_object_shows_only_its_size_and_opens_to_the_same():
     share = Share("run", "1", [], Settings(), "phc_secret", NOW_MS)
     assert "phc_secret" not in repr(share)
     sealed = pickle.loads(pickle.dumps(Sealed(share)))
@@ -52,7 +52,7 @@ def test_what_dask_carries_shows_nothing_of_itself():
     assert sealed.open() == share
 
 
-def test_work_of_another_version_is_refused(monkeypatch):
+def test_an_object_sealed_by_another_version_does_not_open(monkeypatch):
     sealed = Sealed("work")
     monkeypatch.setattr("importer.cluster.messages.own_version", lambda: "99.9")
     with pytest.raises(UsageError, match=r"another version of pi2posthog \(99\.9\)"):
@@ -63,12 +63,12 @@ def test_work_of_another_version_is_refused(monkeypatch):
     ("per_minute", "workers", "each"),
     [(None, None, None), (10_000, ["a", "b", "c"], 3333), (3, ["a", "b", "c"], 1), (2, ["a", "b"], 1)],
 )
-def test_the_events_a_minute_are_shared_out_over_the_workers(per_minute, workers, each):
-    assert _shared_out(per_minute, {"c": 2, "a": 1, "b": 8}) == (workers, each)
+def test_a_limit_of_events_a_minute_is_split_over_the_workers(per_minute, workers, each):
+    assert _split_rate(per_minute, {"c": 2, "a": 1, "b": 8}) == (workers, each)
 
 
-def test_tasks_of_a_run_share_a_pace_that_begins_empty():
-    pace = _pace("run", 600)
-    assert _pace("run", 600) is pace
-    assert _pace("another run", 600) is not pace
+def test_tasks_of_a_run_share_a_pace_that_starts_empty():
+    pace = _get_pace("run", 600)
+    assert _get_pace("run", 600) is pace
+    assert _get_pace("another run", 600) is not pace
     assert pace.reserve(1) > 0

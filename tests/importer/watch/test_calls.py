@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -8,9 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from importer.settings import Settings
-from importer.watch.calls import Today
+from importer.watch.calls import Calls, Today
 from importer.watch.tail import Tail
 from parsers.records import Generation
+from tests.command import ROOT
 from tests.session_writer import SessionWriter
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -35,7 +38,7 @@ def _berlin(monkeypatch):
 
 @pytest.fixture
 def call(tmp_path):
-    """Gives a call of 120 tokens that ended at a time."""
+    """Make a call of 120 tokens that ended at a given time."""
     story = SessionWriter(tmp_path / "s.jsonl")
     story.turn("one", "1")
     (record,) = Tail(story.path, Settings()).read()
@@ -47,44 +50,73 @@ def call(tmp_path):
     return at
 
 
-def test_calls_of_today_are_counted_once(call):
+def test_a_trace_adds_up_its_own_calls_and_a_trace_without_calls_is_zero(call):
+    calls = Calls()
+    for trace_id in ("a", "a", "b"):
+        calls.add(replace(call(datetime.now(BERLIN)), trace_id=trace_id))
+    assert calls.sum_trace("a")[:4] == (200, 40, 0, 0)
+    assert calls.sum_trace("a").cost_usd == pytest.approx(2 * (100 * 3e-6 + 20 * 15e-6))
+    assert calls.sum_trace("none") == (0, 0, 0, 0, 0.0)
+    assert calls.sum_all()[:2] == (len(calls), 360) == (3, 360)
+
+
+def test_tokens_beyond_64_bits_add_up_exactly(call):
+    calls = Calls()
+    usage = call(datetime.now(BERLIN)).usage._replace(input_tokens=2**62 + 1, total_tokens=2**62 + 1)
+    for _ in range(4):
+        calls.add(replace(call(datetime.now(BERLIN)), trace_id="a", usage=usage))
+    assert calls.sum_trace("a").input_tokens == calls.sum_all().tokens == 2**64 + 4
+
+
+def test_pandas_is_there_when_the_watcher_starts_and_not_before(tmp_path):
+    script = (
+        "import pathlib, sys, importer.commands.watch\n"
+        "assert 'pandas' not in sys.modules\n"
+        "from tests.rig import Rig\n"
+        f"Rig(pathlib.Path({str(tmp_path)!r}))\n"
+        "assert 'pandas' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_a_call_that_is_read_twice_counts_once_today(call):
     clock = Clock(2026, 11, 23, 12)
     today = Today(clock)
     for _ in range(2):
-        today.note(call(clock.now))
-    today.note(call(clock.now - timedelta(hours=2)))
+        today.add(call(clock.now))
+    today.add(call(clock.now - timedelta(hours=2)))
     assert today.totals[:2] == (2, 240)
     assert today.totals.cost_usd == pytest.approx(2 * (100 * 3e-6 + 20 * 15e-6))
 
 
-def test_other_days_do_not_count(call):
+def test_calls_of_other_days_do_not_count(call):
     clock = Clock(2026, 11, 23, 12)
     today = Today(clock)
     for days in (-1, 1):
-        today.note(call(clock.now + timedelta(days=days)))
+        today.add(call(clock.now + timedelta(days=days)))
     assert today.totals.calls == 0
 
 
-def test_a_new_day_begins_at_midnight_without_a_call(call):
+def test_at_midnight_the_totals_start_from_zero_even_without_a_call(call):
     clock = Clock(2026, 11, 23, 23, 59)
     today = Today(clock)
-    today.note(call(clock.now))
-    today.turn()
+    today.add(call(clock.now))
+    today.begin_day()
     assert today.totals.calls == 1
     clock.now += timedelta(minutes=2)
-    today.turn()
+    today.begin_day()
     assert today.totals == (0, 0, 0.0)
-    today.note(call(clock.now))
+    today.add(call(clock.now))
     assert today.totals.calls == 1
 
 
 @pytest.mark.parametrize("day", [datetime(2026, 3, 29, tzinfo=BERLIN), datetime(2026, 10, 25, tzinfo=BERLIN)])
-def test_a_day_on_which_the_clocks_change_is_counted_whole(call, day):
+def test_a_day_on_which_the_clocks_change_counts_from_midnight_to_midnight(call, day):
     clock = Clock(day.year, day.month, day.day, 23, 30)
     today = Today(clock)
     for hour in (0, 1, 4, 23):
-        today.note(call(day.replace(hour=hour, minute=15)))
+        today.add(call(day.replace(hour=hour, minute=15)))
     assert today.totals.calls == 4
-    today.note(call(day.replace(hour=0) - timedelta(minutes=1)))
-    today.note(call(day.replace(hour=0) + timedelta(days=1)))
+    today.add(call(day.replace(hour=0) - timedelta(minutes=1)))
+    today.add(call(day.replace(hour=0) + timedelta(days=1)))
     assert today.totals.calls == 4

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import time
 
@@ -17,16 +16,18 @@ from watchdog.observers.polling import PollingObserver
 
 from importer.sessions.sources import Source
 from importer.watch import observing
-from importer.watch.observing import Changes, Observation, is_network_mount, observe, stamps
+from importer.watch.observing import Changes, Observation, is_network_mount, start_observer
+from importer.watch.registry import find_stamps
 from tests.watching import eventually
 
 
 class Seen:
-    """What an observation of some paths notes, renewed all the time as the watcher does once a second."""
+    """The paths and moves that an observation reports; it is renewed at every look."""
 
     def __init__(self, *paths, poll=False):
         self.changes = Changes()
-        self.observation = Observation(Source(paths), self.changes, poll=poll)
+        self.source = Source(paths)
+        self.observation = Observation(self.source, self.changes, poll=poll)
         self.paths = set()
         self.moves = []
 
@@ -39,15 +40,15 @@ class Seen:
 
     def look(self):
         renewed = self.observation.renew()
-        paths, moves, sweep = self.changes.take()
-        if renewed or sweep:
-            paths += [path for path, _ in self.observation.stamps()]
+        paths, moves, must_sweep = self.changes.take()
+        if renewed or must_sweep:
+            paths += [path for path, _ in find_stamps(self.observation.roots, self.source)]
         self.paths |= {path for path in paths if self.observation.covers(path)}
         self.moves += moves
         return self
 
     def expect(self, path):
-        eventually(lambda: path in self.look().paths, f"{path} is noted")
+        eventually(lambda: path in self.look().paths, f"{path} is reported")
 
 
 def write(path, data="x\n"):
@@ -57,7 +58,7 @@ def write(path, data="x\n"):
     return path
 
 
-def test_a_change_is_noted_once_until_it_is_taken(tmp_path):
+def test_take_returns_each_changed_path_once(tmp_path):
     changes, path = Changes(), tmp_path / "s.jsonl"
     for _ in range(3):
         changes.dispatch(FileModifiedEvent(str(path)))
@@ -65,13 +66,13 @@ def test_a_change_is_noted_once_until_it_is_taken(tmp_path):
     assert changes.take() == ([], [], False)
 
 
-def test_a_rename_is_noted_with_both_names(tmp_path):
+def test_take_returns_a_rename_with_both_names(tmp_path):
     changes, source, target = Changes(), tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     changes.dispatch(FileMovedEvent(str(source), str(target)))
     assert changes.take() == ([target], [(source, target)], False)
 
 
-def test_a_folder_that_came_or_went_asks_for_a_look_at_the_whole_tree(tmp_path):
+def test_a_new_folder_asks_for_a_sweep_and_a_modified_one_does_not(tmp_path):
     changes = Changes()
     changes.dispatch(DirModifiedEvent(str(tmp_path)))
     assert not changes.take()[2]
@@ -79,14 +80,14 @@ def test_a_folder_that_came_or_went_asks_for_a_look_at_the_whole_tree(tmp_path):
     assert changes.take()[2]
 
 
-def test_our_own_reading_is_no_change(tmp_path):
+def test_reading_a_file_is_no_change(tmp_path):
     changes = Changes()
     for event in (FileOpenedEvent, FileClosedNoWriteEvent):
         changes.dispatch(event(str(tmp_path / "s.jsonl")))
     assert changes.take() == ([], [], False)
 
 
-def test_a_wait_ends_with_a_change_and_when_it_is_woken(tmp_path):
+def test_wait_ends_at_a_change_and_at_wake(tmp_path):
     changes = Changes()
     began_s = time.monotonic()
     changes.wake()
@@ -99,7 +100,7 @@ def test_a_wait_ends_with_a_change_and_when_it_is_woken(tmp_path):
 
 
 @pytest.mark.parametrize("poll", [False, True], ids=["native", "polling"])
-def test_new_files_appends_and_renames_are_seen(tmp_path, monkeypatch, poll):
+def test_new_files_appends_and_renames_are_reported(tmp_path, monkeypatch, poll):
     monkeypatch.setattr(observing, "_POLL_S", 0.05)
     with Seen(tmp_path, poll=poll) as seen:
         path = write(tmp_path / "a" / "s.jsonl")
@@ -111,7 +112,7 @@ def test_new_files_appends_and_renames_are_seen(tmp_path, monkeypatch, poll):
         eventually(lambda: (path, target) in seen.look().moves, "the rename")
 
 
-def test_a_folder_may_come_late_go_and_come_back(tmp_path):
+def test_a_folder_that_is_missing_deleted_and_created_again_is_observed(tmp_path):
     folder = tmp_path / "later" / "sessions"
     with Seen(folder) as seen:
         seen.expect(write(folder / "p" / "s.jsonl"))
@@ -126,14 +127,14 @@ def test_a_folder_may_come_late_go_and_come_back(tmp_path):
             seen.expect(later)
 
 
-def test_a_folder_that_is_replaced_in_an_instant_is_observed_again(tmp_path):
+def test_a_folder_that_is_deleted_and_created_between_two_looks_is_observed_again(tmp_path):
     folder = tmp_path / "sessions"
     folder.mkdir()
     with Seen(folder) as seen:
         for number in range(3):
             shutil.rmtree(folder)
-            folder.mkdir()  # often with the same inode
-            time.sleep(0.05)  # the observer hears of it a moment later
+            folder.mkdir()  # often gets the same inode
+            time.sleep(0.05)  # the observer learns of it a moment later
             seen.look()
             seen.look()
             seen.expect(write(folder / f"{number}.jsonl"))
@@ -142,7 +143,7 @@ def test_a_folder_that_is_replaced_in_an_instant_is_observed_again(tmp_path):
             seen.expect(folder / f"{number}.jsonl")
 
 
-def test_a_link_that_comes_late_or_is_set_anew_is_followed(tmp_path):
+def test_a_link_that_is_created_late_or_changed_is_followed(tmp_path):
     link = tmp_path / "link"
     with Seen(link) as seen:
         for name in ("one", "two"):
@@ -152,7 +153,7 @@ def test_a_link_that_comes_late_or_is_set_anew_is_followed(tmp_path):
             seen.expect(write(tmp_path / name / "s.jsonl"))
 
 
-def test_a_missing_folder_does_not_keep_the_others_waiting(tmp_path):
+def test_a_missing_folder_does_not_delay_the_others(tmp_path):
     with Seen(tmp_path / "missing", tmp_path / "there") as seen:
         path = write(tmp_path / "there" / "s.jsonl")
         seen.expect(path)
@@ -162,7 +163,7 @@ def test_a_missing_folder_does_not_keep_the_others_waiting(tmp_path):
         seen.expect(path)
 
 
-def test_a_folder_behind_a_link_is_observed_where_it_is(tmp_path):
+def test_a_folder_behind_a_link_is_observed_at_its_real_path(tmp_path):
     real, link = tmp_path / "disk" / "sessions", tmp_path / "link"
     real.mkdir(parents=True)
     link.symlink_to(real)
@@ -173,7 +174,7 @@ def test_a_folder_behind_a_link_is_observed_where_it_is(tmp_path):
         seen.expect(real / "s.jsonl")
 
 
-def test_a_single_file_is_observed_whatever_its_name_and_its_neighbours_are_not(tmp_path):
+def test_a_named_file_is_observed_whatever_its_name_and_its_neighbours_are_not(tmp_path):
     path = write(tmp_path / "session.txt")
     with Seen(path) as seen:
         seen.paths.clear()
@@ -183,7 +184,7 @@ def test_a_single_file_is_observed_whatever_its_name_and_its_neighbours_are_not(
         assert seen.paths == {path}
 
 
-def test_a_file_beside_its_folder_does_not_make_the_folder_shallow(tmp_path):
+def test_naming_a_file_as_well_as_its_folder_leaves_the_folder_recursive(tmp_path):
     path = write(tmp_path / "s.jsonl")
     deep = write(tmp_path / "p" / "deep.jsonl")
     with Seen(tmp_path, path) as seen:
@@ -205,7 +206,7 @@ def test_polling_takes_over_where_the_native_observer_fails(tmp_path, monkeypatc
 
 def test_a_network_mount_is_polled(tmp_path, monkeypatch):
     monkeypatch.setattr(observing, "is_network_mount", lambda folder: folder == tmp_path)
-    observer = observe({tmp_path: True}, Changes())
+    observer = start_observer({tmp_path: True}, Changes())
     observer.stop()
     observer.join()
     assert isinstance(observer, PollingObserver)
@@ -215,7 +216,7 @@ def test_a_network_mount_is_polled(tmp_path, monkeypatch):
     ("place", "answer"),
     [("", True), ("a b/c", True), ("local", False), ("local/x", False), ("localhost", True), ("sshfs", True)],
 )
-def test_the_kind_of_a_mount_is_that_of_the_deepest_one(tmp_path, place, answer):
+def test_the_deepest_mount_decides_whether_a_folder_is_on_the_network(tmp_path, place, answer):
     mounts = tmp_path / "mounts"
     home = str(tmp_path / "home")
     mounts.write_text(
@@ -226,19 +227,3 @@ def test_the_kind_of_a_mount_is_that_of_the_deepest_one(tmp_path, place, answer)
     assert is_network_mount(tmp_path / "home" / place, mounts) is answer
     assert not is_network_mount(tmp_path / "elsewhere", mounts)
     assert not is_network_mount(tmp_path / "home", tmp_path / "no such file")
-
-
-def test_stamps_tell_every_write_apart_and_leave_out_what_cannot_be_read(tmp_path):
-    write(tmp_path / "p" / "s.jsonl")
-    write(tmp_path / "p" / "notes.txt")
-    named = write(tmp_path / "named.txt")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / "dangling.jsonl").symlink_to(tmp_path / "nowhere")
-    first = dict(stamps([tmp_path, named, tmp_path / "missing"], Source([])))
-    assert set(first) == {tmp_path / "p" / "s.jsonl", named}
-    assert dict(stamps([tmp_path, named], Source([]))) == first
-    write(tmp_path / "p" / "s.jsonl", "more\n")
-    shutil.copy(named, tmp_path / "copy")
-    os.replace(tmp_path / "copy", named)
-    second = dict(stamps([tmp_path, named], Source([])))
-    assert all(first[path] != second[path] for path in first)

@@ -21,7 +21,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(module, "TICK_S", 0.01)
 
 
-def test_a_queue_that_overflows_gets_everything_in_the_end_each_file_in_order(tmp_path):
+def test_after_an_overflow_all_events_arrive_in_the_order_of_each_file(tmp_path):
     stories = [session(tmp_path / f"{n}.jsonl", 10, start=recently(hours=n)) for n in (3, 2, 1)]
     rig = Rig(tmp_path, capacity=4)
 
@@ -54,7 +54,7 @@ def test_while_the_queue_is_full_nothing_is_read_again(tmp_path, monkeypatch):
     assert len(rig.desk.taken) == 4
 
 
-def test_after_an_overflow_a_forks_copies_are_still_its_parents(tmp_path):
+def test_after_an_overflow_the_events_of_a_forks_copies_are_still_those_of_its_parent(tmp_path):
     for path in FORKS:
         shutil.copy(path, tmp_path)
     rig = Rig(tmp_path, capacity=2, settle_ms=0)
@@ -72,7 +72,7 @@ def test_after_an_overflow_a_forks_copies_are_still_its_parents(tmp_path):
     assert {uuid: event.encode() for uuid, event in rig.desk.taken.items()} == expected
 
 
-def test_after_an_overflow_the_traces_of_sessions_that_leave_memory_are_sent_too(tmp_path, monkeypatch):
+def test_after_an_overflow_the_traces_of_dropped_sessions_are_sent_too(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_BYTES", 0)
     for number in range(1, 9):
         story = session(tmp_path / f"{number}.jsonl", 2, start=recently(hours=number))
@@ -106,7 +106,7 @@ def test_a_refused_file_that_is_renamed_keeps_its_place(tmp_path):
     assert not rig.said
 
 
-def test_a_refused_file_that_is_deleted_is_named_and_holds_nobody_up(tmp_path):
+def test_a_refused_file_that_is_deleted_is_named_and_does_not_delay_the_others(tmp_path):
     stories = [session(tmp_path / f"{n}.jsonl", 4, start=recently(hours=n)) for n in (2, 1)]
     rig = Rig(tmp_path, capacity=4)
 
@@ -121,7 +121,7 @@ def test_a_refused_file_that_is_deleted_is_named_and_holds_nobody_up(tmp_path):
     assert rig.said == [f"{stories[0].path}: deleted before all of it was delivered"]
 
 
-def test_what_ended_before_the_start_is_left_out(tmp_path):
+def test_events_that_ended_before_the_start_are_left_out(tmp_path):
     old = session(tmp_path / "old.jsonl", start=recently(days=3))
     both = session(tmp_path / "both.jsonl", start=recently(days=2))
     both.wait(days=2, minutes=-30)
@@ -134,7 +134,7 @@ def test_what_ended_before_the_start_is_left_out(tmp_path):
     assert old.path not in rig.watcher.tails, "not even read"
 
 
-def test_a_person_is_identified_once_before_the_first_event(tmp_path):
+def test_the_identify_event_goes_once_before_all_others(tmp_path):
     session(tmp_path / "s.jsonl", 2)
     rig = Rig(tmp_path, distinct_id="me@example.com").pass_once()
     assert rig.kinds()[:2] == ["$identify", "generation"]

@@ -61,7 +61,7 @@ def server():
 
 @pytest.fixture
 def start(server, tmp_path):
-    """Starts a sender; what is still running in the end is closed."""
+    """Start senders; the test's end closes them."""
     running = []
 
     def started(key=KEY, on_change=lambda: None, retry=QUICK):
@@ -79,7 +79,7 @@ def uuids(events):
     return [event.uuid for event in events]
 
 
-def test_events_arrive_in_order_and_are_in_the_ledger_when_they_wait_no_more(start, server, tmp_path):
+def test_events_arrive_in_order_and_are_in_the_ledger_once_they_no_longer_wait(start, server, tmp_path):
     sender = start()
     events = [SmallEvent() for _ in range(700)]
     assert all(sender.offer(event, 100) for event in events)
@@ -87,7 +87,7 @@ def test_events_arrive_in_order_and_are_in_the_ledger_when_they_wait_no_more(sta
     assert sender.drain(60)
     assert ids(server) == uuids(events)
     assert max(request.events for request in server.requests) <= 500
-    assert sender.delivered(uuids(events)) == set(uuids(events))
+    assert sender.find_delivered(uuids(events)) == set(uuids(events))
     assert not sender.is_pending(events[0].uuid)
     assert (sender.progress.delivered, sender.progress.left) == (700, 0)
     assert sender.progress.last_ms == pytest.approx(time.time() * 1000, abs=60_000)
@@ -103,7 +103,7 @@ def test_an_event_that_waits_is_not_queued_again(start, server):
     assert (len(server.accepted), server.duplicates) == (1, 0)
 
 
-def test_a_batch_leaves_when_its_first_event_has_waited_a_moment(start, server, monkeypatch):
+def test_a_batch_leaves_when_its_first_event_has_waited_the_linger_time(start, server, monkeypatch):
     monkeypatch.setattr(module, "LINGER_S", 0.5)
     sender = start()
     began_s = time.monotonic()
@@ -140,7 +140,7 @@ def test_a_full_queue_refuses_and_has_room_again_when_half_of_it_is_gone(start, 
     assert sender.offer(SmallEvent(), 0)
 
 
-def test_the_queue_bounds_the_sessions_that_its_events_hold_in_memory(start, server, monkeypatch):
+def test_the_queue_limits_the_bytes_of_sessions_that_its_events_keep_in_memory(start, server, monkeypatch):
     monkeypatch.setattr(module, "CAPACITY_BYTES", 1000)
     server.faults = [Fault(503)] * 10_000
     sender = start()
@@ -155,11 +155,11 @@ def test_the_queue_bounds_the_sessions_that_its_events_hold_in_memory(start, ser
     assert sender.offer(SmallEvent("a"), 600)
     assert sender.offer(SmallEvent("b"), 400)
     assert not sender.offer(SmallEvent("c"), 1)
-    eventually(lambda: sender.progress.error, "a first try")
-    assert not sender.offer(SmallEvent("c"), 1), "events on their way are in memory, too"
+    eventually(lambda: sender.progress.error, "the first try")
+    assert not sender.offer(SmallEvent("c"), 1), "events on their way keep their session in memory, too"
 
 
-def test_while_posthog_is_away_the_state_and_the_ledger_say_why(start, server, tmp_path):
+def test_while_posthog_fails_the_state_and_the_ledger_say_why(start, server, tmp_path):
     server.faults = [Fault(503)] * 3
     seen = []
     sender = start(on_change=lambda: seen.append((sender.progress.error, sender.progress.delivered)))
@@ -174,7 +174,7 @@ def test_while_posthog_is_away_the_state_and_the_ledger_say_why(start, server, t
     assert known.delivered == 1
 
 
-def test_an_answer_that_got_lost_is_asked_for_again_with_the_same_events(start, server):
+def test_after_a_lost_answer_the_same_events_are_sent_again(start, server):
     server.faults = [Fault(reset="after")]
     sender = start()
     events = [SmallEvent() for _ in range(3)]
@@ -184,7 +184,7 @@ def test_an_answer_that_got_lost_is_asked_for_again_with_the_same_events(start, 
     assert (len(server.accepted), server.duplicates) == (3, 3)
 
 
-def test_an_event_that_posthog_never_takes_does_not_hold_up_the_others(start, server):
+def test_an_event_that_posthog_refuses_for_good_does_not_delay_the_others(start, server):
     server.max_ai_lane_event = 2000
     sender = start()
     large, small = SmallEvent(least=5000), SmallEvent()
@@ -193,11 +193,11 @@ def test_an_event_that_posthog_never_takes_does_not_hold_up_the_others(start, se
     assert sender.drain(60)
     assert ids(server) == [small.uuid]
     assert (sender.progress.failed, sender.progress.delivered) == (1, 1)
-    assert sender.delivered([large.uuid, small.uuid]) == {small.uuid}
+    assert sender.find_delivered([large.uuid, small.uuid]) == {small.uuid}
 
 
 @pytest.mark.parametrize("status", [401, 400])
-def test_an_answer_that_stands_ends_the_delivery(start, server, status):
+def test_a_final_refusal_ends_the_delivery_with_its_status(start, server, status):
     server.faults = [Fault(status, body=b"no")]
     sender = start()
     sender.offer(SmallEvent(), 0)
@@ -215,7 +215,7 @@ def test_with_limited_tries_it_gives_up(start, server):
         sender.check()
 
 
-def test_another_error_ends_the_delivery_without_its_words(start, monkeypatch):
+def test_an_unexpected_error_ends_the_delivery_and_only_its_type_is_named(start, monkeypatch):
     def fail(*_):
         raise RuntimeError("with a secret in it")
 
@@ -239,7 +239,7 @@ def test_closing_delivers_what_waits(start, server, monkeypatch):
     sender.check()
 
 
-def test_closing_does_not_wait_for_posthog_for_ever(start, server):
+def test_closing_gives_up_after_its_timeout(start, server):
     server.faults = [Fault(503, {"Retry-After": "600"})]
     sender = start()
     sender.offer(SmallEvent(), 0)
@@ -257,10 +257,10 @@ def test_the_ledger_has_one_writer(start, tmp_path):
     start()
 
 
-def test_what_an_earlier_life_delivered_is_known(start, server):
+def test_events_that_an_earlier_process_delivered_are_known(start, server):
     first = start()
     events = [SmallEvent() for _ in range(2)]
     first.offer(events[0], 0)
     assert first.drain(60)
     first.close(60)
-    assert start().delivered(uuids(events)) == {events[0].uuid}
+    assert start().find_delivered(uuids(events)) == {events[0].uuid}

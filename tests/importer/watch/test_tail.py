@@ -22,7 +22,7 @@ def tail_of(path, **settings):
 
 
 def encoded(tail, records):
-    return {record.id: tail.event(record).encode() for record in records}
+    return {record.id: tail.build_event(record).encode() for record in records}
 
 
 def ended(tail, settle_ms=0):
@@ -36,7 +36,7 @@ def test_the_events_are_byte_for_byte_those_of_a_backfill(path):
     assert events | encoded(tail, ended(tail)) == {event.uuid: event.encode() for event in built(path)}
 
 
-def test_a_file_cut_at_any_byte_gives_the_same_records_once_the_rest_is_there(tmp_path):
+def test_a_file_cut_at_any_byte_gives_the_same_records_once_the_rest_is_written(tmp_path):
     data, path = SMALL.read_bytes(), tmp_path / "s.jsonl"
     whole = [record.id for record in tail_of(SMALL).read()]
     for cut in range(len(data)):
@@ -47,7 +47,7 @@ def test_a_file_cut_at_any_byte_gives_the_same_records_once_the_rest_is_there(tm
         with path.open("ab") as file:
             file.write(data[cut:])
         assert [record.id for record in first + tail.read()] == whole
-        assert tail.warnings() == []
+        assert tail.list_warnings() == []
 
 
 def test_a_file_that_grows_byte_by_byte_gives_each_record_once(tmp_path):
@@ -76,7 +76,7 @@ def test_a_line_that_is_longer_than_a_block_waits_for_its_end(tmp_path):
     assert len(tail.read()) == 1
 
 
-def test_many_lines_at_once_are_read_like_one_after_the_other(tmp_path):
+def test_a_file_of_several_blocks_is_read_at_once(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     for number in range(40):
         story.turn(f"prompt {number}", "y" * 100_000)
@@ -112,7 +112,7 @@ def changed_behind_its_head(story):
 @pytest.mark.parametrize(
     "change", [rewritten_in_place, changed_in_its_head, shrunk, replaced, changed_behind_its_head]
 )
-def test_a_file_that_is_no_longer_what_was_read_is_read_again_from_its_start(tmp_path, change):
+def test_a_rewritten_file_is_read_again_from_its_start(tmp_path, change):
     story = SessionWriter(tmp_path / "s.jsonl")
     for number in range(5):
         story.turn(f"prompt {number}", "answer")
@@ -125,7 +125,7 @@ def test_a_file_that_is_no_longer_what_was_read_is_read_again_from_its_start(tmp
     assert tail.read() == []
 
 
-def test_a_file_that_only_grew_is_not_read_again(tmp_path):
+def test_of_a_file_that_grew_only_the_new_lines_are_read(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     story.turn("one", "1")
     tail = tail_of(story.path)
@@ -135,7 +135,7 @@ def test_a_file_that_only_grew_is_not_read_again(tmp_path):
     assert tail.read() == []
 
 
-def test_a_deleted_file_still_gives_the_trace_of_what_was_read(tmp_path):
+def test_a_deleted_file_still_gives_its_trace(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     story.turn("one", "1")
     tail = tail_of(story.path)
@@ -146,21 +146,21 @@ def test_a_deleted_file_still_gives_the_trace_of_what_was_read(tmp_path):
     assert [record.name for record in ended(tail)] == ["one"]
 
 
-def test_a_run_has_ended_after_a_final_stop_and_the_settle_time(tmp_path):
+def test_a_run_ends_the_settle_time_after_its_final_stop(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", start=recently(seconds=1))
     story.turn("one", "1")
     tail = tail_of(story.path)
     tail.read()
-    now_ms = round(time.time() * 1000)  # a second before the answer: clocks differ
+    now_ms = round(time.time() * 1000)  # a second before the answer, as clocks may differ
     assert tail.finish(now_ms, 60_000) == []
-    assert now_ms < tail.due_ms(now_ms, 60_000) <= now_ms + 62_000
-    (trace,) = tail.finish(tail.due_ms(now_ms, 60_000), 60_000)
+    assert now_ms < tail.find_due_ms(now_ms, 60_000) <= now_ms + 62_000
+    (trace,) = tail.finish(tail.find_due_ms(now_ms, 60_000), 60_000)
     tail.settled.add(trace.id)
     assert tail.finish(now_ms + 10 * HOUR_MS, 60_000) == []
-    assert tail.due_ms(now_ms + HOUR_MS, 60_000) is None
+    assert tail.find_due_ms(now_ms + HOUR_MS, 60_000) is None
 
 
-def test_a_run_without_a_final_stop_has_ended_after_a_day(tmp_path):
+def test_a_run_without_a_final_stop_ends_after_a_day(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", start=recently(seconds=2))
     story.user("go")
     story.assistant(tool_call("c", "read", {}), stop="toolUse")
@@ -168,33 +168,33 @@ def test_a_run_without_a_final_stop_has_ended_after_a_day(tmp_path):
     tail.read()
     now_ms = round(time.time() * 1000)
     assert tail.finish(now_ms + HOUR_MS, 20_000) == []
-    due_ms = tail.due_ms(now_ms + HOUR_MS, 20_000)
+    due_ms = tail.find_due_ms(now_ms + HOUR_MS, 20_000)
     assert now_ms + 23 * HOUR_MS < due_ms < now_ms + 25 * HOUR_MS
     assert [type(record).__name__ for record in tail.finish(due_ms, 20_000)] == ["Span", "Trace"]
 
 
-def test_a_session_window_has_ended_after_its_pause(tmp_path):
+def test_a_session_window_ends_after_its_pause(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", start=recently(seconds=2))
     story.turn("one", "1")
     tail = tail_of(story.path, trace_grouping="session", session_window_minutes=90)
     tail.read()
     now_ms = round(time.time() * 1000)
     assert tail.finish(now_ms + HOUR_MS, 20_000) == []
-    due_ms = tail.due_ms(now_ms + HOUR_MS, 20_000)
+    due_ms = tail.find_due_ms(now_ms + HOUR_MS, 20_000)
     assert now_ms + HOUR_MS < due_ms < now_ms + 2 * HOUR_MS
     assert len(tail.finish(due_ms, 20_000)) == 1
 
 
-def test_a_prompt_without_an_answer_is_not_asked_about_for_ever(tmp_path):
+def test_a_prompt_without_an_answer_is_never_due(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     story.user("anybody?")
     tail = tail_of(story.path)
     tail.read()
     assert ended(tail) == []
-    assert tail.due_ms(NOW_MS, 20_000) is None
+    assert tail.find_due_ms(NOW_MS, 20_000) is None
 
 
-def test_what_the_live_view_shows(tmp_path):
+def test_describe_gives_the_last_activity_and_the_totals(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", cwd="/home/dev/shop")
     story.user("the first prompt")
     story.assistant(tool_call("c", "bash", {}), stop="toolUse")
@@ -215,13 +215,13 @@ def test_a_warning_names_file_and_line(tmp_path):
     story.raw(b"no json\n")
     tail = tail_of(story.path)
     tail.read()
-    assert tail.warnings() == [f"{story.path}:2: not JSON, line skipped"]
+    assert tail.list_warnings() == [f"{story.path}:2: not JSON, line skipped"]
 
 
 def test_a_project_name_in_the_settings_wins(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl", cwd="/home/dev/shop")
     story.turn("one", "1")
     tail = tail_of(story.path, project_name="renamed")
-    (event,) = [json.loads(tail.event(record).encode()) for record in tail.read()]
+    (event,) = [json.loads(tail.build_event(record).encode()) for record in tail.read()]
     assert event["properties"]["$ai_project_name"] == "renamed"
     assert tail.activity.project == "renamed"

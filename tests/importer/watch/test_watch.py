@@ -28,7 +28,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def run(server, tmp_path, monkeypatch):
-    """Watches a folder in this process, with short waits between the tries of one pass."""
+    """Watch a folder in this process, with short waits between the tries of one pass."""
     monkeypatch.setattr(module, "RetryPolicy", lambda: RetryPolicy(attempts=3, first_s=0.01))
     settings = Settings(api_key=KEY, host=server.url)
 
@@ -46,7 +46,7 @@ def story(tmp_path):
     return story
 
 
-def test_one_pass_gives_up_like_a_backfill_while_posthog_stays_away(run, server, story):
+def test_one_pass_gives_up_after_the_tries_of_a_backfill(run, server, story):
     server.faults = [Fault(503)] * 3
     with pytest.raises(DeliveryError, match="Gave up after 3 tries"):
         run(once=True)
@@ -54,7 +54,7 @@ def test_one_pass_gives_up_like_a_backfill_while_posthog_stays_away(run, server,
     assert len(ids(server)) == 2
 
 
-def test_one_pass_says_when_posthog_refused_an_event_for_good(run, server, story):
+def test_one_pass_ends_with_1_if_posthog_refused_an_event_for_good(run, server, story):
     server.max_ai_lane_event = 4000
     story.user("go")
     story.assistant(text("x"), responseId="r" * 5000)
@@ -62,7 +62,7 @@ def test_one_pass_says_when_posthog_refused_an_event_for_good(run, server, story
     assert len(ids(server)) == 3, "the others arrive"
 
 
-def test_signals_are_handled_while_it_runs_and_not_after(run, server, story):
+def test_the_handlers_of_signals_are_restored_in_the_end(run, server, story):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     def end():
@@ -76,7 +76,7 @@ def test_signals_are_handled_while_it_runs_and_not_after(run, server, story):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_signal_during_the_history_ends_it_as_ctrl_c_does(run, server, story, capsys):
+def test_a_signal_during_the_history_interrupts_it_as_ctrl_c_does(run, server, story, capsys):
     server.faults = [Fault(503, {"Retry-After": "30"})]
 
     def end():

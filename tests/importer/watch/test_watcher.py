@@ -17,7 +17,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(module, "TICK_S", 0.01)
 
 
-def test_a_session_that_was_dropped_from_memory_sends_what_is_new_and_nothing_again(tmp_path, monkeypatch):
+def test_a_dropped_session_that_grows_sends_its_new_events_and_none_again(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_S", 0.0)
     story = session(tmp_path / "s.jsonl", 2)
     rig = Rig(tmp_path)
@@ -34,7 +34,7 @@ def test_a_session_that_was_dropped_from_memory_sends_what_is_new_and_nothing_ag
     assert rig.kinds() == ["generation", "trace", "generation", "trace", "generation"]
 
 
-def test_a_dropped_sessions_trace_is_sent_when_its_run_has_ended(tmp_path, monkeypatch):
+def test_the_trace_of_a_dropped_session_is_sent_when_its_run_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_S", 0.0)
     rig = Rig(tmp_path, settle_ms=1500)
     session(tmp_path / "s.jsonl", start=recently(seconds=2))
@@ -50,7 +50,7 @@ def test_a_dropped_sessions_trace_is_sent_when_its_run_has_ended(tmp_path, monke
     assert rig.kinds() == ["generation", "trace"]
 
 
-def test_sessions_that_nobody_writes_to_are_dropped_when_memory_is_short(tmp_path, monkeypatch):
+def test_idle_sessions_are_dropped_beyond_the_limit_of_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_BYTES", 10_000)
     for number in range(9):
         story = session(tmp_path / f"{number}.jsonl", 10, start=recently(hours=number + 1))
@@ -63,7 +63,7 @@ def test_sessions_that_nobody_writes_to_are_dropped_when_memory_is_short(tmp_pat
     assert len(rig.desk.taken) == 9 * 19
 
 
-def test_a_renamed_session_goes_on_where_it_was(tmp_path):
+def test_a_renamed_session_is_read_on_and_not_from_its_start(tmp_path):
     story = session(tmp_path / "s.jsonl")
     rig = Rig(tmp_path)
 
@@ -80,7 +80,7 @@ def test_a_renamed_session_goes_on_where_it_was(tmp_path):
     rig.run(script)
 
 
-def test_a_run_that_settled_is_sent_once(tmp_path):
+def test_the_trace_of_a_settled_run_is_sent_once(tmp_path):
     story = session(tmp_path / "s.jsonl", 1)
     rig = Rig(tmp_path, settle_ms=0)
 
@@ -98,7 +98,7 @@ def test_a_run_that_settled_is_sent_once(tmp_path):
     rig.run(script)
 
 
-def test_what_is_no_session_is_passed_over_without_a_word(tmp_path):
+def test_files_that_are_no_sessions_are_ignored_without_a_message(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "other.jsonl").write_text('{"recordType":"message"}\n')
     (tmp_path / "notes.txt").write_text("x")
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_named_once_and_tried_again(tmp_path, monk
     assert rig.pass_once().kinds() == ["generation"]
 
 
-def test_changes_that_no_observer_saw_are_found_by_the_sweep(tmp_path, monkeypatch):
+def test_changes_that_no_observer_reports_are_found_by_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SWEEP_S", 0.05)
     monkeypatch.setattr(module.Changes, "on_any_event", lambda self, event: None)
     story = session(tmp_path / "s.jsonl")
@@ -165,7 +165,7 @@ def test_changes_that_no_observer_saw_are_found_by_the_sweep(tmp_path, monkeypat
     rig.run(script)
 
 
-def test_a_stop_is_heard_while_many_files_are_read(tmp_path):
+def test_a_stop_ends_the_reading_of_many_files(tmp_path):
     for number in range(50):
         session(tmp_path / f"{number}.jsonl", start=recently(hours=number))
     rig = Rig(tmp_path)
@@ -181,7 +181,7 @@ def test_a_run_with_an_error_counts_today(tmp_path):
     assert rig.watcher.today.totals[:2] in {(1, 120), (0, 0)}  # midnight may come
 
 
-def test_a_run_is_not_settled_over_lines_that_no_event_told_of(tmp_path):
+def test_before_a_run_settles_its_unreported_lines_are_read(tmp_path):
     story = session(tmp_path / "s.jsonl", start=recently(seconds=10))
     rig = Rig(tmp_path, settle_ms=20_000).pass_once()
     story.turn("late", "answer")
