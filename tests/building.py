@@ -11,7 +11,7 @@ import pandas as pd
 
 from importer.build.event import Event
 from importer.build.events import EventBuilder
-from importer.build.facts import facts_of
+from importer.build.facts import find_facts
 from importer.plan.frame import uuids
 from importer.plan.plan import Plan
 from importer.sessions.discovery import read_session_file
@@ -69,7 +69,7 @@ def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
     assert isinstance(file, SessionFile), file
     _, records = read_records(file, chosen, NOW_MS)
     sums = sum_costs(records)
-    builder = EventBuilder(chosen, facts_of(file, chosen))
+    builder = EventBuilder(chosen, find_facts(file, chosen))
     return [builder.build(record, sums.get(record.trace_id)) for record in records]
 
 

@@ -36,7 +36,7 @@ class Bases(NamedTuple):
 
 
 class Estimator(Struct):
-    """Estimates sizes, all in bytes of JSON; made by :func:`importer.build.events.estimator`.
+    """Estimates sizes, all in bytes of JSON; made by :func:`importer.build.events.make_estimator`.
 
     Attributes:
         bases: what every event has.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from importer.build.joining import EncodedLink, Stretches, size_of
-from importer.build.trimming import EVENT_LIMIT, cut_strings, marker
+from importer.build.trimming import EVENT_LIMIT, cut_strings, make_marker
 
 _INPUT = b',"$ai_input":'
 _PROMPT_SHARE = 4  # trimming keeps a system prompt that takes less than this part of an event
@@ -90,11 +90,11 @@ class ModelInputJson:
             parts = self.stretches.newest(self.start, self.end).pieces
         else:
             prompt = self.prompt if len(self.prompt) * _PROMPT_SHARE < limit else b""
-            left = limit - len(prompt) - len(marker(10**9)) - 4
+            left = limit - len(prompt) - len(make_marker(10**9)) - 4
             parts, left_out = self.stretches.newest(self.start, self.end, left)
             left_out += bool(self.prompt and not prompt)
             if left_out:
-                parts.insert(0, marker(left_out))
+                parts.insert(0, make_marker(left_out))
         if prompt:
             parts.insert(0, prompt)
         pieces = [b"["]

@@ -212,7 +212,7 @@ class EventBuilder:
         return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
 
 
-def estimator(settings: Settings) -> Estimator:
+def make_estimator(settings: Settings) -> Estimator:
     """What tells about how large the events of these settings will be."""
     builder = EventBuilder(settings, SessionFacts("", "", ""))
     own: dict[str, Any] = {
@@ -246,7 +246,7 @@ def estimator(settings: Settings) -> Estimator:
     )
 
 
-def identify_event(settings: Settings) -> Event | None:
+def make_identify_event(settings: Settings) -> Event | None:
     """The ``$identify`` that gives a person the e-mail address; None where the distinct id is none.
 
     Its time is the same for ever, like its uuid: it says nothing about when the person worked.

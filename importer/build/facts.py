@@ -37,14 +37,12 @@ class SessionFacts:
     agent: str | None = None
 
 
-def facts_of(file: SessionFile, settings: Settings) -> SessionFacts:
+def find_facts(file: SessionFile, settings: Settings) -> SessionFacts:
     """What all events of a session share; the project is named after the session's folder."""
-    return session_facts(
-        settings, file.session_id, file.cwd, file.parent_session, file.path, agent=file.agent
-    )
+    return make_facts(settings, file.session_id, file.cwd, file.parent_session, file.path, agent=file.agent)
 
 
-def session_facts(
+def make_facts(
     settings: Settings,
     session_id: str,
     cwd: str | None,

@@ -1,4 +1,4 @@
-"""Secrets that their own form gives away, such as ``ghp_…`` or a private key block.
+"""Masks secrets that their own form gives away, such as ``ghp_…`` or a private key block.
 
 Where a vendor's prefix makes it cheap, the rules are those of detect-secrets (1.5.0, Yelp). Those for JWTs,
 OpenAI and npm keys, URLs and keywords take quadratic time on a hostile text, that for private keys finds the
@@ -102,14 +102,14 @@ def _find_long_words(text: bytes) -> Iterator[bytes]:
         start = shape.find(_LONG, end)
 
 
-# What a rule finds without a prefix above, and what tells of tokens that are short or go on with other signs.
+# What rules find without a prefix above, and the signs of tokens that are short or hold other characters.
 _OTHER_STARTS = ("A3T", *(f"{digit}:" for digit in range(10)))
 _GATE = _Gate(
     {*_OWN, *_LIBRARY_PREFIXES, *_OTHER_STARTS},
     ("xox", "slack.com", "ghs_", "whsec_", "accountkey=", "sq0csp-"),
 )
 
-# Up to the end line; without one, as many lines of base64 as follow: the text was cut, or it is no key.
+# Up to the end line. Without one, the lines of base64 that follow: the text was cut, or it is no key.
 _ARMOR = r"PRIVATE KEY(?: BLOCK)?-----"
 _PRIVATE_KEY = re.compile(
     rf"-----BEGIN [A-Z0-9 ]{{0,40}}?{_ARMOR}"
@@ -120,26 +120,26 @@ _PRIVATE_KEY = re.compile(
 _BASE64 = re.compile("[A-Za-z0-9+/]{30}")
 
 
-def without_known_formats(text: str) -> str:
-    """A text whose private keys and tokens of a known form are replaced by ``[REDACTED]``."""
+def mask_known_formats(text: str) -> str:
+    """Return a text with ``[REDACTED]`` for private keys and tokens of a known form."""
     if "PRIVATE KEY" in text:
-        text = _PRIVATE_KEY.sub(_without_key, text)
+        text = _PRIVATE_KEY.sub(_replace_key, text)
     if not _GATE.lets_through(text):
         return text
     if any(prefix in text for prefix in _OWN):
-        text = _own().sub(_replacement, text)
+        text = _own().sub(_replace_token, text)
     if any(prefix in text for prefix in _LIBRARY_PREFIXES):
-        text = _library().sub(_replacement, text)
+        text = _library().sub(_replace_token, text)
     return text
 
 
-def _without_key(match: re.Match[str]) -> str:
-    """The mark; code that looks for a key's first and last line stays."""
+def _replace_key(match: re.Match[str]) -> str:
+    """Return the mark. Code that looks for a key's first and last line stays."""
     return match[0] if "(" in match[0] and not _BASE64.search(match[0]) else REDACTED
 
 
-def _replacement(match: re.Match[str]) -> str:
-    """The mark; what is words in small letters and dashes, like a CSS class, stays."""
+def _replace_token(match: re.Match[str]) -> str:
+    """Return the mark. Words in small letters and dashes, like a CSS class, stay."""
     found = match[0]
     return found if found.islower() and not any(map(str.isdigit, found)) else REDACTED
 
@@ -152,7 +152,7 @@ def _own() -> re.Pattern[str]:
 
 @cache
 def _library() -> re.Pattern[str]:
-    """The library's rules as one; imported only now, because that takes 0.2 s and few sessions need it."""
+    """Return the library's rules as one. Its import takes 0.2 s, and few sessions need it."""
     from detect_secrets.plugins import (
         aws,
         azure_storage_key,
@@ -179,5 +179,5 @@ def _library() -> re.Pattern[str]:
         *telegram_token.TelegramBotTokenDetector.denylist,
     ]
     any_rule = "|".join(f"(?{'i' if r.flags & re.IGNORECASE else ''}:{r.pattern})" for r in rules)
-    # Keys grew longer than the rules know: what goes on like a token is a part of it.
+    # Keys became longer than the rules know: what goes on like a token is a part of it.
     return re.compile(rf"{WORD_START}(?:{any_rule})[\w-]*", re.ASCII)

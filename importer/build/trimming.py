@@ -1,4 +1,4 @@
-"""Making an event fit PostHog's limit: the oldest messages go first, then long strings are cut."""
+"""Makes an event fit PostHog's limit: the oldest messages go first, then long strings are cut."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ EVENT_LIMIT = 900 * 1024
 """Bytes of one event's JSON: PostHog refuses a whole request for one AI event over 983,040 bytes."""
 
 LARGEST_PART = 4 * EVENT_LIMIT
-"""Bytes of a message or of the tools: what is larger is cut once, and not again for each event with it."""
+"""Bytes of a message or of the tools. What is larger is cut once, not in each event that holds it."""
 
 TOO_LARGE = "[left out by pi2posthog: too large for PostHog]"
-"""What stands for the content of a message that cannot be cut to fit."""
+"""The content of a message that cannot be cut to fit."""
 
 _LARGE = ("$ai_input", "$ai_output_choices", "$ai_input_state", "$ai_output_state", "$ai_tools")
 _CONTENT = (*_LARGE, "$ai_user_prompt", "$ai_error")
 _LONGEST_FACT = 1024
-_CUT = re.compile(r"\.\.\.\[truncated (\d{1,12}) chars\]\Z")  # what was cut before counts, too
+_CUT = re.compile(r"\.\.\.\[truncated (\d{1,12}) chars\]\Z")  # of what was cut before
 _LONGEST_MARK = 40
 _SHORTEST_CUT = 64
 
 
-def marker(left_out: int) -> bytes:
-    """The message, as JSON, that stands where older messages were left out."""
+def make_marker(left_out: int) -> bytes:
+    """Return the message, as JSON, in the place of older messages that were left out."""
     plural = "s" if left_out != 1 else ""
     text = (
         f"[{left_out} older message{plural} left out by pi2posthog: the event would be too large for PostHog]"
@@ -34,10 +34,10 @@ def marker(left_out: int) -> bytes:
 
 
 def cut_strings(event: bytes, limit: int) -> bytes:
-    """An event's JSON with the long strings of its content cut, so that it is at most ``limit`` bytes.
+    """Return an event's JSON with the long strings of its content cut, so that it is at most ``limit`` bytes.
 
-    Where that does not suffice (a great many short strings), its large properties become null. What PostHog
-    tells events apart by stays whole, and so do ids and names of an ordinary length.
+    If that does not suffice (a great many short strings), its large properties become null. What PostHog
+    tells events apart by stays whole, as do ids and names of an ordinary length.
     """
     value = msgspec.json.decode(event)
     properties = value["properties"]
@@ -55,15 +55,15 @@ def cut_strings(event: bytes, limit: int) -> bytes:
 
 
 def _fits(event: dict[str, Any], content: dict[str, Any], limit: int) -> bool:
-    """Whether an event fits with all strings of its content as short as they may be cut."""
+    """Return whether an event fits with all strings of its content as short as they may be cut."""
     cut = {name: _cut(item, _SHORTEST_CUT) for name, item in content.items()}
     return len(msgspec.json.encode(event | {"properties": event["properties"] | cut})) <= limit
 
 
 def cut_once(encoded: bytes) -> bytes | None:
-    """JSON that no event has room for, cut as an event with it would be; None where cutting does not suffice.
+    """Return JSON that no event has room for, cut as in an event; None if cutting does not suffice.
 
-    What very many events hold is cut before they are built, and not in each of them.
+    What very many events hold is cut once, before they are built.
     """
     value = msgspec.json.decode(encoded)
     longest = EVENT_LIMIT // 2

@@ -16,7 +16,7 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from importer.build.facts import facts_of
+from importer.build.facts import find_facts
 from importer.cluster.client import AHEAD, GOES_ON, PARTS, CancelledError, Cluster
 from importer.cluster.count import make_absolute
 from importer.cluster.messages import ROOT, STOPPED, TOPIC, Done, Sealed, Share, WantedFile, decode_report
@@ -122,7 +122,7 @@ class ClusterBackfill(Backfill):
             planned = self._plan.files[index]
             totals = self._plan.totals_of_file(index)
             absolute = replace(planned, file=make_absolute(planned.file))
-            facts = facts_of(planned.file, settings)
+            facts = find_facts(planned.file, settings)
             files.append(WantedFile(index, absolute, facts, b"".join(ids), totals))
             size += planned.file.size
             if size >= most_bytes or len(files) >= MOST_FILES:

@@ -152,10 +152,10 @@ class _Attempt:
             delivery.flush()
 
     def _build_events(self) -> Iterator[Envelope]:
-        from importer.build.events import identify_event
+        from importer.build.events import make_identify_event
 
         if not self._share.files:
-            identify = identify_event(self._share.settings)
+            identify = make_identify_event(self._share.settings)
             if identify and uuid.UUID(identify.uuid).bytes not in self._delivered:
                 yield identify
         for wanted in self._share.files:

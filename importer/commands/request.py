@@ -86,10 +86,10 @@ def choose_counter(cluster: Cluster | None, settings: Settings, now_ms: int) -> 
     """Return what counts files on a cluster; None without one: `make_plan` then counts on this machine."""
     if cluster is None:
         return None
-    from importer.build.events import estimator
+    from importer.build.events import make_estimator
     from importer.cluster.count import ClusterCounter
 
-    return ClusterCounter(cluster, settings, estimator(settings), now_ms)
+    return ClusterCounter(cluster, settings, make_estimator(settings), now_ms)
 
 
 def choose_backfill(cluster: Cluster | None, plan: Plan, settings: Settings) -> Backfill:

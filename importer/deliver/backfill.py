@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from importer.build.event import Envelope
-from importer.build.events import identify_event
+from importer.build.events import make_identify_event
 from importer.deliver import notes
 from importer.deliver.batching import Counters
 from importer.deliver.builder_process import builder_for
@@ -174,7 +174,7 @@ class Backfill:
         files = self._plan.find_wanted()
         first = next(files, None)
         if first and first[0] < 0:
-            identify = identify_event(self._settings)
+            identify = make_identify_event(self._settings)
             if identify:
                 self._under_way.update(first[1])
                 yield identify

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from importer.build.event import Event
 from importer.build.events import EventBuilder
-from importer.build.facts import SessionFacts, facts_of
+from importer.build.facts import SessionFacts, find_facts
 from importer.plan.plan import PlannedFile
 from importer.sessions.lineage import Delegations
 from importer.sessions.reading import new_session, records_of
@@ -101,7 +101,7 @@ class Builder:
         """
         return events_of(
             file.planned,
-            facts_of(file.planned.file, self._settings),
+            find_facts(file.planned.file, self._settings),
             file.wanted.keys(),
             file.totals,
             self._delegations,

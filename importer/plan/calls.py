@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from importer.build.facts import STOP_REASONS, SessionFacts, facts_of, name_agent
+from importer.build.facts import STOP_REASONS, SessionFacts, find_facts, name_agent
 from importer.sessions.discovery import parents_first
 from importer.sessions.reading import new_count, records_of
 from importer.sessions.session_file import SessionFile
@@ -90,7 +90,7 @@ def _collect(
 
     rows: list[_Row] = []
     for file in parents_first(files):
-        facts = facts_of(file, settings)
+        facts = find_facts(file, settings)
         records = (record for record in _read_records(file, settings, now_ms) if isinstance(record, kind))
         rows.extend(_shared_row(record, facts, settings) + make_row(record) for record in records)
     columns = list(zip(*rows, strict=True)) or [()] * len(dtypes)

@@ -87,7 +87,7 @@ class LocalCounter:
     Use it as a context manager, and begin to count before you import something large: a fork copies what this
     process has imported::
 
-        with LocalCounter(settings, estimator(settings), now_ms) as counter:
+        with LocalCounter(settings, make_estimator(settings), now_ms) as counter:
             for files, counted in counter.count(sessions):
                 ...
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from importer.build.events import estimator, identify_event
+from importer.build.events import make_estimator, make_identify_event
 from importer.build.facts import project_name, project_of
 from importer.plan.cache import Cache
 from importer.plan.copies import find_own_ids
@@ -206,7 +206,9 @@ def make_plan(
             if on_progress:
                 on_progress(Progress(done, len(files), size, all_bytes))
     names = [(each.file.session_id, project_name(each.file.cwd, settings)) for each in planned]
-    frame, sums = build_frame(counted, names, selection, identify_event(settings), with_totals=with_totals)
+    frame, sums = build_frame(
+        counted, names, selection, make_identify_event(settings), with_totals=with_totals
+    )
     return Plan(planned, [*found.skipped, *skipped], frame, sums, now_ms, is_final=is_final)
 
 
@@ -226,7 +228,7 @@ def find_event_ids(
     """
     with _counting(parents_first(found.sessions), settings, now_ms, None, cache) as parts:
         ids = find_own_ids(columns for _, columns in parts)
-    identify = identify_event(settings)
+    identify = make_identify_event(settings)
     if ids and identify:
         ids.add(bytes.fromhex(identify.uuid.replace("-", "")))
     return ids
@@ -241,7 +243,7 @@ def _counting(
     cache: Cache | None,
 ) -> Iterator[Iterator[tuple[Sequence[SessionFile], CountedFiles]]]:
     """Have files counted: the processes are at work from the start of the block on."""
-    work = (settings, estimator(settings), now_ms)
+    work = (settings, make_estimator(settings), now_ms)
     with LocalCounter(*work) as local:
         counting: Counter = counter or local
         if cache is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from importer.build.events import identify_event
+from importer.build.events import make_identify_event
 from importer.settings import Settings
 from importer.watch.sender import Sender
 from importer.watch.tail import Tail
@@ -85,7 +85,7 @@ class Outbox:
     def _offer(self, tail: Tail, record: AnyRecord) -> bool:
         """Offer one event to the queue, and the `$identify` event before the first one ever."""
         if not self._has_identified:
-            first = identify_event(self._settings)
+            first = make_identify_event(self._settings)
             if first and not self._sender.find_delivered([first.uuid]) and not self._sender.offer(first, 0):
                 return False
             self._has_identified = True

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from importer.build.event import Event
 from importer.build.events import EventBuilder
-from importer.build.facts import project_of, session_facts
+from importer.build.facts import make_facts, project_of
 from importer.sessions.lineage import Delegations
 from importer.sessions.reading import new_session
 from importer.settings import Settings
@@ -183,7 +183,7 @@ class Tail:
             header = self.session.header
             assert header is not None  # noqa: S101  every record comes after the header
             self._parent = header.parent_session or header.branched_from
-            facts = session_facts(
+            facts = make_facts(
                 self._settings, header.id, header.cwd, self._parent, self.path, agent=self._agent
             )
             self._builder = EventBuilder(self._settings, facts)

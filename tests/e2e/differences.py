@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from importer.build.redaction import redacted
+from importer.build.redaction import redact
 from parsers.pi.messages import MEDIA
 
 Messages = list[dict[str, Any]]
@@ -58,7 +58,7 @@ def media_redacted(ours: Messages, theirs: Messages) -> tuple[Messages, Messages
 def secrets_redacted(ours: Messages, theirs: Messages) -> tuple[Messages, Messages]:
     for message in theirs:
         for call in message.get("tool_calls", ()):
-            call["function"]["arguments"] = redacted(call["function"]["arguments"])
+            call["function"]["arguments"] = redact(call["function"]["arguments"])
     return ours, theirs
 
 

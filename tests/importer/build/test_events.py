@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from importer import __version__
-from importer.build.events import identify_event
+from importer.build.events import make_identify_event
 from importer.settings import Settings
 from tests.building import events, properties
 from tests.command import SAMPLES
@@ -268,17 +268,17 @@ def test_thinking_and_images_are_parts_of_the_output_and_state(tmp_path):
 
 def test_an_email_as_distinct_id_makes_a_person():
     settings = Settings(distinct_id="me@example.com", tags={"team": "core"})
-    event = identify_event(settings)
+    event = make_identify_event(settings)
     assert event is not None
     assert (event.event, event.end_ms) == ("$identify", 1_735_689_600_000)
     assert b'"$set":{"email":"me@example.com"}' in event.encode()
     assert b'"team":"core"' in event.encode()
-    assert identify_event(settings).encode() == event.encode()
+    assert make_identify_event(settings).encode() == event.encode()
 
 
 @pytest.mark.parametrize("distinct_id", [None, "me", "me@home", "@example.com", "a b@example.com", "me@."])
 def test_any_other_distinct_id_makes_none(distinct_id):
-    assert identify_event(Settings(distinct_id=distinct_id)) is None
+    assert make_identify_event(Settings(distinct_id=distinct_id)) is None
 
 
 def _called(call_id: str, name: str, arguments: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from importer.build.redaction import DEPTH_LIMIT, REDACTED, Redactor, redacted, without_media
+from importer.build.redaction import DEPTH_LIMIT, REDACTED, Redactor, mask_media, redact
 from tests.building import properties
 from tests.command import ROOT
 from tests.session_writer import SessionWriter, text, tool_call
@@ -56,25 +56,25 @@ STARTS = {
 )
 def test_a_key_that_sounds_secret_loses_its_value_at_any_depth(key):
     for value in ("hush", 5, None, ["hush"], {"inner": "hush"}):
-        assert redacted({key: value}) == {key: REDACTED}
-        assert redacted([{"a": [{"b": {key: value}}]}]) == [{"a": [{"b": {key: REDACTED}}]}]
+        assert redact({key: value}) == {key: REDACTED}
+        assert redact([{"a": [{"b": {key: value}}]}]) == [{"a": [{"b": {key: REDACTED}}]}]
 
 
 @pytest.mark.parametrize("key", ["path", "key", "author", "auth", "pass", "cook", "sess", "command"])
 def test_other_keys_keep_theirs(key):
-    assert redacted({key: "shown"}) == {key: "shown"}
+    assert redact({key: "shown"}) == {key: "shown"}
 
 
 def test_what_lies_deeper_than_eight_levels_is_left_out():
     value: object = {"leaf": "deep"}
     for _ in range(8):
         value = {"in": value}
-    assert redacted(value) == value
-    shown = redacted({"in": value})
+    assert redact(value) == value
+    shown = redact({"in": value})
     for _ in range(9):
         shown = shown["in"]
     assert shown == DEPTH_LIMIT
-    assert "deep" not in json.dumps(redacted([[[[[[[[[["deep"]]]]]]]]]]))
+    assert "deep" not in json.dumps(redact([[[[[[[[[["deep"]]]]]]]]]]))
 
 
 def test_a_long_value_is_cut_and_says_by_how_much():
@@ -95,23 +95,23 @@ def test_a_secret_beyond_the_cut_is_not_laid_bare():
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\n    "], ids=["lf", "crlf", "indented"])
 def test_base64_media_in_a_text_is_replaced(kind, width, line_end):
     body = line_end.join(textwrap.wrap(STARTS[kind], width)) if width else STARTS[kind]
-    assert without_media(f"$ base64 file\n{body}\ndone: 1 file.") == f"$ base64 file\n{MEDIA}\ndone: 1 file."
+    assert mask_media(f"$ base64 file\n{body}\ndone: 1 file.") == f"$ base64 file\n{MEDIA}\ndone: 1 file."
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_media_in_json_inside_a_text_is_replaced(line_end):
     nested = json.dumps({"image": line_end.join(textwrap.wrap(PNG, 76)), "note": "kept"})
-    assert json.loads(without_media(nested)) == {"image": MEDIA, "note": "kept"}
+    assert json.loads(mask_media(nested)) == {"image": MEDIA, "note": "kept"}
 
 
 @pytest.mark.parametrize(
     "head", ["data:image/png;base64,", "data:audio/wav;codec=1;base64,", "data:;base64,"]
 )
 def test_a_data_url_is_replaced_and_what_follows_stays(head):
-    assert without_media(f'<img src="{head}QUJD+/=="> and more') == f'<img src="{MEDIA}"> and more'
-    assert without_media(f"see {head}QUJDREVG here and there") == f"see {MEDIA} here and there"
+    assert mask_media(f'<img src="{head}QUJD+/=="> and more') == f'<img src="{MEDIA}"> and more'
+    assert mask_media(f"see {head}QUJDREVG here and there") == f"see {MEDIA} here and there"
     wrapped = "\n".join(textwrap.wrap(PNG, 76))
-    assert without_media(f"{head}{wrapped}\n\nThe end of it") == f"{MEDIA}\n\nThe end of it"
+    assert mask_media(f"{head}{wrapped}\n\nThe end of it") == f"{MEDIA}\n\nThe end of it"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_data_url_is_replaced_and_what_follows_stays(head):
     ],
 )
 def test_the_data_of_a_media_block_is_replaced_whatever_it_looks_like(value):
-    assert redacted([value]) == [{**value, "data": MEDIA}]
+    assert redact([value]) == [{**value, "data": MEDIA}]
 
 
 def ordinary_texts() -> dict[str, str]:
@@ -143,12 +143,12 @@ def ordinary_texts() -> dict[str, str]:
 @pytest.mark.parametrize("kind", ordinary_texts())
 def test_an_ordinary_long_text_is_not_mistaken_for_media(kind):
     ordinary = ordinary_texts()[kind]
-    assert without_media(ordinary) == ordinary
+    assert mask_media(ordinary) == ordinary
 
 
 def test_a_megabyte_of_media_is_found_at_once():
     body = "\n".join(textwrap.wrap(media(b"\x89PNG\r\n\x1a\n", 1_000_000), 76))
-    assert without_media(body + "\nend of it") == MEDIA + "\nend of it"
+    assert mask_media(body + "\nend of it") == MEDIA + "\nend of it"
 
 
 def test_redaction_reaches_tool_calls_and_results_wherever_they_stand(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importer.build.masking import without_secrets
+from importer.build.masking import mask_secrets
 from importer.build.redaction import REDACTED, Redactor
 from tests.command import ROOT
 
@@ -78,7 +78,7 @@ AROUND = [
 def test_a_token_of_a_known_form_is_masked_wherever_it_stands(kind, around):
     if kind == "Slack webhook" and ("@" in around or "https" in around):
         pytest.skip("a URL within a URL")
-    assert without_secrets(around.format(TOKENS[kind])) == around.format(REDACTED)
+    assert mask_secrets(around.format(TOKENS[kind])) == around.format(REDACTED)
 
 
 def private_key(kind: str = "RSA ", lines: int = 5, end: str = "\n") -> str:
@@ -92,24 +92,24 @@ def private_key(kind: str = "RSA ", lines: int = 5, end: str = "\n") -> str:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\\n", "\\r\\n"])
 def test_a_private_key_is_masked_from_its_first_line_to_its_last(kind, end):
     block = private_key(kind, end=end)
-    assert without_secrets(f"before {block}after") == f"before {REDACTED}{end}after"
-    assert without_secrets(block + block) == (REDACTED + end) * 2
+    assert mask_secrets(f"before {block}after") == f"before {REDACTED}{end}after"
+    assert mask_secrets(block + block) == (REDACTED + end) * 2
 
 
 def test_a_private_key_that_was_cut_off_is_masked_as_far_as_it_goes():
     whole = private_key(lines=5)
     for length in range(70, len(whole)):
-        rest = without_secrets(whole[:length]).replace(REDACTED, "")
+        rest = mask_secrets(whole[:length]).replace(REDACTED, "")
         assert not any(line in rest for line in whole.split("\n")[1:6]), length
-    assert without_secrets(whole[:300] + "\n\n[cut]") == f"{REDACTED}\n\n[cut]"
+    assert mask_secrets(whole[:300] + "\n\n[cut]") == f"{REDACTED}\n\n[cut]"
 
 
 def test_what_follows_the_name_of_a_private_key_stays():
     code = 'if line == "-----BEGIN RSA ' + 'PRIVATE KEY-----":\n    return "a private key"\n' * 3
-    assert without_secrets(code) == code
+    assert mask_secrets(code) == code
     begin, end = ("-----" + word + " PRIVATE KEY-----" for word in ("BEGIN", "END"))
     code = f'return text.startswith("{begin}") and text.endswith("{end}")'
-    assert without_secrets(code) == code
+    assert mask_secrets(code) == code
 
 
 JUMBLE = jumble(24)
@@ -183,13 +183,13 @@ IN_CONTEXT = [
 def test_only_the_secret_is_masked_and_what_tells_of_it_stays(marked):
     before, _, rest = marked.partition("«")
     secret, _, after = rest.partition("»")
-    assert without_secrets(f"{before}{secret}{after}") == f"{before}{REDACTED}{after}"
+    assert mask_secrets(f"{before}{secret}{after}") == f"{before}{REDACTED}{after}"
 
 
 def test_every_secret_of_a_text_is_masked():
     texts = [marked.replace("«", "").replace("»", "") for marked in IN_CONTEXT]
     masked = [marked.partition("«")[0] + REDACTED + marked.partition("»")[2] for marked in IN_CONTEXT]
-    assert without_secrets("\n\n".join(texts)) == "\n\n".join(masked)
+    assert mask_secrets("\n\n".join(texts)) == "\n\n".join(masked)
 
 
 LOOK_ALIKES = [
@@ -256,14 +256,14 @@ LOOK_ALIKES = [
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
 def test_what_only_looks_like_a_secret_stays(text):
-    assert without_secrets(text) == text
+    assert mask_secrets(text) == text
     quoted = json.dumps({"output": text})
-    assert without_secrets(quoted) == quoted
+    assert mask_secrets(quoted) == quoted
 
 
 def test_this_projects_own_code_holds_no_secret():
     for path in (*(ROOT / "importer").glob("*.py"), *(ROOT / "parsers").glob("*.py")):
-        assert without_secrets(path.read_text()) == path.read_text(), path
+        assert mask_secrets(path.read_text()) == path.read_text(), path
 
 
 PIECES = st.one_of(
@@ -279,14 +279,14 @@ PIECES = st.one_of(
 @settings(max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=8), st.sampled_from(["", " ", "\n", "\\n", ":", "="]))
 def test_masking_twice_is_masking_once(pieces, separator):
-    once = without_secrets(separator.join(pieces))
-    assert without_secrets(once) == once
+    once = mask_secrets(separator.join(pieces))
+    assert mask_secrets(once) == once
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters=":=@-_. \t")))
 def test_a_text_without_a_sign_of_a_secret_stays(text):
-    assert without_secrets(text) == text
+    assert mask_secrets(text) == text
 
 
 HOSTILE = [
@@ -328,14 +328,14 @@ HOSTILE = [
 def test_a_hostile_text_takes_no_longer_than_its_length_calls_for(seed):
     """Where the work grew with the square of the length, this would take minutes."""
     text = (seed * 200_000)[:200_000]
-    once = without_secrets(text)
-    assert without_secrets(once) == once
+    once = mask_secrets(text)
+    assert mask_secrets(once) == once
 
 
 @pytest.mark.parametrize("before", ["İ", "ß", "ﬁ", "😀", "Σ", "ς"])
 def test_letters_of_other_lengths_in_small_do_not_shift_the_mask(before):
     text = f"{before * 50} API_KEY="
-    assert without_secrets(text + "abc123def456 rest") == text + f"{REDACTED} rest"
+    assert mask_secrets(text + "abc123def456 rest") == text + f"{REDACTED} rest"
 
 
 def test_a_secret_is_masked_before_a_text_is_cut():
@@ -351,7 +351,7 @@ def test_a_secret_that_is_a_key_is_masked():
 
 
 def test_nothing_is_loaded_for_a_text_without_a_known_prefix():
-    masked = "from importer.build.masking import without_secrets; without_secrets('token=abc123def456 sk-')"
+    masked = "from importer.build.masking import mask_secrets; mask_secrets('token=abc123def456 sk-')"
     code = f"import sys; {masked}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"detect_secrets", "requests", "yaml"} & set(done.stdout.split())

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from importer.build.events import estimator
+from importer.build.events import make_estimator
 from importer.cluster.backfill import _split_rate
 from importer.cluster.count import ClusterCounter
 from importer.cluster.messages import Sealed, Share
@@ -39,7 +39,7 @@ class BlindCluster:
 
 def test_files_that_only_this_machine_can_read_end_the_count_with_advice():
     settings = Settings(api_key="phc_secret")
-    counter = ClusterCounter(BlindCluster(), settings, estimator(settings), NOW_MS)
+    counter = ClusterCounter(BlindCluster(), settings, make_estimator(settings), NOW_MS)
     with pytest.raises(UsageError, match="a folder that all machines share, or into a bucket"):
         list(counter.count(find_sessions([SAMPLES]).sessions))
 

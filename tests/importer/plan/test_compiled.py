@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from importer.build.events import estimator
+from importer.build.events import make_estimator
 from importer.plan import compiled
 from importer.plan.compiled import PURE
 from importer.plan.counter import count_files
@@ -29,7 +29,7 @@ SETTINGS = [
 
 def counted(monkeypatch, files, settings, *, pure):
     monkeypatch.setenv(PURE, "1" if pure else "")
-    return count_files(files, settings, estimator(settings), NOW_MS)
+    return count_files(files, settings, make_estimator(settings), NOW_MS)
 
 
 @pytest.mark.skipif(Straight is None, reason="no C compiler was there")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.corpus import Shape, generate
-from importer.build.events import estimator
+from importer.build.events import make_estimator
 from importer.plan import counter as counting
 from importer.plan import pool
 from importer.plan.counter import LocalCounter, count_files, split
@@ -28,7 +28,7 @@ from tests.command import SAMPLES
 from tests.session_writer import SessionWriter
 
 SETTINGS = Settings(distinct_id="me@example.com")
-WORK = (SETTINGS, estimator(SETTINGS), NOW_MS)
+WORK = (SETTINGS, make_estimator(SETTINGS), NOW_MS)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def corpus(tmp_path_factory):
 
 
 def planned(found, processes, settings=SETTINGS):
-    with LocalCounter(settings, estimator(settings), NOW_MS, processes) as counter:
+    with LocalCounter(settings, make_estimator(settings), NOW_MS, processes) as counter:
         plan = make_plan(found, settings, EVERYTHING, now_ms=NOW_MS, with_totals=True, counter=counter)
         assert (counter._pool is not None) == (processes > 1)
         return plan

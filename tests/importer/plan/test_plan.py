@@ -7,7 +7,7 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from importer.build.events import identify_event
+from importer.build.events import make_identify_event
 from importer.build.facts import project_of
 from importer.plan.frame import Counted, build_frame, id_bytes, uuids
 from importer.plan.plan import find_event_ids, make_plan
@@ -218,7 +218,7 @@ def test_a_person_is_identified_once_and_first():
     plan = planned(SAMPLES, distinct_id="me@example.com")
     first, *others = events_of(plan)
     assert (first.kind, first.file) == ("identify", -1)
-    assert first.uuid == identify_event(Settings(distinct_id="me@example.com")).uuid
+    assert first.uuid == make_identify_event(Settings(distinct_id="me@example.com")).uuid
     assert "identify" not in {event.kind for event in others}
     assert [event.uuid for event in others] == [event.uuid for event in events_of(planned(SAMPLES))]
     assert [event.kind for event in others] == [event.kind for event in events_of(planned(SAMPLES))]
