@@ -162,8 +162,7 @@ class _Attempt:
             yield from self._build_file(wanted)
 
     def _build_file(self, file: WantedFile) -> Iterator[Envelope]:
-        from importer.deliver.building import events_of
-        from importer.deliver.notes import changed, unreadable
+        from importer.deliver.building import build_events, note_changed, note_unreadable
 
         share = self._share
         ids = (file.uuids[at : at + 16] for at in range(0, len(file.uuids), 16))
@@ -172,16 +171,16 @@ class _Attempt:
             return
         known_issues = len(file.planned.issues)
         try:
-            for event in events_of(
+            for event in build_events(
                 file.planned, file.facts, wanted, file.totals, self._delegations, share.settings, share.now_ms
             ):
                 wanted.discard(event.uuid)
                 yield event
         except OSError as error:
-            self._notes.append(unreadable(file.facts.source, error))
+            self._notes.append(note_unreadable(file.facts.source, error))
             return
         if wanted:
-            self._notes.append(changed(file.facts.source, len(wanted)))
+            self._notes.append(note_changed(file.facts.source, len(wanted)))
         self._issues[file.place] = file.planned.issues[known_issues:]
 
     def _make_report(self, envelopes: Sequence[Envelope]) -> Report:
@@ -201,14 +200,14 @@ class _Attempt:
         self._store.tell("retry", f"{reason}; next try in {wait_s:.1f} s")
 
     def _note_trimmed(self, envelope: Envelope, limit: int) -> None:
-        from importer.deliver.notes import trimmed
+        from importer.deliver.building import note_trimmed
 
-        self._pending_notes.append(Note(envelope.uuid, trimmed(envelope, limit), refused=False))
+        self._pending_notes.append(Note(envelope.uuid, note_trimmed(envelope, limit), refused=False))
 
     def _note_refused(self, envelope: Envelope, reason: str) -> None:
-        from importer.deliver.notes import refused
+        from importer.deliver.building import note_refused
 
-        self._pending_notes.append(Note(envelope.uuid, refused(envelope, reason), refused=True))
+        self._pending_notes.append(Note(envelope.uuid, note_refused(envelope, reason), refused=True))
 
 
 @contextlib.contextmanager

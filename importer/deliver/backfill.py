@@ -1,4 +1,4 @@
-"""Delivers a plan: what is not in the ledger yet, file by file, each event once."""
+"""Delivers a plan: what is not delivered yet, file by file, each event once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 
 from importer.build.event import Envelope
 from importer.build.events import make_identify_event
-from importer.deliver import notes
 from importer.deliver.batching import Counters
-from importer.deliver.builder_process import builder_for
-from importer.deliver.building import Builder, FileToBuild
+from importer.deliver.builder_process import make_builder
+from importer.deliver.building import (
+    Builder,
+    FileToBuild,
+    note_changed,
+    note_refused,
+    note_trimmed,
+    note_unreadable,
+)
 from importer.deliver.output import Output, output_of
 from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger
@@ -27,7 +33,7 @@ class DeliveredCost:
     """What the events cost that a backfill has delivered.
 
     Args:
-        plan: what is delivered; what it knows as delivered now does not count.
+        plan: the plan. What it knows as delivered by now does not count.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -63,7 +69,7 @@ class Outcome(Progress):
 
     @property
     def cost_usd(self) -> float:
-        """What the delivered generations cost, in US dollars; adds it up when it is asked for."""
+        """What the delivered generations cost, in US dollars, added up when it is asked for."""
         return self.delivered_cost.usd if self.delivered_cost else 0.0
 
     @property
@@ -73,7 +79,14 @@ class Outcome(Progress):
 
 
 class Backfill:
-    """Delivers what a plan holds and is not delivered; the plan knows afterwards what is.
+    """Delivers what a plan holds and is not delivered. Afterwards, the plan knows what is.
+
+    ::
+
+        work = Backfill(plan, settings)
+        with Ledger.open(path) as ledger:
+            work.send(api_key, ledger)
+        print(work.outcome.delivered, work.outcome.left)
 
     Args:
         plan: what to deliver, with the totals of its traces.
@@ -106,13 +119,13 @@ class Backfill:
         self._on_progress(self.outcome)
 
     def send(self, api_key: str, ledger: Ledger) -> None:
-        """Send the events to PostHog; the ledger knows of each batch before the next one is built.
+        """Send the events to PostHog. The ledger knows of each batch before the next one is built.
 
         Raises:
-            DeliveryError: PostHog did not take the events; the outcome says what is left.
-            LedgerError: the ledger could not be written; nothing was sent after that.
+            DeliveryError: PostHog did not take the events. The outcome says what is left.
+            LedgerError: the ledger could not be written. Nothing was sent after that.
         """
-        with self._builder() as builder:
+        with self._make_builder() as builder:
             self._send(api_key, ledger, builder)
 
     def _send(self, api_key: str, ledger: Ledger, builder: Builder) -> None:
@@ -122,7 +135,7 @@ class Backfill:
         destination = ledger.destination_id(self._settings.host, api_key)
         per_minute = self._settings.max_events_per_minute
 
-        def delivered(envelopes: Sequence[Envelope]) -> None:
+        def note_delivered(envelopes: Sequence[Envelope]) -> None:
             ledger.record(destination, [e.uuid for e in envelopes], round(time.time() * 1000))
             self._count(envelopes)
 
@@ -132,14 +145,14 @@ class Backfill:
             endpoint=self._settings.endpoint,
             parallel=self._settings.parallel,
             pace=Pace(per_minute) if per_minute else None,
-            on_delivered=delivered,
-            on_retry=self._retrying,
-            on_trimmed=self._trimmed,
-            on_failed=self._refused,
+            on_delivered=note_delivered,
+            on_retry=self._note_retry,
+            on_trimmed=self._note_trimmed,
+            on_failed=self._note_refused,
         ) as delivery:
             self.outcome.counters = delivery.counters
             try:
-                for envelope in self._envelopes(builder):
+                for envelope in self._build_events(builder):
                     delivery.add(envelope)
                 delivery.flush()
             except DeliveryError as error:
@@ -150,14 +163,14 @@ class Backfill:
         """Write the events as JSON lines to a file or a folder of parts (see :mod:`importer.deliver.output`).
 
         Raises:
-            Pi2PosthogError: they cannot be written; nothing of them appears.
+            Pi2PosthogError: they cannot be written. Nothing of them appears.
         """
         if isinstance(output, Path):
             output = output_of(output)
         before = self._plan.delivered.copy()
         try:
-            with self._builder() as builder, output.opened() as write:
-                for envelope in self._envelopes(builder):
+            with self._make_builder() as builder, output.opened() as write:
+                for envelope in self._build_events(builder):
                     write(envelope)
                     self._count([envelope])
         except BaseException:
@@ -165,12 +178,12 @@ class Backfill:
             self.outcome.delivered = self.outcome.bytes = 0
             raise
 
-    def _builder(self) -> Builder:
+    def _make_builder(self) -> Builder:
         size = sum(planned.file.size for planned in self._plan.files) if self.outcome.planned else 0
-        return builder_for(self._settings, self._plan.now_ms, size)
+        return make_builder(self._settings, self._plan.now_ms, size)
 
-    def _envelopes(self, builder: Builder) -> Iterator[Envelope]:
-        """The events to deliver, read again from their files."""
+    def _build_events(self, builder: Builder) -> Iterator[Envelope]:
+        """Yield the events to deliver, read again from their files."""
         files = self._plan.find_wanted()
         first = next(files, None)
         if first and first[0] < 0:
@@ -181,46 +194,46 @@ class Backfill:
             first = next(files, None)
         if first is None:
             return
-        for file in builder.each(map(self._to_build, chain([first], files))):
-            yield from self._events_of(file, builder)
+        for file in builder.each(map(self._describe_file, chain([first], files))):
+            yield from self._build_file(file, builder)
             self.outcome.files += 1
             self.outcome.bytes_read += file.planned.file.size
             self._report()
 
-    def _to_build(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
+    def _describe_file(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
         index, places = wanted
         return FileToBuild(self._plan.files[index], places, self._plan.totals_of_file(index))
 
-    def _events_of(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
+    def _build_file(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
         source = str(file.planned.file.path)
         try:
             for event in builder.events(file):
                 self._under_way[event.uuid] = file.wanted.pop(event.uuid)
                 yield event
         except OSError as error:
-            self.outcome.notes.append(notes.unreadable(source, error))
+            self.outcome.notes.append(note_unreadable(source, error))
             return
         if file.wanted:
-            self.outcome.notes.append(notes.changed(source, len(file.wanted)))
+            self.outcome.notes.append(note_changed(source, len(file.wanted)))
 
     def _count(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
             place = self._under_way.pop(envelope.uuid, None)
             if place is None:
-                continue  # told again after an interrupt
+                continue  # reported twice, after Ctrl-C
             self._plan.delivered[place] = True
             self.outcome.delivered += 1
             self.outcome.bytes += envelope.size
         self.outcome.error = ""
         self._report()
 
-    def _retrying(self, reason: str, wait_s: float) -> None:
+    def _note_retry(self, reason: str, wait_s: float) -> None:
         self.outcome.error, self.outcome.retry_at = reason, time.monotonic() + wait_s
         self._report()
 
-    def _trimmed(self, envelope: Envelope, limit: int) -> None:
-        self.outcome.notes.append(notes.trimmed(envelope, limit))
+    def _note_trimmed(self, envelope: Envelope, limit: int) -> None:
+        self.outcome.notes.append(note_trimmed(envelope, limit))
 
-    def _refused(self, envelope: Envelope, reason: str) -> None:
+    def _note_refused(self, envelope: Envelope, reason: str) -> None:
         self.outcome.failed += 1
-        self.outcome.notes.append(notes.refused(envelope, reason))
+        self.outcome.notes.append(note_refused(envelope, reason))

@@ -1,7 +1,11 @@
-"""Events built in a process of their own, ahead of those that are packed and sent.
+"""Builds events in a process of their own, ahead of those that are packed and sent.
 
-Reading sessions and building their events takes about as long as packing and sending them. The process gives
-the events in the order of the plan, and waits while nobody takes them. Where it dies, they are built here.
+To read sessions and build their events takes about as long as to pack and send them. The process hands over
+the events in the order of the plan, and waits while nobody takes them. If it dies, they are built here.
+
+`ProcessPoolExecutor` was considered. It hands over a file's events when the last of them is built, and each
+one whole: 5 MB of sessions make 281 MB of events. `importer.deliver.event_stream` hands over 10 MB of them,
+a part at a time.
 """
 
 from __future__ import annotations
@@ -29,16 +33,16 @@ from importer.settings import Settings
 from importer.totals import TraceTotals
 from parsers.issues import Issue
 
-_FEW_BYTES = 1_000_000  # less is built sooner than a process is of use
-_FEW_BYTES_SPAWNED = 8_000_000  # the same where it has to import everything again
-_MOST_BYTES = 64_000_000  # of a file: both processes would hold its messages
-_AHEAD = 2  # files that the process knows of before their events are asked for
+_FEW_BYTES = 1_000_000  # fewer are built sooner than a process is of use
+_FEW_BYTES_SPAWNED = 8_000_000  # the same for a process that has to import everything again
+_MOST_BYTES = 64_000_000  # of a file: both processes hold its messages
+_AHEAD = 2  # files that the process gets before their events are asked for
 _PART_BYTES = 256 * 1024
-_PIPE_BYTES = 1024 * 1024  # that the process may be ahead; Linux lets anybody have so many
+_PIPE_BYTES = 1024 * 1024  # that the process may be ahead: the most that Linux allows
 
 
 class _End(NamedTuple):
-    """A file is done: what was found to be wrong with it only now, and why it could not be read."""
+    """The end of a file: what was found wrong with it only now, and why it could not be read."""
 
     issues: list[Issue]
     error: OSError | None
@@ -47,12 +51,12 @@ class _End(NamedTuple):
 _Task = tuple[PlannedFile, Mapping[str, int], Mapping[str, TraceTotals]]
 
 
-def builder_for(settings: Settings, now_ms: int, size: int) -> Builder:
-    """What builds the events of session files: another process, where that is worth it.
+def make_builder(settings: Settings, now_ms: int, size: int) -> Builder:
+    """Return what builds the events of session files: another process, if that is worth it.
 
     Args:
         settings: as in the plan.
-        now_ms: the moment of the import.
+        now_ms: the moment of the import, in ms since the epoch.
         size: bytes of the files.
     """
     few_bytes = _FEW_BYTES if _is_fork() else _FEW_BYTES_SPAWNED
@@ -65,9 +69,9 @@ def _is_fork() -> bool:
 
 
 class BuilderProcess(Builder):
-    """Builds the events of sessions in another process; without one, in this one.
+    """Builds the events of sessions in another process; if there is none, in this one.
 
-    Begin to use it before threads are started, and it starts at once (see
+    Enter it before you start threads, and the process starts at once (see
     :func:`importer.plan.pool.process_context`).
     """
 
@@ -81,7 +85,7 @@ class BuilderProcess(Builder):
             self._is_alive = True
             try:
                 self._process.start()
-            except OSError:  # no memory for one, or too many are there
+            except OSError:  # no memory for a process, or too many processes
                 self._is_alive = False
         return self
 
@@ -95,11 +99,11 @@ class BuilderProcess(Builder):
             self._process.join()
 
     def each(self, files: Iterable[FileToBuild]) -> Iterator[FileToBuild]:
-        """The files in their order; the process is at work on the next ones."""
+        """Yield the files in their order. The process is at work on the next ones."""
         asked: deque[FileToBuild] = deque()
         for file in files:
             if not _is_large(file):
-                with contextlib.suppress(OSError):  # that it is gone shows when its events are taken
+                with contextlib.suppress(OSError):  # if it is gone, that shows when its events are taken
                     self._tasks.send((file.planned, file.wanted, file.totals))
             asked.append(file)
             if len(asked) > _AHEAD:
@@ -107,9 +111,9 @@ class BuilderProcess(Builder):
         yield from asked
 
     def events(self, file: FileToBuild) -> Iterator[Event]:
-        """As :meth:`Builder.events`."""
+        """Yield as :meth:`Builder.events` does."""
         reader = EventReader(str(file.planned.file.path))
-        while not _is_large(file) and (said := self._heard()):
+        while not _is_large(file) and (said := self._receive()):
             if isinstance(said, _End):
                 file.planned.issues += said.issues
                 if said.error is not None:
@@ -118,8 +122,8 @@ class BuilderProcess(Builder):
             yield from reader.read(said)
         yield from super().events(file)
 
-    def _heard(self) -> EventPart | _End | None:
-        """The next that the process says; None if it is gone."""
+    def _receive(self) -> EventPart | _End | None:
+        """Return the next that the process says; None if it is gone."""
         if self._is_alive:
             try:
                 said: EventPart | _End = self._built.recv()
@@ -135,7 +139,7 @@ def _is_large(file: FileToBuild) -> bool:
 
 
 def _widen(pipe: Connection) -> None:
-    """Let more wait in a pipe, where that can be said: else a part goes over in four steps, each a wait."""
+    """Let a pipe hold more, where that can be set: else a part goes over in four steps, each a wait."""
     if sys.platform == "linux":
         import fcntl
 
@@ -144,23 +148,23 @@ def _widen(pipe: Connection) -> None:
 
 
 def _build(tasks: Connection, built: Connection, settings: Settings, now_ms: int, is_fork: bool) -> NoReturn:
-    """What the process does, until it is ended or nobody is there any more."""
+    """Build files until the process is ended, or its parent is gone."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent ends it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group, and the parent ends us
         if is_fork:
-            _let_go({tasks.fileno(), built.fileno()})
+            _close_inherited({tasks.fileno(), built.fileno()})
         waiting: SimpleQueue[_Task] = SimpleQueue()
-        threading.Thread(target=_receive, args=(tasks, waiting), daemon=True).start()
+        threading.Thread(target=_receive_tasks, args=(tasks, waiting), daemon=True).start()
         builder = Builder(settings, now_ms)
         while True:
             planned, wanted, totals = waiting.get()
             _build_file(FileToBuild(planned, dict(wanted), totals), builder, built)
     finally:
-        os._exit(0)  # without a word: the parent builds the rest, and says what is wrong
+        os._exit(0)  # without a traceback: the parent builds the rest, and says what is wrong
 
 
-def _let_go(kept: set[int]) -> None:
-    """Close what a fork shares with the parent, but for some files: among the others is the ledger's lock."""
+def _close_inherited(kept: set[int]) -> None:
+    """Close the files that a fork shares with its parent, but for some: the ledger's lock is one of them."""
     first = 3
     for kept_one in sorted(kept):
         os.closerange(first, kept_one)
@@ -168,8 +172,8 @@ def _let_go(kept: set[int]) -> None:
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
-def _receive(tasks: Connection, waiting: SimpleQueue[_Task]) -> NoReturn:
-    """Take in all tasks at once, so that the parent never waits for this process while that waits for it."""
+def _receive_tasks(tasks: Connection, waiting: SimpleQueue[_Task]) -> NoReturn:
+    """Take in all tasks at once: else the parent could wait for this process while that waits for it."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             waiting.put(tasks.recv())
@@ -191,12 +195,12 @@ def _build_file(file: FileToBuild, builder: Builder, built: Connection) -> None:
         del file.wanted[event.uuid]
         writer.add(event)
         if writer.size >= _PART_BYTES:
-            _say(built, writer.take())
-    _say(built, writer.take())
-    _say(built, _End(file.planned.issues[known:], error))
+            _send(built, writer.take())
+    _send(built, writer.take())
+    _send(built, _End(file.planned.issues[known:], error))
 
 
-def _say(built: Connection, what: EventPart | _End) -> None:
+def _send(built: Connection, what: EventPart | _End) -> None:
     try:
         built.send(what)
     except OSError:

@@ -1,4 +1,4 @@
-"""The events of planned sessions, read again from their files and built one after the other."""
+"""Builds the events of planned sessions, read again from their files, and says what could not be sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from importer.build.event import Event
+from importer.build.event import Envelope, Event
 from importer.build.events import EventBuilder
 from importer.build.facts import SessionFacts, find_facts
 from importer.plan.plan import PlannedFile
@@ -17,7 +17,7 @@ from importer.settings import Settings
 from importer.totals import TraceTotals
 
 
-def events_of(
+def build_events(
     planned: PlannedFile,
     facts: SessionFacts,
     wanted: AbstractSet[str],
@@ -26,16 +26,16 @@ def events_of(
     settings: Settings,
     now_ms: int,
 ) -> Iterator[Event]:
-    """Build the wanted events of a session.
+    """Yield the wanted events of a session, in the order of its lines.
 
     Args:
-        planned: the session; what is found to be wrong with it now is added to its issues.
+        planned: the session. What is found wrong with it only now is added to its issues.
         facts: what its events share.
         wanted: the uuids of the events.
         totals: the totals of its traces.
         delegations: the tool calls that may have started subagents.
         settings: as in the plan.
-        now_ms: the moment of the import.
+        now_ms: the moment of the import, in ms since the epoch.
 
     Raises:
         OSError: the file cannot be read.
@@ -59,7 +59,8 @@ class FileToBuild(NamedTuple):
     """A session whose events are wanted.
 
     Attributes:
-        wanted: the places of these events in the plan, by uuid; who takes an event takes it out.
+        planned: the session.
+        wanted: the places of these events in the plan, by uuid. Take out those that you have got.
         totals: the totals of its traces.
     """
 
@@ -69,11 +70,18 @@ class FileToBuild(NamedTuple):
 
 
 class Builder:
-    """Builds the events of sessions, one after the other; use it as a context manager.
+    """Builds the events of sessions, one after the other. Use it as a context manager.
+
+    ::
+
+        with make_builder(settings, now_ms, size) as builder:
+            for file in builder.each(files):
+                for event in builder.events(file):
+                    ...
 
     Args:
         settings: as in the plan.
-        now_ms: the moment of the import.
+        now_ms: the moment of the import, in ms since the epoch.
     """
 
     def __init__(self, settings: Settings, now_ms: int) -> None:
@@ -87,19 +95,19 @@ class Builder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing has to be let go of."""
+        """Do nothing: there is nothing to close."""
 
     def each(self, files: Iterable[FileToBuild]) -> Iterator[FileToBuild]:
-        """The files in their order; take all events of one before the next one."""
+        """Yield the files in their order. Take all events of one before the next one."""
         yield from files
 
     def events(self, file: FileToBuild) -> Iterator[Event]:
-        """The wanted events of a file.
+        """Return the wanted events of a file.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return events_of(
+        return build_events(
             file.planned,
             find_facts(file.planned.file, self._settings),
             file.wanted.keys(),
@@ -108,3 +116,24 @@ class Builder:
             self._settings,
             self._now_ms,
         )
+
+
+def note_trimmed(envelope: Envelope, limit: int) -> str:
+    """Return a line that says that an event was cut to so many bytes."""
+    return f"{envelope.source}: {envelope.event} {envelope.uuid} was cut to {limit} bytes"
+
+
+def note_refused(envelope: Envelope, reason: str) -> str:
+    """Return a line that says that an event was refused for good."""
+    return f"{envelope.source}: {envelope.event} {envelope.uuid} not delivered: {reason}"
+
+
+def note_unreadable(source: str, error: OSError) -> str:
+    """Return a line that says that a session file could not be read."""
+    return f"{source}: {error.strerror}; its events are left for the next time"
+
+
+def note_changed(source: str, events: int) -> str:
+    """Return a line that says that a session file does not hold so many events any more."""
+    count = f"{events} events are" if events > 1 else "1 event is"
+    return f"{source}: changed while it was read; {count} left for the next time"

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from benchmarks.corpus import Shape, generate
-from importer.deliver import builder_process, notes
+from importer.deliver import builder_process
 from importer.deliver.backfill import Backfill
 from importer.deliver.builder_process import BuilderProcess
-from importer.deliver.building import Builder, FileToBuild
+from importer.deliver.building import Builder, FileToBuild, note_unreadable
 from importer.plan import pool
 from importer.plan.plan import make_plan
 from importer.selection import EVERYTHING
@@ -124,7 +124,7 @@ def test_without_memory_for_a_process_all_is_built_here(method, monkeypatch):
     assert built(BuilderProcess(settings, NOW_MS), plan) == built(Builder(settings, NOW_MS), plan)
 
 
-def test_what_is_wrong_with_a_file_is_told(method, tmp_path):
+def test_what_is_wrong_with_a_file_is_noted(method, tmp_path):
     for number in range(4):
         SessionWriter(tmp_path / f"{number}.jsonl", f"s{number}").turn(f"prompt {number}", "answer")
     settings = Settings()
@@ -133,10 +133,10 @@ def test_what_is_wrong_with_a_file_is_told(method, tmp_path):
     changed = (tmp_path / "2.jsonl").read_bytes()
     (tmp_path / "2.jsonl").write_bytes(changed.replace(b"prompt 2", b"prompt\n2"))
     work = Backfill(plan, settings)
-    assert isinstance(work._builder(), BuilderProcess)
+    assert isinstance(work._make_builder(), BuilderProcess)
     work.write(tmp_path / "out.jsonl")
     gone, different = work.outcome.notes
-    assert gone == notes.unreadable(str(plan.files[1].file.path), FileNotFoundError(2, os.strerror(2)))
+    assert gone == note_unreadable(str(plan.files[1].file.path), FileNotFoundError(2, os.strerror(2)))
     assert "changed while it was read" in different
     assert work.outcome.files == 4
     assert 0 < work.outcome.left < len(plan)
@@ -151,4 +151,4 @@ def test_the_process_ends_with_its_use(method):
 
 
 def test_few_sessions_are_built_here():
-    assert type(builder_process.builder_for(Settings(), NOW_MS, 100_000)) is Builder
+    assert type(builder_process.make_builder(Settings(), NOW_MS, 100_000)) is Builder
