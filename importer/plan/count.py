@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from importer.build.estimate import Estimator
-from importer.plan.compiled import column_writer, use_compiled
 from importer.sessions.reading import count, new_count
 from importer.sessions.session_file import SessionFile
 from importer.sessions.words import words
 from importer.settings import Settings
 from parsers.agents import SessionParser
+from parsers.counting.row_writer import RowWriter
 from parsers.counting.rows import ROW, CountedFile, CountedFiles
 from parsers.identity import uuid_bytes
+
+PURE = "PI2POSTHOG_PURE"
+"""The variable that does without compiled code, for tests and reports of bugs."""
+
+
+def use_compiled() -> bool:
+    """Tell whether compiled code is to be used where it was built."""
+    return os.environ.get(PURE, "") in ("", "0")
 
 
 def count_files(
@@ -27,8 +36,8 @@ def count_files(
         session = new_count(settings, file.agent)
         counted = CountedFile()
         try:
-            figures = column_writer(found, models, estimator.of_session(file), compiled=compiled)
-            count(file, session, figures, now_ms, compiled=compiled)
+            writer = RowWriter(found, models, estimator.of_session(file))
+            count(file, session, writer, now_ms, compiled=compiled)
         except OSError as error:
             counted.error = error.strerror or str(error)
             del found.rows[start:]

@@ -9,15 +9,13 @@ from msgspec.structs import replace
 from parsers.identity import derive, digest
 from parsers.pi import entries as e
 from parsers.pi import generations as g
-from parsers.pi.allowance import Allowance
-from parsers.pi.chain import FAILED, ContextMessage, context_message
-from parsers.pi.delegation import Delegation, may_start_subagents
+from parsers.pi.chain import FAILED
 from parsers.pi.generations import When
-from parsers.pi.messages import BRANCH_FRAME, Source, Summary, text_of
-from parsers.pi.position import Position, append, is_queued
+from parsers.pi.messages import BRANCH_FRAME, Summary, text_of
+from parsers.pi.position import Allowance, Keeper, Position, append_message, is_queued
 from parsers.pi.runs import Traces
-from parsers.pi.subagents import subagent_of, usage_of_result
-from parsers.pi.toolcalls import ToolCall, Turn, calls_of, nested_spans, result_state
+from parsers.pi.subagents import Delegation, may_start_subagents, subagent_of, usage_of_result
+from parsers.pi.toolcalls import ToolCall, Turn, calls_of, nested_spans
 from parsers.records import AnyRecord, Generation, Span
 from parsers.times import to_ms
 
@@ -55,6 +53,7 @@ class Replay:
         traces: where calls are put into traces.
         positions: the positions after earlier entries, by entry id.
         orders: the places of earlier entries in the file, by entry id.
+        keeper: decides what is kept of what was said.
     """
 
     def __init__(
@@ -62,10 +61,12 @@ class Replay:
         traces: Traces,
         positions: Mapping[str, Position],
         orders: Mapping[str, int],
+        keeper: Keeper,
     ) -> None:
         self._traces = traces
         self._positions = positions
         self._orders = orders
+        self._keeper = keeper
         self.allowance = Allowance()
         self.turns: list[Turn] = []
         self.delegations: dict[str, Delegation] = {}
@@ -120,7 +121,7 @@ class Replay:
     def _user_bash(
         self, at: Position, message: e.BashExecutionMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        after = append(at, self._seen(message, order, entry_id), self.allowance)
+        after = append_message(at, self._keeper.message(message, order, entry_id), self.allowance)
         return after, [self._attached(at, g.user_bash_span(message, when))]
 
     def _custom_message(
@@ -131,7 +132,7 @@ class Replay:
         entry_id: str | None,
         when: When,
     ) -> Step:
-        return append(at, self._seen(message, order, entry_id), self.allowance), []
+        return append_message(at, self._keeper.message(message, order, entry_id), self.allowance), []
 
     def _system(
         self, at: Position, message: e.SystemMessage, order: int, entry_id: str | None, when: When
@@ -157,7 +158,8 @@ class Replay:
             records += [*self._abandoned(when), *complete]
         if run.trace:
             run.trace.touch(when.ms)
-        at = append(at, self._seen(message, order, entry_id, opens_run=not queued), self.allowance)
+        kept = self._keeper.message(message, order, entry_id, opens_run=not queued)
+        at = append_message(at, kept, self.allowance)
         return replace(at, run=run, active_ms=when.ms), records
 
     def _assistant(
@@ -168,15 +170,16 @@ class Replay:
         is_answered = self.allowance.takes(context.batch_size)
         if is_answered:
             context = context.answered()
-        call = g.chat_generation(message, when, context.given(), at.thinking_level)
+        output = self._keeper.answer(message.content)
+        call = g.chat_generation(message, when, context.given(), output, at.thinking_level)
         answered_by = f"{message.provider}/{message.model}"
         if at.answered_by != answered_by and at.answered_by is not None:
             call.previous_model = at.answered_by
-        run, complete = self._traces.place(at.run, call, at.session_name)
+        run, complete = self._traces.place(at.run, call, self._keeper.text(output), at.session_name)
         call.parent_id = call.trace_id
         if run is not at.asked and run.prompt is not None:
             call.user_prompt = run.prompt
-        said = self._seen(message, order, entry_id)
+        said = self._keeper.message(message, order, entry_id)
         context = context.linked(said) if is_answered else context.append(said)
         after = replace(
             at,
@@ -203,6 +206,7 @@ class Replay:
             if may_start_subagents(each.name):
                 span_id = turn.span_id(each)
                 self.delegations[span_id] = Delegation(span_id, call.end_ms, call.copied, each.arguments)
+            each.arguments = self._keeper.arguments(each.arguments)
         return turn
 
     def _tool_result(
@@ -213,23 +217,25 @@ class Replay:
         call = turn.calls.get(message.tool_call_id) if turn else None
         records: list[AnyRecord] = []
         if turn is None or call is None:
-            span = self._attached(at, g.orphan_span(message, own_ms, result_state(message), when))
+            span = self._attached(at, g.orphan_span(message, own_ms, self._keeper.result(message), when))
             span_id = span.id
             records += [span, *nested_spans(message, span)]
         else:
-            span_id = turn.span_id(call)
+            if call.id in turn.open:
+                span = turn.answer(call, message, self._keeper.result(message), own_ms, when.ms)
+                records += [span, *nested_spans(message, span)]
+                span_id = span.id
+            else:
+                span_id = turn.span_id(call)
             if span_id in self.delegations:
                 self.delegations[span_id].end(when.ms, message)
-            if call.id in turn.open:
-                span = turn.answer(call, message, own_ms, when.ms)
-                records += [span, *nested_spans(message, span)]
         usage = usage_of_result(message)
         if usage is not None:
             at, nested = self._call(at, g.nested_generation(message, usage, span_id, own_ms, when))
             records += nested
         if at.run and at.run.trace:
             at.run.trace.touch(when.ms)
-        context = at.context.linked(self._seen(message, order, entry_id))
+        context = at.context.linked(self._keeper.message(message, order, entry_id))
         return replace(at, context=context, active_ms=when.ms), records
 
     def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
@@ -260,19 +266,13 @@ class Replay:
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
             at, records = self._call(at, call)
         if entry.summary:
-            message = self._seen(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
-            at = append(at, message, self.allowance)
+            message = self._keeper.message(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
+            at = append_message(at, message, self.allowance)
         return replace(at, active_ms=when.ms), records
-
-    def _seen(
-        self, source: Source, order: int, entry_id: str | None, *, opens_run: bool = False
-    ) -> ContextMessage:
-        """The message of what pi recorded."""
-        return context_message(source, order, entry_id, opens_run=opens_run)
 
     def _call(self, at: Position, call: Generation) -> Step:
         """Put a call into its trace."""
-        run, complete = self._traces.place(at.run, call, at.session_name)
+        run, complete = self._traces.place(at.run, call, self._keeper.text(call.output), at.session_name)
         call.parent_id = call.parent_id or call.trace_id
         return replace(at, run=run, active_ms=call.end_ms), [*complete, call]
 
