@@ -31,6 +31,12 @@ _encode = msgspec.json.Encoder().encode
 _FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
 
 
+class ArgumentsSize(Struct, frozen=True, gc=False):
+    """Stands for a tool call's arguments; ``state`` is their bytes of JSON as a span's input."""
+
+    state: int
+
+
 class AnswerSize(Struct, frozen=True, gc=False):
     """Stands for an answer; all are bytes of JSON.
 
@@ -38,11 +44,13 @@ class AnswerSize(Struct, frozen=True, gc=False):
         sent: as a message of a later call's input.
         said: as a call's output, with what the model thought.
         text: its text alone.
+        calls: the arguments of its tool calls.
     """
 
     sent: int
     said: int
     text: int
+    calls: tuple[ArgumentsSize, ...] = ()
 
 
 class ResultSize(Struct, frozen=True, gc=False):
@@ -54,12 +62,6 @@ class ResultSize(Struct, frozen=True, gc=False):
     """
 
     sent: int
-    state: int
-
-
-class ArgumentsSize(Struct, frozen=True, gc=False):
-    """Stands for a tool call's arguments; ``state`` is their bytes of JSON as a span's input."""
-
     state: int
 
 
@@ -75,8 +77,9 @@ def text_size(text: str) -> int:
 
 def escapes_in(encoded: bytes) -> int:
     """Return about how many bytes are added to some JSON where it stands in a JSON string."""
-    sample = encoded[:SAMPLE]
-    return (sample.count(b'"') + sample.count(b"\\")) * len(encoded) // len(sample)
+    size = len(encoded)
+    found = encoded.count(b'"', 0, SAMPLE) + encoded.count(b"\\", 0, SAMPLE)
+    return found if size <= SAMPLE else found * size // SAMPLE
 
 
 def state_size(value: Any, longest: int) -> int:
@@ -89,7 +92,8 @@ def state_size(value: Any, longest: int) -> int:
     if value is None:
         return NO_STATE
     encoded = _encoded(value)
-    return min(len(encoded) + escapes_in(encoded), 2 * longest)
+    size, most = len(encoded) + escapes_in(encoded), 2 * longest
+    return size if size < most else most
 
 
 def answer_size(content: e.Content, longest: int) -> AnswerSize:
@@ -98,10 +102,13 @@ def answer_size(content: e.Content, longest: int) -> AnswerSize:
         text = text_size(content or "")
         return AnswerSize(MESSAGE + text, MESSAGE + text, text)
     size, thinking, text, texts = MESSAGE, 0, 0, 0
+    calls: list[ArgumentsSize] = []
     for block in content:
         kind = block.type
         if kind == "toolCall":
-            size += CALL + len(block.id) + len(block.name) + state_size(block.arguments, longest)
+            arguments = state_size(block.arguments, longest)
+            calls.append(ArgumentsSize(arguments))
+            size += CALL + len(block.id) + len(block.name) + arguments
         elif kind == "text":
             text += text_size(block.text)
             texts += 1
@@ -109,7 +116,7 @@ def answer_size(content: e.Content, longest: int) -> AnswerSize:
             thinking += PART + text_size(block.thinking)
     size += PART * texts + text
     line_ends = 2 * max(0, texts - 1)  # what joins them, as JSON
-    return AnswerSize(size, size + thinking, text + line_ends)
+    return AnswerSize(size, size + thinking, text + line_ends, tuple(calls))
 
 
 def result_size(result: e.ToolResultMessage, longest: int) -> ResultSize:

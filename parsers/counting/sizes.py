@@ -14,13 +14,13 @@ from parsers.counting.lengths import (
     answer_size,
     message_size,
     result_size,
-    state_size,
     text_size,
 )
 from parsers.pi import entries as e
 from parsers.pi.chain import is_sent
 from parsers.pi.messages import Source, text_of
 from parsers.pi.prompt import NO_PROMPT, SystemPrompt
+from parsers.pi.toolcalls import ToolCall
 
 _FRAME = 150  # bytes that a summary takes besides its text
 
@@ -184,9 +184,9 @@ class SizeKeeper:
             return answer.text
         return None if answer is None else text_size(text_of(answer))
 
-    def arguments(self, arguments: Any) -> ArgumentsSize:
+    def arguments(self, call: ToolCall, answer: AnswerSize) -> ArgumentsSize:
         """Return the size of a tool call's arguments."""
-        return ArgumentsSize(state_size(arguments, self.longest))
+        return answer.calls[call.index]
 
     def result(self, result: e.ToolResultMessage) -> ResultSize:
         """Return the size of a tool's result; it is asked for twice, and measured once."""

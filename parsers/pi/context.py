@@ -27,7 +27,7 @@ from parsers.pi.chain import (
 from parsers.pi.messages import COMPACTION_FRAME, Source, Summary, text_of, with_content
 from parsers.pi.position import LINK
 from parsers.pi.prompt import NO_PROMPT, SystemPrompt
-from parsers.pi.toolcalls import result_state
+from parsers.pi.toolcalls import ToolCall, result_state
 
 
 class ModelInput(Struct, frozen=True):
@@ -219,9 +219,9 @@ class MessageKeeper:
         """Return the text of an answer's content, None where it has none."""
         return None if answer is None else text_of(answer)
 
-    def arguments(self, arguments: Any) -> Any:
+    def arguments(self, call: ToolCall, answer: e.Content) -> Any:
         """Return a tool call's arguments."""
-        return arguments
+        return call.arguments
 
     def result(self, result: e.ToolResultMessage) -> Any:
         """Return a tool's result as JSON values."""

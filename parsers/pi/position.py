@@ -15,7 +15,7 @@ from parsers.pi import entries as e
 from parsers.pi.messages import Source
 from parsers.pi.prompt import SystemPrompt
 from parsers.pi.runs import Run
-from parsers.pi.toolcalls import Turn
+from parsers.pi.toolcalls import ToolCall, Turn
 
 LINK = 64
 """Bytes that one message takes in a context of its own."""
@@ -93,8 +93,8 @@ class Keeper(Protocol):
     def text(self, answer: Any) -> Any:
         """Return what a trace's ``output`` keeps of it."""
 
-    def arguments(self, arguments: Any) -> Any:
-        """Return what a span's ``input`` keeps of a tool call's arguments."""
+    def arguments(self, call: ToolCall, answer: Any) -> Any:
+        """Return what a span's ``input`` keeps of the arguments of one of an answer's calls."""
 
     def result(self, result: e.ToolResultMessage) -> Any:
         """Return what a span's ``output`` keeps of a tool's result."""

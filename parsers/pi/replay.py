@@ -20,30 +20,44 @@ from parsers.records import AnyRecord, Generation, Span
 from parsers.times import to_ms
 
 Step = tuple[Position, list[AnyRecord]]
-_Acts = dict[type, str]
 
-# Names, not methods: a session that refers to itself would wait for the garbage collector.
-_ACTS: _Acts = {
-    e.MessageEntry: "_message_entry",
-    e.ModelChange: "_model_change",
-    e.ThinkingLevelChange: "_thinking_level_change",
-    e.CustomMessageEntry: "_custom_message_entry",
-    e.ContextEdit: "_context_edit",
-    e.ContextReset: "_context_reset",
-    e.Compaction: "_compaction",
-    e.BranchSummary: "_branch_summary",
-    e.SessionInfo: "_session_info",
-    e.UsageEntry: "_usage",
-}
-_MESSAGE_ACTS: _Acts = {
-    e.UserMessage: "_user",
-    e.AssistantMessage: "_assistant",
-    e.ToolResultMessage: "_tool_result",
-    e.BashExecutionMessage: "_user_bash",
-    e.CustomMessage: "_custom_message",
-    e.HookMessage: "_custom_message",
-    e.SystemMessage: "_system",
-}
+
+class _Acts(dict[type, str]):
+    """Names of methods by the type that they act on or that it is derived from; empty where there is none.
+
+    They are names because a session that refers to itself would wait for the garbage collector.
+    """
+
+    def __missing__(self, kind: type) -> str:
+        self[kind] = next((self[base] for base in kind.__mro__[1:] if base in self), "")
+        return self[kind]
+
+
+_ACTS = _Acts(
+    {
+        e.MessageEntry: "_message_entry",
+        e.ModelChange: "_model_change",
+        e.ThinkingLevelChange: "_thinking_level_change",
+        e.CustomMessageEntry: "_custom_message_entry",
+        e.ContextEdit: "_context_edit",
+        e.ContextReset: "_context_reset",
+        e.Compaction: "_compaction",
+        e.BranchSummary: "_branch_summary",
+        e.SessionInfo: "_session_info",
+        e.UsageEntry: "_usage",
+    }
+)
+_MESSAGE_ACTS = _Acts(
+    {
+        e.UserMessage: "_user",
+        e.AssistantMessage: "_assistant",
+        e.ToolResultMessage: "_tool_result",
+        e.BashExecutionMessage: "_user_bash",
+        e.CustomMessage: "_custom_message",
+        e.HookMessage: "_custom_message",
+        e.SystemMessage: "_system",
+    }
+)
 
 
 class Replay:
@@ -80,12 +94,12 @@ class Replay:
             order: its place in the file.
             when: its time, and whether it was copied.
         """
-        act = _act(_ACTS, type(entry))
+        act = _ACTS[type(entry)]
         return getattr(self, act)(at, entry, order, when) if act else (at, [])
 
     def _message_entry(self, at: Position, entry: e.MessageEntry, order: int, when: When) -> Step:
         message = entry.message
-        act = _act(_MESSAGE_ACTS, type(message))
+        act = _MESSAGE_ACTS[type(message)]
         return getattr(self, act)(at, message, order, entry.id, when) if act else (at, [])
 
     def _model_change(self, at: Position, entry: e.ModelChange, order: int, when: When) -> Step:
@@ -206,7 +220,7 @@ class Replay:
             if may_start_subagents(each.name):
                 span_id = turn.span_id(each)
                 self.delegations[span_id] = Delegation(span_id, call.end_ms, call.copied, each.arguments)
-            each.arguments = self._keeper.arguments(each.arguments)
+            each.arguments = self._keeper.arguments(each, call.output)
         return turn
 
     def _tool_result(
@@ -287,7 +301,7 @@ class Replay:
     def _without_results(self, at: Position, when: When) -> Step:
         """Give up the open tool calls of this branch: an answer or a prompt follows them."""
         turn = at.turn
-        if turn is None:
+        if turn is None or not turn.open:
             return at, []
         records = self._abandon(turn, when)
         return replace(at, turn=None), records
@@ -305,13 +319,6 @@ class Replay:
             if span.id in self.delegations:
                 self.delegations[span.id].end(when.ms)
         return list(spans) if when.copied or not turn.copied else []
-
-
-def _act(acts: _Acts, kind: type) -> str:
-    """What is to be done for a kind of entry or message: that of the class it is derived from."""
-    if kind not in acts:
-        acts[kind] = next((acts[base] for base in kind.__mro__ if base in acts), "")
-    return acts[kind]
 
 
 def session_name(entry: e.SessionInfo) -> str | None:

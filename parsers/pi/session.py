@@ -221,9 +221,9 @@ class Session:
         for record in records:
             if not record.copied:
                 self._has_records = True
-                record.agent = self.subagent.name if self.subagent else None
-            else:
-                record.agent = self._copied_subagent.name if self._copied_subagent else None
+            maker = self._copied_subagent if record.copied else self.subagent
+            if maker is not None:
+                record.agent = maker.name
         return records
 
     def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:

@@ -141,8 +141,10 @@ def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
     pi records how long they took, not when they began. An id is that of the call it was made in, a slash
     and a number (pi's ``message-types.md``, "ToolResultMessage").
     """
+    if result.nested_calls is None:
+        return []
     spans: dict[str, Span] = {}
-    for index, call in enumerate((result.nested_calls and result.nested_calls.calls) or []):
+    for index, call in enumerate(result.nested_calls.calls or []):
         failed = call.status != "ok"
         spans[call.id or f"#{index}"] = Span(
             id=derive("nested_call", tool.id, call.id, index),
