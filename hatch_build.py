@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGES = ("importer", "parsers")
-MODULES = ("parsers.counting.compiled._straight", "importer.plan._rows")
+MODULES = ("parsers.counting.compiled._plain",)
 
 
 class CompiledParts(BuildHookInterface[Any]):

@@ -1,7 +1,8 @@
 """What happened in a session, in the field's words: generations, spans and traces.
 
 Times are milliseconds since the epoch (UTC), costs US dollars. Ids are UUIDs as text, derived from what pi
-recorded (see :mod:`parsers.identity`).
+recorded (see :mod:`parsers.identity`). Where a session is only counted, sizes stand in the place of inputs
+and outputs (see :mod:`parsers.counting.sizes`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from parsers.pi import entries as e
-from parsers.pi.model_input import InputSizes, ModelInput
 from parsers.usage import Usage
 
 
@@ -55,8 +54,9 @@ class Generation(Record, kw_only=True):
         provider, model: which model was asked; None where pi did not record it (a tool's own calls).
         previous_model: provider and model of the answer before on this branch, where they were others.
         raw_stop_reason: the provider's own word for it.
-        input: what the call was given, or only its sizes; None where pi did not record it.
-        output: the answer, or the summary.
+        input: what the call was given, a :class:`parsers.pi.context.ModelInput`; None where pi did not
+            record it.
+        output: the content of the answer, or the text of the summary.
         user_prompt: the prompt, in the first call of a run that a prompt opened.
     """
 
@@ -73,8 +73,8 @@ class Generation(Record, kw_only=True):
     stop_reason: str | None = None
     raw_stop_reason: str | None = None
     error: str | None = None
-    input: ModelInput | InputSizes | None = None
-    output: e.Content = None
+    input: Any = None
+    output: Any = None
     user_prompt: str | None = None
 
 
@@ -109,7 +109,7 @@ class Trace(Record, kw_only=True):
         session_name: the session's name at that time, on that branch.
         from_prompt: whether the name was taken from a prompt.
         input: the text of the prompt.
-        output: the text of the last answer.
+        output: the text of the last answer, or None.
         error: the message of the last call's error, if ``is_error``.
     """
 
@@ -117,7 +117,7 @@ class Trace(Record, kw_only=True):
     session_name: str | None
     from_prompt: bool
     input: str | None
-    output: str | None
+    output: Any
     is_error: bool
     error: str | None
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from parsers.pi.entries import Timestamp
+Timestamp = str | int | float | None
+"""ISO 8601 text (entries) or milliseconds since the epoch (messages)."""
 
 LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Python knows no local time
 

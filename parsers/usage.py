@@ -5,11 +5,34 @@ from __future__ import annotations
 from math import inf, isclose
 from typing import NamedTuple
 
-from parsers.pi.entries import UsageBlock
+from msgspec import Struct
 
 MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
 
 _MOST = float(MOST_TOKENS)
+
+
+class Cost(Struct, rename="camel", gc=False):
+    """US dollars of one model call, by kind of token."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cache_read: float = 0.0
+    cache_write: float = 0.0
+    total: float | None = None
+
+
+class UsageBlock(Struct, rename="camel"):
+    """Tokens of one model call. ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cache_read: float = 0.0
+    cache_write: float = 0.0
+    reasoning: float | None = None
+    reasoning_tokens: float | None = None
+    total_tokens: float | None = None
+    cost: Cost | None = None
 
 
 class Usage(NamedTuple):

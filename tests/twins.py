@@ -10,62 +10,33 @@ from __future__ import annotations
 
 import random
 import re
-import struct
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from importer.build.estimate import Bases, Estimator
-from importer.plan.column_writer import ColumnWriter
-from importer.plan.compiled_writer import CompiledWriter
-from parsers.counting.lazy import JsonContent, LazyBlock
-from parsers.counting.rows import CountedFiles
+from parsers.counting.row_writer import EventBases, RowWriter
+from parsers.counting.rows import ROW, CountedFiles
 from parsers.counting.session import CountingSession
 from parsers.records import AnyRecord
 from tests import cases, odd_json
 from tests.fuzz import sources
 
-ESTIMATORS = (Estimator(Bases(900, 700, 800), 300), Estimator(Bases(900, 700, 800), 300, private=True))
+BASES = (EventBases(900, 700, 800, 300), EventBases(900, 700, 800, 300, private=True))
 WINDOW_MS = 60_000
 _PLAIN = re.compile(rb'"role": ?"(?:assistant|toolResult)"')
-_ONLY_COMPILED = {"_plain", "_unseen"}
+_MEMO = {"_answer", "_result"}  # what a keeper measured last
 
 
 class DifferError(AssertionError):
     """A case that is counted in two ways."""
 
 
-class Recorder:
-    """Takes figures as they are told."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.straight = 0
-
-    def records(self, records: Sequence[AnyRecord]) -> None:
-        self.told += [shape(record, {}) for record in records]
-
-    def call(self, *figures: Any) -> int:
-        *rest, cost_usd, prompt, length, given = figures
-        self.told.append(("call", *rest, struct.pack("<d", cost_usd), prompt, length, shape(given, {})))
-        self.straight += 1
-        return len(self.told)
-
-    def span(self, *figures: Any) -> None:
-        self.told.append(("span", *figures))
-        self.straight += 1
-
-
 def shape(value: Any, known: dict[int, tuple[int, Any]]) -> Any:
     """A value as tuples that are equal where all is equal, down to what is the same object."""
     if value is None or isinstance(value, (str, int, float, bytes)):
         return (type(value).__name__, value)
-    if isinstance(value, msgspec.Raw):
-        return bytes(value)
-    if isinstance(value, JsonContent):
-        value = msgspec.json.decode(value.json, type=list[LazyBlock])
     if isinstance(value, (set, frozenset)):
         return frozenset(shape(each, known) for each in value)
     if isinstance(value, (list, tuple)):
@@ -82,16 +53,10 @@ def shape(value: Any, known: dict[int, tuple[int, Any]]) -> Any:
     if isinstance(value, msgspec.Struct):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
     elif hasattr(value, "__dict__"):
-        fields = ((name, each) for name, each in vars(value).items() if name not in _ONLY_COMPILED)
+        fields = ((name, each) for name, each in vars(value).items() if name not in _MEMO)
     else:
         return type(value).__name__
     return (type(value).__name__, *((name, shape(each, known)) for name, each in fields))
-
-
-def state(session: CountingSession) -> Any:
-    """All that a session knows."""
-    session._see()
-    return shape(session, {})
 
 
 def case(chance: random.Random, files: list[list[bytes]]) -> list[bytes]:
@@ -108,25 +73,50 @@ def case(chance: random.Random, files: list[list[bytes]]) -> list[bytes]:
 
 
 def check(lines: list[bytes], number: int = 0) -> int:
-    """Count a case in both ways; raises where they differ, returns how many events had no record."""
+    """Count a case in both ways; raises where they differ, returns how many lines compiled code took."""
     chance = random.Random(number)
     data = b"\n".join([*lines, b""][: None if chance.random() < 0.9 else -1])
     whole = data.splitlines(keepends=True) if b"\r" not in data else [data]
     blocks = ([data], whole, _split(chance, data))[number % 3]
     grouping: Any = ("message", "session")[number // 3 % 2]
-    sessions = [CountingSession(grouping, WINDOW_MS, 300) for _ in range(4)]
-    recorders = Recorder(), Recorder()
-    for compiled, recorder, session in zip((False, True), recorders, sessions, strict=False):
-        session.count(blocks, recorder, compiled=compiled)
-    _same(recorders[0].told, recorders[1].told, "figures")
-    _same(*map(state, sessions[:2]), "state")
-    _same(*([shape(record, {}) for record in each.finish(10**14)] for each in sessions[:2]), "end")
-    columns = CountedFiles(), CountedFiles()
-    estimator = ESTIMATORS[number // 6 % 2]
-    sessions[2].count(blocks, ColumnWriter(columns[0], {"": 0}, estimator), compiled=False)
-    sessions[3].count(blocks, CompiledWriter(columns[1], {"": 0}, estimator), compiled=True)
-    _same(*columns, "columns")
-    return recorders[1].straight
+    bases = BASES[number // 6 % 2]
+    pure, compiled = (counted(blocks, grouping, bases, compiled=each) for each in (False, True))
+    _same(pure.rows, compiled.rows, "rows")
+    _same(shape(pure.session, {}), shape(compiled.session, {}), "state")
+    _same(
+        *([shape(record, {}) for record in each.session.finish(10**14)] for each in (pure, compiled)), "end"
+    )
+    return pure.fed - compiled.fed
+
+
+class Counted(NamedTuple):
+    """A session that was counted, its rows with the names of their models, and how many lines were fed."""
+
+    session: CountingSession
+    rows: list[tuple[Any, ...]]
+    fed: int
+
+
+def counted(
+    blocks: Sequence[bytes], grouping: Any, bases: EventBases = BASES[0], *, compiled: bool
+) -> Counted:
+    """Count a file."""
+    session = CountingSession(grouping, WINDOW_MS, bases.longest)
+    found, models, fed = CountedFiles(), {"": 0}, 0
+    writer = RowWriter(found, models, bases)
+    feed = session.feed
+
+    def count_and_feed(line: bytes, *, torn: bool = False) -> list[AnyRecord]:
+        nonlocal fed
+        fed += 1
+        return feed(line, torn=torn)
+
+    session.feed = count_and_feed  # type: ignore[method-assign]
+    session.count(blocks, writer, compiled=compiled)
+    del session.feed
+    names = list(models)
+    rows = [(*row[:9], names[row[9]], *row[10:]) for row in ROW.iter_unpack(found.rows)]
+    return Counted(session, rows, fed)
 
 
 def _split(chance: random.Random, data: bytes) -> list[bytes]:
@@ -145,10 +135,10 @@ def _same(one: Any, other: Any, what: str) -> None:
 
 
 def run(seed: int, start: int, count: int) -> tuple[int, cases.Failed]:
-    """Check some cases: how many events had no record; and of those that failed number, fault and bytes."""
+    """Check some cases: the lines that compiled code took; number, fault and bytes of those that failed."""
     files = [lines for lines in sources() if any(map(_PLAIN.search, lines[:25]))]
     return cases.checked(seed, range(start, start + count), lambda chance: case(chance, files), check)
 
 
 if __name__ == "__main__":
-    sys.exit(cases.main(run, __doc__, "events without a record"))
+    sys.exit(cases.main(run, __doc__, "lines by compiled code"))

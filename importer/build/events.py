@@ -19,9 +19,9 @@ from importer.build.redaction import Redactor
 from importer.settings import Settings
 from importer.totals import TraceTotals
 from parsers.identity import derive
-from parsers.pi.chain import Span as ContextSpan
-from parsers.pi.http_status import http_status
-from parsers.pi.model_input import ModelInput
+from parsers.pi.chain import MessageRange
+from parsers.pi.context import ModelInput
+from parsers.pi.generations import http_status
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.times import to_rfc3339
 from parsers.usage import Usage
@@ -127,7 +127,7 @@ class EventBuilder:
     def _input(self, given: ModelInput) -> ModelInputJson:
         context = self._settings.input_context
         prompt = self._chat.prompt(given.prompt) if context == "full" else b""
-        span: ContextSpan = getattr(given, context)
+        span: MessageRange = getattr(given, context)
         return ModelInputJson(
             self._chat.stretches, prompt, self._chat.link(span.start), self._chat.link(span.end)
         )

@@ -9,17 +9,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from importer.build.estimate import Estimator
-from importer.plan.compiled import column_writer, use_compiled
 from importer.sessions.reading import count, new_count
 from importer.sessions.session_file import SessionFile
 from importer.sessions.titles import titles_of
 from importer.settings import Settings
 from parsers.agents import SessionParser
+from parsers.counting.row_writer import RowWriter
 from parsers.counting.rows import ROW, CountedFile, CountedFiles
 from parsers.identity import uuid_bytes
 
 if TYPE_CHECKING:
     from importer.plan.pool import WorkerPool
+
+PURE = "PI2POSTHOG_PURE"
+"""The variable that does without compiled code, for tests and reports of bugs."""
 
 MOST_FILES = 250  # in a part
 _FEW_BYTES = 8_000_000  # fewer are counted sooner than processes are started
@@ -30,6 +33,11 @@ _ROUNDS = 3  # parts for each process that the rest is shared out in, so that th
 
 Work = tuple[Settings, Estimator, int]
 """The arguments of `count_files` after the files."""
+
+
+def use_compiled() -> bool:
+    """Return whether compiled code is to be used where it was built."""
+    return os.environ.get(PURE, "") in ("", "0")
 
 
 def count_files(
@@ -51,8 +59,8 @@ def count_files(
         session = new_count(settings, file.agent)
         counted = CountedFile()
         try:
-            figures = column_writer(found, models, estimator.of_session(file), compiled=compiled)
-            count(file, session, figures, now_ms, compiled=compiled)
+            writer = RowWriter(found, models, estimator.of_session(file))
+            count(file, session, writer, now_ms, compiled=compiled)
         except OSError as error:
             counted.error = error.strerror or str(error)
             del found.rows[start:]

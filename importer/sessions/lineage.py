@@ -15,7 +15,7 @@ from typing import NamedTuple
 from importer.sessions.session_file import SessionFile, read_session_file
 from importer.sessions.storage import SessionPath
 from parsers.agents import Agent, SessionParser
-from parsers.pi.delegation import Delegation, starter_of
+from parsers.pi.subagents import Delegation, starter_of
 from parsers.records import AnyRecord, Trace
 from parsers.times import to_ms
 

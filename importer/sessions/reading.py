@@ -11,7 +11,7 @@ from importer.sessions.session_file import SessionFile
 from importer.sessions.storage import SessionPath
 from importer.settings import Settings
 from parsers.agents import PI, Agent, SessionParser
-from parsers.counting.figures import Figures
+from parsers.counting.row_writer import RowWriter
 from parsers.counting.session import CountingSession
 from parsers.records import AnyRecord
 
@@ -50,15 +50,15 @@ def records_of(file: SessionFile, session: SessionParser, now_ms: int) -> Iterat
 
 
 def count(
-    file: SessionFile, session: SessionParser, figures: Figures, now_ms: int, *, compiled: bool = True
+    file: SessionFile, session: SessionParser, writer: RowWriter, now_ms: int, *, compiled: bool = True
 ) -> None:
-    """Read a file into a session for its figures; raises as :func:`records_of`."""
+    """Read a file into a session, and write a row for each event; raises as :func:`records_of`."""
     if isinstance(session, CountingSession):
-        session.count(_blocks(file), figures, compiled=compiled)
-        figures.records(session.finish(now_ms, file.mtime_ns // 1_000_000))
+        session.count(_blocks(file), writer, compiled=compiled)
+        writer.write(session.finish(now_ms, file.mtime_ns // 1_000_000))
         return
     for records in records_of(file, session, now_ms):
-        figures.records(records)
+        writer.write(records)
 
 
 def _lines(file: SessionFile) -> Iterator[bytes]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from parsers.issues import Issue
-    from parsers.pi.delegation import Delegation
     from parsers.pi.entries import SessionHeader
     from parsers.pi.runs import Grouping
-    from parsers.pi.subagents import Subagent
+    from parsers.pi.subagents import Delegation, Subagent
     from parsers.records import AnyRecord
 
 _PARENT_FILE = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")

@@ -7,6 +7,7 @@ from typing import Any
 
 from parsers.pi import entries as e
 from parsers.pi.decoding import Decoded, decode_object
+from parsers.usage import UsageBlock
 
 Fields = dict[str, Any]
 
@@ -35,7 +36,7 @@ def in_pi_terms(decoded: Decoded) -> Decoded:
     return decoded
 
 
-def _rename_reasoning(usage: e.UsageBlock | None) -> None:
+def _rename_reasoning(usage: UsageBlock | None) -> None:
     if usage is not None and usage.reasoning is None:
         usage.reasoning = usage.reasoning_tokens
 

@@ -1,17 +1,20 @@
-"""About how many bytes of JSON a message takes in an event, told from its bytes in the file.
+"""About how many bytes of JSON an event takes for what was said in it.
 
-Secrets and media count as they are in the file, characters as bytes, and how often quotes are escaped in
-what is cut is taken from the beginning of it: exact sizes would take redacting and encoding everything.
+A text takes what ``msgspec.json.encode`` gives, which is what it takes in a file that pi wrote: so compiled
+code can take lengths from the file. Secrets and media count as they are, and how often quotes are escaped in
+a longer text is taken from its beginning: exact sizes would take redacting and encoding everything, thirty
+times as long as reading it.
 """
 
 from __future__ import annotations
 
-from msgspec import Raw
+from typing import Any
 
-from parsers.counting.lazy import LazyBlock, LazyContent, LazyToolResult, is_text
+import msgspec
+from msgspec import UNSET, Struct
+
 from parsers.pi import entries as e
 from parsers.pi.messages import Source, bash_text, text_of
-from parsers.pi.toolcalls import ToolCall
 
 MESSAGE = len('{"role":"assistant","content":""},')
 PART = len('{"type":"text","text":""},')
@@ -22,126 +25,140 @@ IMAGE = 100  # an image is replaced by some words
 CUT = len("...[truncated 10000 chars]")
 SAMPLE = 256  # bytes of a longer text that tell how often quotes are escaped in it
 NO_STATE = 100
+QUOTES = 2
+
+_encode = msgspec.json.Encoder().encode
+_FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
 
 
-def escaping(raw: Raw) -> int:
-    """About the bytes that are added to some JSON where it stands in a JSON string."""
-    sample = bytes(memoryview(raw)[:SAMPLE])
-    return (sample.count(b'"') + sample.count(b"\\")) * len(raw) // len(sample)
+class ArgumentsSize(Struct, frozen=True, gc=False):
+    """Stands for a tool call's arguments; ``state`` is their bytes of JSON as a span's input."""
+
+    state: int
 
 
-def json_length(text: str) -> int:
-    """About the bytes of a text as a JSON string, without the quotes."""
-    length = len(text) if text.isascii() else len(text.encode(errors="replace"))
-    return length + text.count("\n") + text.count('"') + text.count("\\")
+class AnswerSize(Struct, frozen=True, gc=False):
+    """Stands for an answer; all are bytes of JSON.
+
+    Attributes:
+        sent: as a message of a later call's input.
+        said: as a call's output, with what the model thought.
+        text: its text alone.
+        calls: the arguments of its tool calls.
+    """
+
+    sent: int
+    said: int
+    text: int
+    calls: tuple[ArgumentsSize, ...] = ()
 
 
-def state_length(arguments: object, longest: int) -> int:
-    """A tool call's arguments, as JSON in a string; they may be measured already.
+class ResultSize(Struct, frozen=True, gc=False):
+    """Stands for a tool's result; both are bytes of JSON.
+
+    Attributes:
+        sent: as a message of a later call's input.
+        state: as a span's output.
+    """
+
+    sent: int
+    state: int
+
+
+def text_size(text: str) -> int:
+    """Return the bytes of a text as JSON, without the quotes.
+
+    Example:
+        >>> text_size('say "x"')
+        9
+    """
+    return len(_encoded(text)) - QUOTES
+
+
+def escapes_in(encoded: bytes) -> int:
+    """Return about how many bytes are added to some JSON where it stands in a JSON string."""
+    size = len(encoded)
+    found = encoded.count(b'"', 0, SAMPLE) + encoded.count(b"\\", 0, SAMPLE)
+    return found if size <= SAMPLE else found * size // SAMPLE
+
+
+def state_size(value: Any, longest: int) -> int:
+    """Return the bytes of a JSON value as a span's input, which is JSON in a string.
 
     Args:
-        arguments: JSON, or their length.
-        longest: how many characters of a tool's input or output are kept.
+        value: the value.
+        longest: how many characters of a tool's input or output an event has.
     """
-    if isinstance(arguments, Raw) and arguments:
-        length = len(arguments) + escaping(arguments)
-        return length if length < 2 * longest else 2 * longest
-    if isinstance(arguments, int):
-        return max(0, min(arguments, 2 * longest))  # a damaged line can have any number there
-    return NO_STATE
+    if value is None:
+        return NO_STATE
+    encoded = _encoded(value)
+    size, most = len(encoded) + escapes_in(encoded), 2 * longest
+    return size if size < most else most
 
 
-def message_length(source: Source, longest: int) -> int:
-    """A message in a model's input, with the comma behind it."""
-    content = getattr(source, "content", None)
-    if isinstance(source, e.AssistantMessage):
-        return answer_length(content, longest)[0]
-    if isinstance(source, e.ToolResultMessage):
-        return MESSAGE + RESULT_ID + min(longest, _texts(content))
-    if isinstance(source, e.BashExecutionMessage):
-        return MESSAGE + PART + json_length(bash_text(source))
-    return MESSAGE + PART + json_length(text_of(content)) + IMAGE * _images(content)
-
-
-def answer_length(content: e.Content | LazyContent, longest: int) -> tuple[int, int]:
-    """An answer in a model's input, and as a model's output."""
+def answer_size(content: e.Content, longest: int) -> AnswerSize:
+    """Return the size of an answer; for ``longest`` see :func:`state_size`."""
     if not isinstance(content, list):
-        return (size := MESSAGE + json_length(content or "")), size
-    size, thinking = MESSAGE, 0
+        text = text_size(content or "")
+        return AnswerSize(MESSAGE + text, MESSAGE + text, text)
+    size, thinking, text, texts = MESSAGE, 0, 0, 0
+    calls: list[ArgumentsSize] = []
     for block in content:
         kind = block.type
         if kind == "toolCall":
-            size += CALL + len(block.id) + len(block.name) + state_length(block.arguments, longest)
+            arguments = state_size(block.arguments, longest)
+            calls.append(ArgumentsSize(arguments))
+            size += CALL + len(block.id) + len(block.name) + arguments
         elif kind == "text":
-            size += PART + _text(block)
+            text += text_size(block.text)
+            texts += 1
         elif kind == "thinking":
-            thinking += PART + _text(block, "thinking")
-    return size, size + thinking
+            thinking += PART + text_size(block.thinking)
+    size += PART * texts + text
+    line_ends = 2 * max(0, texts - 1)  # what joins them, as JSON
+    return AnswerSize(size, size + thinking, text + line_ends, tuple(calls))
 
 
-def plain_answer(
-    content: list[LazyBlock], longest: int
-) -> tuple[int, int, list[str], dict[str, ToolCall]] | None:
-    """The same with the ids of its tool calls, and these by their ids; None where it needs a closer look."""
-    size, thinking = MESSAGE, 0
-    ids: list[str] = []
-    calls: dict[str, ToolCall] = {}
-    for block in content:
-        kind, text, thought = block.type, block.raw_text, block.raw_thinking
-        if kind == "toolCall":
-            call_id, name = block.id, block.name
-            if text or thought or not call_id:
-                return None
-            length = state_length(block.arguments, longest)
-            size += CALL + len(call_id) + len(name) + length
-            if call_id not in calls:
-                calls[call_id] = ToolCall(call_id, name, length, len(ids))
-            ids.append(call_id)
-        elif kind == "text" and text and not thought and is_text(text):
-            size += PART + len(text)
-        elif kind == "thinking" and thought and not text and is_text(thought):
-            thinking += PART + len(thought)
-        else:
-            return None
-    return size, size + thinking, ids, calls
-
-
-def result_length(result: LazyToolResult, arguments: object, longest: int) -> tuple[int, int] | None:
-    """A tool's result in a model's input, and as the output of its span, with the input.
-
-    None where something else stands in the place of a text.
-    """
-    content, details = result.content, result.details
-    if not isinstance(content, list):
-        return MESSAGE, state_length(arguments, longest) + NO_STATE
-    size = marks = 0
-    for block in content:
-        text, thought = block.raw_text, block.raw_thinking
-        if (text and not is_text(text)) or (thought and not is_text(thought)):
-            return None
-        if block.type != "text":
+def result_size(result: e.ToolResultMessage, longest: int) -> ResultSize:
+    """Return the size of a tool's result; for ``longest`` see :func:`state_size`."""
+    size = escapes = 0
+    for text in _texts(result.content):
+        if text is None:
             size += IMAGE
         elif text:
-            size += len(text)
-            marks += escaping(text)
-    inner = size + RESULT + (len(details) if isinstance(details, Raw) else 0)
-    most = longest + CUT
-    cut = inner if inner < most else most
-    length = MESSAGE + RESULT_ID + (size if size < most else most)
-    return length, cut + 2 * marks * cut // inner + state_length(arguments, longest)
+            encoded = _encoded(text)
+            size += len(encoded) - QUOTES
+            escapes += escapes_in(encoded)
+    details = 0
+    if result.details is not UNSET:
+        details = len(_encoded(result.details))
+    whole, most = size + RESULT + details, longest + CUT
+    cut = min(whole, most)
+    return ResultSize(MESSAGE + RESULT_ID + min(size, most), cut + 2 * escapes * cut // whole)
 
 
-def _text(block: e.Block | LazyBlock, name: str = "text") -> int:
-    if isinstance(block, LazyBlock):
-        return len(block.raw_text if name == "text" else block.raw_thinking)
-    return json_length(getattr(block, name))
+def message_size(source: Source, longest: int) -> int:
+    """Return the bytes of a message in a model's input; for ``longest`` see :func:`state_size`."""
+    if isinstance(source, e.AssistantMessage):
+        return answer_size(source.content, longest).sent
+    if isinstance(source, e.ToolResultMessage):
+        return result_size(source, longest).sent
+    if isinstance(source, e.BashExecutionMessage):
+        return MESSAGE + PART + text_size(bash_text(source))
+    content: e.Content = getattr(source, "content", None)
+    images = sum(block.type == "image" for block in content) if isinstance(content, list) else 0
+    return MESSAGE + PART + text_size(text_of(content)) + IMAGE * images
 
 
-def _texts(content: e.Content | LazyContent) -> int:
+def _encoded(value: Any) -> bytes:
+    try:
+        return _encode(value)
+    except _FAULTS:  # such as half of a surrogate pair, or a number that no double holds
+        return b" " * NO_STATE
+
+
+def _texts(content: e.Content) -> list[str | None]:
+    """Return the texts of a result's blocks, None for a block of another kind."""
     if isinstance(content, list):
-        return sum(_text(block) if block.type == "text" else IMAGE for block in content)
-    return json_length(content or "")
-
-
-def _images(content: object) -> int:
-    return sum(block.type == "image" for block in content) if isinstance(content, list) else 0
+        return [block.text if block.type == "text" else None for block in content]
+    return [content or ""]

@@ -53,23 +53,38 @@ class ContextMessage(Struct, eq=False):
         return isinstance(self.source, Summary) and self.source.frame is COMPACTION_FRAME
 
 
+def is_sent(source: Source) -> bool:
+    """Tell whether pi hands a message to a model: no failed answer, no empty message, no hidden command."""
+    match source:
+        case e.ToolResultMessage():
+            return True
+        case e.AssistantMessage():
+            content = source.content
+            return source.stop_reason not in FAILED and (
+                any(block.type == "toolCall" for block in blocks_of(content)) or says_something(content)
+            )
+        case e.UserMessage() | e.CustomMessage() | e.CustomMessageEntry():
+            return any(block.type == "image" or block.text for block in blocks_of(source.content))
+        case e.BashExecutionMessage():
+            return not source.exclude_from_context
+        case _:
+            return True
+
+
 def context_message(
     source: Source, order: int, entry_id: str | None = None, *, opens_run: bool = False
 ) -> ContextMessage:
-    """The message of what pi recorded: pi keeps failed answers and empty messages from models."""
+    """Return the message of what pi recorded."""
+    sent = is_sent(source)
     match source:
         case e.ToolResultMessage():
             return ContextMessage(source, order, entry_id, is_result=True, goes_between=True)
         case e.AssistantMessage():
-            calls = call_ids(source)
-            is_sent = source.stop_reason not in FAILED and (bool(calls) or says_something(source.content))
-            return ContextMessage(source, order, entry_id, call_ids=calls, is_sent=is_sent)
+            return ContextMessage(source, order, entry_id, call_ids=call_ids(source), is_sent=sent)
         case e.UserMessage() | e.CustomMessage() | e.CustomMessageEntry():
-            is_sent = any(block.type == "image" or block.text for block in blocks_of(source.content))
-            return ContextMessage(source, order, entry_id, opens_run, is_sent=is_sent)
+            return ContextMessage(source, order, entry_id, opens_run, is_sent=sent)
         case e.BashExecutionMessage():
-            hidden = source.exclude_from_context
-            return ContextMessage(source, order, entry_id, is_sent=not hidden, goes_between=hidden)
+            return ContextMessage(source, order, entry_id, is_sent=sent, goes_between=not sent)
         case _:
             return ContextMessage(source, order, entry_id)
 
@@ -121,7 +136,7 @@ def linked(previous: Link | None, message: ContextMessage) -> Link:
     )
 
 
-class Span(Struct, frozen=True):
+class MessageRange(Struct, frozen=True):
     """The messages after ``start`` up to ``end``, oldest first; all of them if ``start`` is None."""
 
     start: Link | None
@@ -139,10 +154,10 @@ class Span(Struct, frozen=True):
         return [link.message for link in self.newest_first()][::-1]
 
 
-NOTHING = Span(None, None)
+NOTHING = MessageRange(None, None)
 
 
-def since_fork(end: Link | None, other: Link | None) -> Span:
+def since_fork(end: Link | None, other: Link | None) -> MessageRange:
     """The messages up to ``end`` that the chain ending in ``other`` does not share."""
     start = end
     while start is not other and start is not None:
@@ -152,7 +167,7 @@ def since_fork(end: Link | None, other: Link | None) -> Span:
             other = other.previous
         else:
             start, other = start.previous, other.previous
-    return Span(start, end)
+    return MessageRange(start, end)
 
 
 def answered(end: Link | None) -> Link | None:

@@ -8,26 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import takewhile
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from parsers.pi import entries as e
-from parsers.pi.allowance import LINK
 from parsers.pi.chain import (
     NOTHING,
     ContextMessage,
     Link,
-    Span,
+    MessageRange,
     answered,
     context_message,
     linked,
     since_fork,
 )
-from parsers.pi.messages import COMPACTION_FRAME, Source, Summary, with_content
-from parsers.pi.model_input import ModelInput
+from parsers.pi.messages import COMPACTION_FRAME, Source, Summary, text_of, with_content
+from parsers.pi.position import LINK
 from parsers.pi.prompt import NO_PROMPT, SystemPrompt
+from parsers.pi.toolcalls import ToolCall, result_state
+
+
+class ModelInput(Struct, frozen=True):
+    """The messages that a call was given: all, those since the run began, and those since the call before."""
+
+    prompt: SystemPrompt
+    full: MessageRange
+    turn: MessageRange
+    new: MessageRange
 
 
 class Context(Struct, frozen=True):
@@ -54,9 +63,9 @@ class Context(Struct, frozen=True):
     edits: tuple[tuple[str, ContextMessage | None], ...] = ()
 
     @property
-    def full(self) -> Span:
+    def full(self) -> MessageRange:
         """Everything the model saw, apart from the system prompt."""
-        return Span(None, self.end)
+        return MessageRange(None, self.end)
 
     @property
     def size(self) -> int:
@@ -75,15 +84,15 @@ class Context(Struct, frozen=True):
         return LINK * (self.end.batch if self.end else 0)
 
     @property
-    def turn(self) -> Span:
+    def turn(self) -> MessageRange:
         """From the prompt that opened the run; everything, where a compaction took the prompt away."""
         start = self.end.run_start if self.end else None
-        return Span(start.previous if start else None, self.end)
+        return MessageRange(start.previous if start else None, self.end)
 
     @property
-    def new(self) -> Span:
+    def new(self) -> MessageRange:
         """What came since the call before."""
-        return Span(self.last_call_end, self.end)
+        return MessageRange(self.last_call_end, self.end)
 
     def emptied(self) -> Context:
         """The context without its messages."""
@@ -131,7 +140,7 @@ class Context(Struct, frozen=True):
 
     def edited(self, edit: e.ContextEdit) -> Context:
         """The context with the edit's target replaced, or left out."""
-        links = Span(None, self.branch).newest_first()
+        links = MessageRange(None, self.branch).newest_first()
         target = next((link.message for link in links if link.message.entry_id == edit.target_id), None)
         if target is None:
             return self
@@ -155,17 +164,17 @@ class Context(Struct, frozen=True):
         after = replace(self, prompt=prompt, head=tuple(head), first_kept=first_kept, left_behind=left_behind)
         return after._rebuilt(kept)
 
-    def before(self, first_kept: int) -> Span:
+    def before(self, first_kept: int) -> MessageRange:
         """The messages that a compaction replaces: those before the first kept entry."""
         end = self.end
         for link in self.full.newest_first():
             if link.message.order >= first_kept and not link.message.is_compaction:
                 end = link.previous
-        return Span(None, end)
+        return MessageRange(None, end)
 
     def _kept(self, first_kept: int) -> list[ContextMessage]:
         """The messages of the branch from a place in the file on, oldest first."""
-        messages = (link.message for link in Span(None, self.branch).newest_first())
+        messages = (link.message for link in MessageRange(None, self.branch).newest_first())
         return list(takewhile(lambda message: message.order >= first_kept, messages))[::-1]
 
     def _rebuilt(self, kept: Iterable[ContextMessage]) -> Context:
@@ -187,6 +196,36 @@ class Context(Struct, frozen=True):
 
 
 EMPTY = Context()
+
+
+class MessageKeeper:
+    """Keeps all that was said, for events; see :class:`parsers.pi.position.Keeper`."""
+
+    def context(self) -> Context:
+        """Return an empty context."""
+        return EMPTY
+
+    def message(
+        self, source: Source, order: int, entry_id: str | None = None, *, opens_run: bool = False
+    ) -> ContextMessage:
+        """Return a message with the place of its entry in the file."""
+        return context_message(source, order, entry_id, opens_run=opens_run)
+
+    def answer(self, content: e.Content) -> e.Content:
+        """Return an answer's content."""
+        return content
+
+    def text(self, answer: e.Content) -> str | None:
+        """Return the text of an answer's content, None where it has none."""
+        return None if answer is None else text_of(answer)
+
+    def arguments(self, call: ToolCall, answer: e.Content) -> Any:
+        """Return a tool call's arguments."""
+        return call.arguments
+
+    def result(self, result: e.ToolResultMessage) -> Any:
+        """Return a tool's result as JSON values."""
+        return result_state(result)
 
 
 def is_context(message: e.Message) -> TypeGuard[Source]:

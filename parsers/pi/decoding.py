@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import types
 from collections.abc import Iterable, Iterator
@@ -12,9 +14,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from parsers.counting.lazy import LazyMessageEntry, is_plain
 from parsers.pi import entries as e
-from parsers.pi.untyped import BadLineError, untyped, valid_utf8
 
 T = TypeVar("T")
 AnyLine = e.Line | e.UnknownEntry | e.ContextReset
@@ -30,6 +30,17 @@ _MOST_TRIED = 64 * 1024 * 1024  # bytes: a long line is not read fifty times
 _MOST_DROPPED = 100  # wrong values of a line that are told apart; a list with more of them ends there
 
 
+# Half of a surrogate pair: JavaScript writes one when a text was cut inside an emoji; it is no UTF-8.
+_LONE_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_LONGEST_INT = 300  # digits; Python refuses to read some thousands of them, and a double ends at 309
+
+
+class BadLineError(ValueError):
+    """The line holds no JSON object that could be an entry."""
+
+
 class Decoded(NamedTuple):
     """An entry, and the dotted names of known fields whose value had a wrong type and was left out."""
 
@@ -43,21 +54,16 @@ class KnownMessageEntry(e.MessageEntry, tag="message"):
     message: e.Message | None = None
 
 
-def _decoder(message_entry: type[Struct]) -> msgspec.json.Decoder[Any]:
-    kinds = tuple(message_entry if c is e.MessageEntry else c for c in get_args(e.Line))
-    return msgspec.json.Decoder(Union[kinds])  # noqa: UP007
+_decode = msgspec.json.Decoder(
+    Union[tuple(KnownMessageEntry if kind is e.MessageEntry else kind for kind in get_args(e.Line))]  # noqa: UP007
+).decode
 
 
-_decode = _decoder(KnownMessageEntry).decode
-_decode_lazily = _decoder(LazyMessageEntry).decode
-
-
-def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
+def decode_line(line: bytes) -> Decoded:
     """Decode one line of a session file.
 
     Args:
         line: the bytes of the line; white space, CR and NUL around it are passed over.
-        lazy: leave the long texts of messages as they are in the file (see :mod:`parsers.counting.lazy`).
 
     Returns:
         The entry, and which of its known fields were left out for their wrong type.
@@ -65,23 +71,10 @@ def decode_line(line: bytes, *, lazy: bool = False) -> Decoded:
     Raises:
         BadLineError: the line is no JSON object with a ``type``.
     """
-    if lazy:
-        entry = decode_lazily(line)
-        if entry is None or (type(entry) is LazyMessageEntry and not is_plain(entry.message)):
-            return _decode_bad(line)
-        return Decoded(entry, ())
     try:
         return Decoded(_decode(line), ())
     except _ERRORS:
         return _decode_bad(line)
-
-
-def decode_lazily(line: bytes) -> e.Line | None:
-    """A line's entry, if it is as pi documents it; what stands where texts should be is not looked at."""
-    try:
-        return _decode_lazily(line)  # type: ignore[no-any-return]
-    except _ERRORS:
-        return None
 
 
 def _decode_bad(line: bytes) -> Decoded:
@@ -202,3 +195,47 @@ def _fitting(
 
 def _options(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def valid_utf8(line: bytes) -> bytes:
+    """The same bytes, as UTF-8: pi reads others as U+FFFD, too."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return line.decode(errors="replace").encode()
+    return line
+
+
+def _whole_pair(match: re.Match[bytes]) -> bytes:
+    escaped, pair = match.group(1), match.group(2)
+    return bytes(escaped + (pair or rb"\ufffd"))
+
+
+def untyped(line: bytes) -> Any:
+    """The JSON value of a line or a part of one.
+
+    Raises:
+        BadLineError: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(line)
+    except UnicodeDecodeError:
+        line = valid_utf8(line)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    if b"\\u" in line:
+        line = _LONE_SURROGATE.sub(_whole_pair, line)
+    try:
+        # takes NaN and numbers past a double's range, which other writers leave; JavaScript makes them null
+        return json.loads(line, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+    except (ValueError, RecursionError):
+        raise BadLineError("not JSON") from None
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _whole(digits: str) -> int | float | None:
+    return int(digits) if len(digits) < _LONGEST_INT else _finite(digits)

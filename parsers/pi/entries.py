@@ -11,31 +11,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-Timestamp = str | int | float | None
-"""ISO 8601 text (entries) or milliseconds since the epoch (messages)."""
-
-
-class Cost(Struct, rename="camel", gc=False):
-    """US dollars of one model call, by kind of token."""
-
-    input: float = 0.0
-    output: float = 0.0
-    cache_read: float = 0.0
-    cache_write: float = 0.0
-    total: float | None = None
-
-
-class UsageBlock(Struct, rename="camel"):
-    """Tokens of one model call. ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``."""
-
-    input: float = 0.0
-    output: float = 0.0
-    cache_read: float = 0.0
-    cache_write: float = 0.0
-    reasoning: float | None = None
-    reasoning_tokens: float | None = None
-    total_tokens: float | None = None
-    cost: Cost | None = None
+from parsers.times import Timestamp
+from parsers.usage import UsageBlock
 
 
 class Block(Struct, rename="camel"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,23 @@ from msgspec import Struct
 from parsers.identity import as_uuid, derive, digest, fingerprint
 from parsers.pi import entries as e
 from parsers.pi.messages import blocks_of
-from parsers.pi.model_input import InputSizes, ModelInput
 from parsers.records import Generation, Span
 from parsers.times import measured, to_ms
 from parsers.usage import Usage, usage_of
+
+_SEARCHED = 2000  # characters: a body that an error quotes may be long, and be anything
+_STATUS = r"([45]\d\d)\b"
+# Source: what pi 0.73.1 and 0.87.1 make of providers' errors (pi-ai, `utils/errors.js` and its clients).
+_SHAPES = tuple(
+    re.compile(shape, re.IGNORECASE)
+    for shape in (
+        rf"\s*(?:Error: )?{_STATUS}(?=[:\s]|$)",  # 429 Rate limit; 403: {…}; 503 status code
+        rf"[^{{\"]*?error \((?:HTTP )?{_STATUS}\)",  # OpenAI API error (429): …
+        rf".*?\bstatus(?: code)?(?:[:=]\s*|\s+){_STATUS}",  # got status: 503; failed with status 401
+        rf".*?\bHTTP(?:/\d(?:\.\d)?)?(?: error)?:? {_STATUS}",  # HTTP 502; HTTP/1.1 502 Bad Gateway
+        rf".*?\\*\"(?:code|status|status_?code)\\*\"\s*:\s*{_STATUS}",  # {"error":{"code":429,…
+    )
+)
 
 
 class When(Struct, frozen=True):
@@ -54,7 +68,7 @@ def generation_fingerprint(
 
 
 def chat_generation(
-    message: e.AssistantMessage, when: When, given: ModelInput | InputSizes, thinking_level: str | None
+    message: e.AssistantMessage, when: When, given: Any, output: Any, thinking_level: str | None
 ) -> Generation:
     """An assistant message: one model call, from the message's own time to that of its entry."""
     start_ms = to_ms(message.timestamp)
@@ -81,12 +95,12 @@ def chat_generation(
         raw_stop_reason=message.raw_stop_reason,
         error=message.error_message,
         input=given,
-        output=message.content,
+        output=output,
     )
 
 
 def compaction_generation(
-    entry: e.Compaction, when: When, given: ModelInput | InputSizes, provider: str | None, model: str | None
+    entry: e.Compaction, when: When, given: Any, provider: str | None, model: str | None
 ) -> Generation:
     """A compaction whose usage pi recorded. pi summarizes with the session's own model."""
     return _summary("compaction", entry, (entry.tokens_before,), when, given, provider, model)
@@ -95,7 +109,7 @@ def compaction_generation(
 def branch_summary_generation(
     entry: e.BranchSummary,
     when: When,
-    given: ModelInput | InputSizes,
+    given: Any,
     provider: str | None,
     model: str | None,
 ) -> Generation:
@@ -158,7 +172,7 @@ def _summary(
     entry: e.Compaction | e.BranchSummary,
     recorded: tuple[float, ...],
     when: When,
-    given: ModelInput | InputSizes,
+    given: Any,
     provider: str | None,
     model: str | None,
 ) -> Generation:
@@ -208,3 +222,15 @@ def _span(
 
 def _tokens(usage: Usage) -> tuple[int, int, int, int]:
     return usage[:4]
+
+
+def http_status(error: str | None) -> int | None:
+    """The status that an error message shows, from 400 to 599; None where it shows none."""
+    if not error:
+        return None
+    head = error[:_SEARCHED].replace("\n", " ")
+    for shape in _SHAPES:
+        found = shape.match(head)
+        if found:
+            return int(found[1])
+    return None

@@ -9,43 +9,55 @@ from msgspec.structs import replace
 from parsers.identity import derive, digest
 from parsers.pi import entries as e
 from parsers.pi import generations as g
-from parsers.pi.allowance import Allowance
-from parsers.pi.chain import FAILED, ContextMessage, context_message
-from parsers.pi.delegation import Delegation, may_start_subagents
+from parsers.pi.chain import FAILED
 from parsers.pi.generations import When
-from parsers.pi.messages import BRANCH_FRAME, Source, Summary, text_of
-from parsers.pi.position import Position, append, is_queued
+from parsers.pi.messages import BRANCH_FRAME, Summary, text_of
+from parsers.pi.position import Allowance, Keeper, Position, append_message, is_queued
 from parsers.pi.runs import Traces
-from parsers.pi.subagents import subagent_of, usage_of_result
-from parsers.pi.toolcalls import ToolCall, Turn, calls_of, nested_spans, result_state
+from parsers.pi.subagents import Delegation, may_start_subagents, subagent_of, usage_of_result
+from parsers.pi.toolcalls import ToolCall, Turn, calls_of, nested_spans
 from parsers.records import AnyRecord, Generation, Span
 from parsers.times import to_ms
 
 Step = tuple[Position, list[AnyRecord]]
-_Acts = dict[type, str]
 
-# Names, not methods: a session that refers to itself would wait for the garbage collector.
-_ACTS: _Acts = {
-    e.MessageEntry: "_message_entry",
-    e.ModelChange: "_model_change",
-    e.ThinkingLevelChange: "_thinking_level_change",
-    e.CustomMessageEntry: "_custom_message_entry",
-    e.ContextEdit: "_context_edit",
-    e.ContextReset: "_context_reset",
-    e.Compaction: "_compaction",
-    e.BranchSummary: "_branch_summary",
-    e.SessionInfo: "_session_info",
-    e.UsageEntry: "_usage",
-}
-_MESSAGE_ACTS: _Acts = {
-    e.UserMessage: "_user",
-    e.AssistantMessage: "_assistant",
-    e.ToolResultMessage: "_tool_result",
-    e.BashExecutionMessage: "_user_bash",
-    e.CustomMessage: "_custom_message",
-    e.HookMessage: "_custom_message",
-    e.SystemMessage: "_system",
-}
+
+class _Acts(dict[type, str]):
+    """Names of methods by the type that they act on or that it is derived from; empty where there is none.
+
+    They are names because a session that refers to itself would wait for the garbage collector.
+    """
+
+    def __missing__(self, kind: type) -> str:
+        self[kind] = next((self[base] for base in kind.__mro__[1:] if base in self), "")
+        return self[kind]
+
+
+_ACTS = _Acts(
+    {
+        e.MessageEntry: "_message_entry",
+        e.ModelChange: "_model_change",
+        e.ThinkingLevelChange: "_thinking_level_change",
+        e.CustomMessageEntry: "_custom_message_entry",
+        e.ContextEdit: "_context_edit",
+        e.ContextReset: "_context_reset",
+        e.Compaction: "_compaction",
+        e.BranchSummary: "_branch_summary",
+        e.SessionInfo: "_session_info",
+        e.UsageEntry: "_usage",
+    }
+)
+_MESSAGE_ACTS = _Acts(
+    {
+        e.UserMessage: "_user",
+        e.AssistantMessage: "_assistant",
+        e.ToolResultMessage: "_tool_result",
+        e.BashExecutionMessage: "_user_bash",
+        e.CustomMessage: "_custom_message",
+        e.HookMessage: "_custom_message",
+        e.SystemMessage: "_system",
+    }
+)
 
 
 class Replay:
@@ -55,6 +67,7 @@ class Replay:
         traces: where calls are put into traces.
         positions: the positions after earlier entries, by entry id.
         orders: the places of earlier entries in the file, by entry id.
+        keeper: decides what is kept of what was said.
     """
 
     def __init__(
@@ -62,10 +75,12 @@ class Replay:
         traces: Traces,
         positions: Mapping[str, Position],
         orders: Mapping[str, int],
+        keeper: Keeper,
     ) -> None:
         self._traces = traces
         self._positions = positions
         self._orders = orders
+        self._keeper = keeper
         self.allowance = Allowance()
         self.turns: list[Turn] = []
         self.delegations: dict[str, Delegation] = {}
@@ -79,12 +94,12 @@ class Replay:
             order: its place in the file.
             when: its time, and whether it was copied.
         """
-        act = _act(_ACTS, type(entry))
+        act = _ACTS[type(entry)]
         return getattr(self, act)(at, entry, order, when) if act else (at, [])
 
     def _message_entry(self, at: Position, entry: e.MessageEntry, order: int, when: When) -> Step:
         message = entry.message
-        act = _act(_MESSAGE_ACTS, type(message))
+        act = _MESSAGE_ACTS[type(message)]
         return getattr(self, act)(at, message, order, entry.id, when) if act else (at, [])
 
     def _model_change(self, at: Position, entry: e.ModelChange, order: int, when: When) -> Step:
@@ -120,7 +135,7 @@ class Replay:
     def _user_bash(
         self, at: Position, message: e.BashExecutionMessage, order: int, entry_id: str | None, when: When
     ) -> Step:
-        after = append(at, self._seen(message, order, entry_id), self.allowance)
+        after = append_message(at, self._keeper.message(message, order, entry_id), self.allowance)
         return after, [self._attached(at, g.user_bash_span(message, when))]
 
     def _custom_message(
@@ -131,7 +146,7 @@ class Replay:
         entry_id: str | None,
         when: When,
     ) -> Step:
-        return append(at, self._seen(message, order, entry_id), self.allowance), []
+        return append_message(at, self._keeper.message(message, order, entry_id), self.allowance), []
 
     def _system(
         self, at: Position, message: e.SystemMessage, order: int, entry_id: str | None, when: When
@@ -157,7 +172,8 @@ class Replay:
             records += [*self._abandoned(when), *complete]
         if run.trace:
             run.trace.touch(when.ms)
-        at = append(at, self._seen(message, order, entry_id, opens_run=not queued), self.allowance)
+        kept = self._keeper.message(message, order, entry_id, opens_run=not queued)
+        at = append_message(at, kept, self.allowance)
         return replace(at, run=run, active_ms=when.ms), records
 
     def _assistant(
@@ -168,15 +184,16 @@ class Replay:
         is_answered = self.allowance.takes(context.batch_size)
         if is_answered:
             context = context.answered()
-        call = g.chat_generation(message, when, context.given(), at.thinking_level)
+        output = self._keeper.answer(message.content)
+        call = g.chat_generation(message, when, context.given(), output, at.thinking_level)
         answered_by = f"{message.provider}/{message.model}"
         if at.answered_by != answered_by and at.answered_by is not None:
             call.previous_model = at.answered_by
-        run, complete = self._traces.place(at.run, call, at.session_name)
+        run, complete = self._traces.place(at.run, call, self._keeper.text(output), at.session_name)
         call.parent_id = call.trace_id
         if run is not at.asked and run.prompt is not None:
             call.user_prompt = run.prompt
-        said = self._seen(message, order, entry_id)
+        said = self._keeper.message(message, order, entry_id)
         context = context.linked(said) if is_answered else context.append(said)
         after = replace(
             at,
@@ -203,6 +220,7 @@ class Replay:
             if may_start_subagents(each.name):
                 span_id = turn.span_id(each)
                 self.delegations[span_id] = Delegation(span_id, call.end_ms, call.copied, each.arguments)
+            each.arguments = self._keeper.arguments(each, call.output)
         return turn
 
     def _tool_result(
@@ -213,23 +231,25 @@ class Replay:
         call = turn.calls.get(message.tool_call_id) if turn else None
         records: list[AnyRecord] = []
         if turn is None or call is None:
-            span = self._attached(at, g.orphan_span(message, own_ms, result_state(message), when))
+            span = self._attached(at, g.orphan_span(message, own_ms, self._keeper.result(message), when))
             span_id = span.id
             records += [span, *nested_spans(message, span)]
         else:
-            span_id = turn.span_id(call)
+            if call.id in turn.open:
+                span = turn.answer(call, message, self._keeper.result(message), own_ms, when.ms)
+                records += [span, *nested_spans(message, span)]
+                span_id = span.id
+            else:
+                span_id = turn.span_id(call)
             if span_id in self.delegations:
                 self.delegations[span_id].end(when.ms, message)
-            if call.id in turn.open:
-                span = turn.answer(call, message, own_ms, when.ms)
-                records += [span, *nested_spans(message, span)]
         usage = usage_of_result(message)
         if usage is not None:
             at, nested = self._call(at, g.nested_generation(message, usage, span_id, own_ms, when))
             records += nested
         if at.run and at.run.trace:
             at.run.trace.touch(when.ms)
-        context = at.context.linked(self._seen(message, order, entry_id))
+        context = at.context.linked(self._keeper.message(message, order, entry_id))
         return replace(at, context=context, active_ms=when.ms), records
 
     def _compaction(self, at: Position, entry: e.Compaction, order: int, when: When) -> Step:
@@ -260,19 +280,13 @@ class Replay:
             call = g.branch_summary_generation(entry, when, given, at.provider, at.model)
             at, records = self._call(at, call)
         if entry.summary:
-            message = self._seen(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
-            at = append(at, message, self.allowance)
+            message = self._keeper.message(Summary(entry.summary, BRANCH_FRAME), order, entry.id)
+            at = append_message(at, message, self.allowance)
         return replace(at, active_ms=when.ms), records
-
-    def _seen(
-        self, source: Source, order: int, entry_id: str | None, *, opens_run: bool = False
-    ) -> ContextMessage:
-        """The message of what pi recorded."""
-        return context_message(source, order, entry_id, opens_run=opens_run)
 
     def _call(self, at: Position, call: Generation) -> Step:
         """Put a call into its trace."""
-        run, complete = self._traces.place(at.run, call, at.session_name)
+        run, complete = self._traces.place(at.run, call, self._keeper.text(call.output), at.session_name)
         call.parent_id = call.parent_id or call.trace_id
         return replace(at, run=run, active_ms=call.end_ms), [*complete, call]
 
@@ -287,7 +301,7 @@ class Replay:
     def _without_results(self, at: Position, when: When) -> Step:
         """Give up the open tool calls of this branch: an answer or a prompt follows them."""
         turn = at.turn
-        if turn is None:
+        if turn is None or not turn.open:
             return at, []
         records = self._abandon(turn, when)
         return replace(at, turn=None), records
@@ -305,13 +319,6 @@ class Replay:
             if span.id in self.delegations:
                 self.delegations[span.id].end(when.ms)
         return list(spans) if when.copied or not turn.copied else []
-
-
-def _act(acts: _Acts, kind: type) -> str:
-    """What is to be done for a kind of entry or message: that of the class it is derived from."""
-    if kind not in acts:
-        acts[kind] = next((acts[base] for base in kind.__mro__ if base in acts), "")
-    return acts[kind]
 
 
 def session_name(entry: e.SessionInfo) -> str | None:

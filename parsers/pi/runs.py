@@ -12,14 +12,11 @@ that was cut off, pi may be trying again, which shows in the file only once it i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
-from parsers.counting.lazy import JsonContent
 from parsers.identity import derive
-from parsers.pi import entries as e
-from parsers.pi.messages import text_of
 from parsers.records import AnyRecord, Generation, Trace
 
 Grouping = Literal["message", "session"]
@@ -47,11 +44,11 @@ class OpenTrace(Struct, eq=False):
     calls: int = 0
     closed: bool = False
     waiting: bool = False
-    output: e.Content | JsonContent = None
+    output: Any = None
     error: str | None = None
     last_stop: str | None = None
 
-    def add(self, start_ms: int | None, end_ms: int, output: e.Content) -> None:
+    def add(self, start_ms: int | None, end_ms: int, output: Any) -> None:
         """Count a call in."""
         self.calls += 1
         if self.start_ms is None:
@@ -93,7 +90,7 @@ class OpenTrace(Struct, eq=False):
             session_name=self.session_name,
             from_prompt=self.from_prompt,
             input=self.input,
-            output=None if self.output is None else _said(self.output),
+            output=self.output,
             is_error=self.error is not None,
             error=self.error,
         )
@@ -195,13 +192,14 @@ class Traces:
             trace.session_name = session_name
 
     def place(
-        self, run: Run | None, call: Generation, session_name: str | None = None
+        self, run: Run | None, call: Generation, text: Any, session_name: str | None = None
     ) -> tuple[Run, list[AnyRecord]]:
         """Put a call into its trace: sets its trace and window.
 
         Args:
             run: the run that goes on at the call's place in the tree.
             call: the call.
+            text: what the trace keeps of its output.
             session_name: the session's name there.
 
         Returns:
@@ -233,29 +231,8 @@ class Traces:
         elif not run.is_conversation:
             run.last_stop = "stop"
         is_said = call.name == "chat" or trace.last_stop is None
-        trace.add(call.start_ms, call.end_ms, call.output if is_said else None)
+        trace.add(call.start_ms, call.end_ms, text if is_said else None)
         return run, complete
-
-    def place_answer(
-        self, run: Run | None, answer: e.AssistantMessage, start_ms: int | None, end_ms: int, *, copied: bool
-    ) -> OpenTrace | None:
-        """Put an answer into the trace that is going on, as :meth:`place` would; None where none is."""
-        trace = run.trace if run is not None else None
-        window = self.windows[copied]
-        if run is None or trace is None or trace.closed or trace.copied != copied:
-            return None
-        edge_ms = end_ms if start_ms is None else start_ms
-        if self.grouping == "session":
-            if trace is not self.open[-1] or window.is_over(end_ms):
-                return None
-            edge_ms = end_ms
-        elif run.is_over(end_ms):
-            return None
-        window.enter(trace, edge_ms, end_ms)
-        run.asked, run.last_stop = True, answer.stop_reason
-        trace.stopped(answer.stop_reason, answer.error_message)
-        trace.add(start_ms, end_ms, answer.content)
-        return trace
 
     def _going_on(self, run: Run | None, call: Generation) -> Run | None:
         """The run that a call without a prompt of its own belongs to, if one is going on.
@@ -326,11 +303,6 @@ class Traces:
 def patience_ms(last_stop: str | None, settle_ms: int) -> int:
     """How long a quiet agent may still go on by itself, in ms."""
     return settle_ms * RETRY_FACTOR if last_stop in FINAL - IDLE else settle_ms
-
-
-def _said(output: e.Content | JsonContent) -> str:
-    """The text of an answer or a summary."""
-    return output.text() if isinstance(output, JsonContent) else text_of(output)
 
 
 def first_line(text: str) -> str:

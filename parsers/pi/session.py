@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
-from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from parsers.counting.lazy import LazyMessageEntry
 from parsers.issues import Issue
 from parsers.pi import entries as e
-from parsers.pi.context import EMPTY
-from parsers.pi.decoding import Decoded, KnownMessageEntry, decode_after_torn, decode_line
-from parsers.pi.delegation import Delegation
+from parsers.pi.context import MessageKeeper
+from parsers.pi.decoding import BadLineError, Decoded, decode_after_torn, decode_line
 from parsers.pi.generations import When
 from parsers.pi.messages import text_of
-from parsers.pi.position import Position
+from parsers.pi.position import Keeper, Position
 from parsers.pi.replay import Replay, session_name
 from parsers.pi.runs import ABANDONED_MS, SETTLE_MS, Grouping, OpenTrace, Traces
-from parsers.pi.subagents import Subagent, subagent_of
+from parsers.pi.subagents import Delegation, Subagent, subagent_of
 from parsers.pi.toolcalls import Turn
-from parsers.pi.untyped import BadLineError
 from parsers.records import AnyRecord
 from parsers.times import to_ms
 
@@ -41,6 +37,7 @@ class Session:
         grouping: what becomes a trace: a run (``message``) or a session window (``session``).
         window_ms: how long a pause between calls ends a session window, in ms.
         in_pi_terms: turns a line as another agent writes it into one as pi would.
+        keeper: decides what is kept of what was said; all of it, if none is given.
 
     Attributes:
         header: the header, once its line was read.
@@ -58,6 +55,7 @@ class Session:
         grouping: Grouping = "message",
         window_ms: int = 3_600_000,
         in_pi_terms: Callable[[Decoded], Decoded] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.header: e.SessionHeader | None = None
         self.name: str | None = None
@@ -73,7 +71,8 @@ class Session:
         self._order = -1
         self._time_ms = 0
         self._header_ms = 0
-        self._empty: Any = EMPTY
+        keeper = keeper or MessageKeeper()
+        self._empty = keeper.context()
         self._positions: dict[str, Position] = {}
         self._orders: dict[str, int] = {}
         self._seen: set[object] = set()
@@ -82,8 +81,8 @@ class Session:
         self._copied_subagent: Subagent | None = None
         self._traces = Traces(grouping, window_ms)
         self._is_fork = False
-        self._replay = Replay(self._traces, self._positions, self._orders)
-        self._start = self._last = Position()
+        self._replay = Replay(self._traces, self._positions, self._orders, keeper)
+        self._start = self._last = Position(self._empty)
 
     def feed(self, line: bytes, *, torn: bool = False) -> list[AnyRecord]:
         """Read the next line.
@@ -97,7 +96,7 @@ class Session:
         """
         self._lines += 1
         try:
-            decoded = self._decode(line)
+            decoded = decode_line(line)
         except BadLineError as error:
             if not line.strip():
                 return []
@@ -108,9 +107,6 @@ class Session:
             self._note("torn line skipped, the entry behind it was read")
             decoded = behind
         return self._take(decoded, line)
-
-    def _decode(self, line: bytes) -> Decoded:
-        return decode_line(line)
 
     def _take(self, decoded: Decoded, line: bytes) -> list[AnyRecord]:
         entry, dropped = self._in_pi_terms(decoded) if self._in_pi_terms else decoded
@@ -225,9 +221,9 @@ class Session:
         for record in records:
             if not record.copied:
                 self._has_records = True
-                record.agent = self.subagent.name if self.subagent else None
-            else:
-                record.agent = self._copied_subagent.name if self._copied_subagent else None
+            maker = self._copied_subagent if record.copied else self.subagent
+            if maker is not None:
+                record.agent = maker.name
         return records
 
     def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
@@ -280,8 +276,7 @@ class Session:
         seen = self._seen
         count = len(seen)
         if entry.id is not None:
-            kind = KnownMessageEntry if isinstance(entry, LazyMessageEntry) else type(entry)
-            seen.add((entry.id, kind, entry.timestamp))
+            seen.add((entry.id, type(entry), entry.timestamp))
         else:
             seen.add(hashlib.sha1(line.strip(), usedforsecurity=False).digest())
         return len(seen) == count

@@ -6,8 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, field
 
-from parsers.counting.lazy import LazyToolResult
-from parsers.identity import as_uuid, derive, fingerprint
+from parsers.identity import derive
 from parsers.pi import entries as e
 from parsers.pi.messages import MEDIA, blocks_of
 from parsers.records import Span
@@ -23,14 +22,12 @@ class ToolCall(Struct, eq=False):
     Attributes:
         id, name, arguments: what pi recorded.
         index: its place among the message's calls.
-        span_id: the id of its span, once somebody asked for it (see :meth:`Turn.span_id`).
     """
 
     id: str
     name: str
     arguments: Any
     index: int
-    span_id: str = ""
 
 
 class Turn(Struct, eq=False):
@@ -58,26 +55,23 @@ class Turn(Struct, eq=False):
 
     def span_id(self, call: ToolCall) -> str:
         """The id of the span of one of its calls; it follows from the generation's."""
-        if not call.span_id:
-            call.span_id = as_uuid(self.span_fingerprint(call))
-        return call.span_id
+        return derive("span", self.generation_id, call.id, call.index)
 
-    def span_fingerprint(self, call: ToolCall) -> bytes:
-        """What that id is made of."""
-        return fingerprint("span", self.generation_id, call.id, call.index)
-
-    def answer(self, call: ToolCall, result: e.ToolResultMessage, own_ms: int, written_ms: int) -> Span:
+    def answer(
+        self, call: ToolCall, result: e.ToolResultMessage, output: Any, own_ms: int, written_ms: int
+    ) -> Span:
         """The span of a call and its result.
 
         Args:
             call: one of this turn's calls.
             result: pi's tool result.
+            output: what the span keeps of it.
             own_ms: the result's own time.
             written_ms: the time at which its line was written.
         """
         self.open.discard(call.id)
         start_ms = self.start_of_result(own_ms, written_ms)
-        span = self._span(call, start_ms, own_ms, result_state(result), result.is_error)
+        span = self._span(call, start_ms, own_ms, output, result.is_error)
         span.measured_ms = measured(result.duration_ms)
         call.arguments = None  # the span has them
         return span
@@ -147,8 +141,10 @@ def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
     pi records how long they took, not when they began. An id is that of the call it was made in, a slash
     and a number (pi's ``message-types.md``, "ToolResultMessage").
     """
+    if result.nested_calls is None:
+        return []
     spans: dict[str, Span] = {}
-    for index, call in enumerate((result.nested_calls and result.nested_calls.calls) or []):
+    for index, call in enumerate(result.nested_calls.calls or []):
         failed = call.status != "ok"
         spans[call.id or f"#{index}"] = Span(
             id=derive("nested_call", tool.id, call.id, index),
@@ -170,12 +166,7 @@ def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
 
 
 def result_state(result: e.ToolResultMessage) -> Any:
-    """A result as JSON values: its content blocks and its details, without media.
-
-    One that was only counted stays as it is.
-    """
-    if isinstance(result, LazyToolResult):
-        return result
+    """Return a result as JSON values: its content blocks and its details, without media."""
     content: list[dict[str, Any]] = []
     for block in blocks_of(result.content):
         if block.type == "text":

@@ -10,10 +10,10 @@
 Every line is written one second after the line before it, unless told otherwise with ``takes`` (ms).
 """
 
-import json
 from typing import Any
 
 from parsers.times import to_rfc3339
+from tests.parsers.encodings import as_pi_writes
 from tests.parsers.reading import Reading, read
 
 START_MS = 1_790_000_000_000
@@ -67,7 +67,7 @@ class Transcript:
         self.entries: list[dict[str, Any]] = []
         numbered = {} if version == 1 else {"version": version}
         head = {"type": "session", **numbered, "id": "s1", "timestamp": to_rfc3339(start_ms), "cwd": "/shop"}
-        self.raw(json.dumps({**head, **header}).encode())
+        self.raw(as_pi_writes({**head, **header}))
 
     def raw(self, line: bytes) -> None:
         """Add a line as it is."""
@@ -95,7 +95,7 @@ class Transcript:
             entry |= {"id": entry_id, "parentId": self.leaf if parent is LINE_BEFORE else parent}
         entry |= {"timestamp": to_rfc3339(self.now_ms), **fields}
         self.entries.append(entry)
-        self.raw(json.dumps(entry).encode())
+        self.raw(as_pi_writes(entry))
         self.leaf = entry_id
         return entry_id
 

@@ -13,8 +13,17 @@ def entries_of(data: bytes) -> list[Entry]:
 
 
 def file_of(entries: list[Entry], end: bytes = b"\n", **dumps: Any) -> bytes:
-    """Entries as a file."""
-    return b"".join(json.dumps(entry, **dumps).encode() + end for entry in entries)
+    """Entries as a file, written as pi does unless told otherwise."""
+    write = (lambda entry: json.dumps(entry, **dumps).encode()) if dumps else as_pi_writes
+    return b"".join(write(entry) + end for entry in entries)
+
+
+def as_pi_writes(entry: Entry) -> bytes:
+    """An entry as JSON without blanks; half of a surrogate pair is escaped, as JavaScript does."""
+    try:
+        return json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(entry, separators=(",", ":")).encode()
 
 
 def migrated(entries: list[Entry]) -> list[Entry]:
@@ -77,7 +86,7 @@ def _as_decimals(value: Any, name: str = "") -> Any:
 ENCODINGS: dict[str, Callable[[list[Entry]], bytes]] = {
     "ascii": lambda entries: file_of(entries, ensure_ascii=True),
     "utf-8": lambda entries: file_of(entries, ensure_ascii=False),
-    "tight": lambda entries: file_of(entries, separators=(",", ":")),
+    "spaced": lambda entries: file_of(entries, separators=(", ", ": ")),
     "loose": lambda entries: file_of(entries, separators=(" ,\t", " : ")),
     "keys sorted": lambda entries: file_of([_reordered(entry, sorted) for entry in entries]),
     "keys reversed": lambda entries: file_of([_reordered(entry, reversed) for entry in entries]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from parsers.pi.chain import Span as ContextSpan
+from parsers.pi.chain import MessageRange
 from parsers.pi.messages import ChatMessage, chat_message
 from parsers.pi.session import Session
 from parsers.records import AnyRecord, Generation, Span, Trace
@@ -56,12 +56,12 @@ def read(data: bytes, **options: Any) -> Reading:
     return Reading(session, records)
 
 
-def seen(span: ContextSpan) -> list[ChatMessage]:
+def seen(span: MessageRange) -> list[ChatMessage]:
     """The messages of a context."""
     return [chat_message(message.source) for message in span.messages()]
 
 
-def said(span: ContextSpan) -> list[str]:
+def said(span: MessageRange) -> list[str]:
     """The messages of a context, each as ``role: text``; calls by their ids."""
     return [_line(message) for message in seen(span)]
 

@@ -4,6 +4,7 @@ cdef enum:
     MOST_CALLS = 32  # of one answer
     SAMPLE = 256  # as parsers.counting.lengths.SAMPLE
     NO_STATE = 100  # as parsers.counting.lengths.NO_STATE
+    QUOTES = 2
 
 cdef enum:
     ANSWER = 1
@@ -13,19 +14,21 @@ cdef enum:
 cdef struct Call:
     Text id
     Text name
-    Py_ssize_t length  # of the arguments, as parsers.counting.lengths.state_length has it
+    Py_ssize_t length  # of the arguments, as parsers.counting.lengths.state_size has it
 
 
 cdef struct Line:
     int role
     Text id
     Text parent
+    Text stamp
     long long ms
     # of both roles
     long long own_ms  # 0 where the message has none
-    Py_ssize_t size  # bytes of the texts
+    Py_ssize_t size  # bytes of the texts, of an answer with their frames and calls
     # of an answer
-    Text content
+    Py_ssize_t text  # bytes of the texts alone
+    int texts
     Text provider
     Text model
     Text response_id
@@ -40,12 +43,12 @@ cdef struct Line:
     # of a result
     Text call_id
     Py_ssize_t details
-    Py_ssize_t marks
+    Py_ssize_t escapes
     bint is_error
 
 
-cdef inline Py_ssize_t escaping(const byte *at, Py_ssize_t size) noexcept nogil:
-    """As parsers.counting.lengths.escaping."""
+cdef inline Py_ssize_t escapes_in(const byte *at, Py_ssize_t size) noexcept nogil:
+    """As parsers.counting.lengths.escapes_in."""
     cdef Py_ssize_t sample = size if size < SAMPLE else SAMPLE
     return marks_in(at, <int>sample) * size // sample
 
@@ -77,7 +80,6 @@ cdef const byte *block_end(
     """The end of a content block, which is counted in."""
     cdef Text key, kind, text, thought, name, call_id
     cdef const byte *start
-    cdef const byte *arguments = NULL
     cdef bint more = True, flag
     cdef unsigned int seen = 0, bit
     cdef Py_ssize_t length = NO_STATE
@@ -85,7 +87,7 @@ cdef const byte *block_end(
     kind.size = text.size = thought.size = name.size = call_id.size = 0
     if at >= end or at[0] != c'{':
         return NULL
-    at = blank(at + 1, end)
+    at += 1
     while more:
         at = key_end(at, end, &key)
         if at == NULL:
@@ -113,11 +115,8 @@ cdef const byte *block_end(
         elif named(&key, "arguments", 9):
             bit = 32
             at = value_end(at, end, high)
-            if at != NULL:
-                arguments = start
-                length = (at - start) + escaping(start, at - start)
-                if length > 2 * longest:
-                    length = 2 * longest
+            if at != NULL and start[0] != c'n':
+                length = min((at - start) + escapes_in(start, at - start), 2 * longest)
         elif named(&key, "redacted", 8):
             bit = 64
             at = bool_end(at, end, &flag)
@@ -133,9 +132,9 @@ cdef const byte *block_end(
     if line.role == RESULT:
         if not named(&kind, "text", 4):
             line.size += IMAGE
-        elif text.at != NULL:
-            line.size += text.size
-            line.marks += escaping(text.at, text.size)
+        elif text.at != NULL and text.size > QUOTES:
+            line.size += text.size - QUOTES
+            line.escapes += escapes_in(text.at, text.size)
     elif named(&kind, "toolCall", 8):
         if text.at != NULL or thought.at != NULL or not call_id.size or line.calls == MOST_CALLS:
             return NULL
@@ -145,12 +144,14 @@ cdef const byte *block_end(
         line.call[line.calls].length = length
         line.calls += 1
     elif named(&kind, "text", 4) and text.at != NULL and thought.at == NULL:
+        text.at, text.size = text.at + 1, text.size - QUOTES
         line.size += PART_FRAME + text.size
-        text.at, text.size = text.at + 1, text.size - 2
+        line.text += text.size
+        line.texts += 1
         if not line.says_something and not says(&text, &line.says_something):
             return NULL
     elif named(&kind, "thinking", 8) and thought.at != NULL and text.at == NULL:
-        line.thinking += PART_FRAME + thought.size
+        line.thinking += PART_FRAME + thought.size - QUOTES
     else:
         return NULL
     return at
@@ -160,25 +161,17 @@ cdef const byte *content_end(
     const byte *at, const byte *end, int *high, Line *line, Py_ssize_t longest
 ) noexcept nogil:
     """The end of a list of content blocks."""
-    cdef const byte *start = at
     if at >= end or at[0] != c'[':
         return NULL
-    at = blank(at + 1, end)
+    at += 1
     if at < end and at[0] == c']':
+        return at + 1
+    while True:
+        at = block_end(at, end, high, line, longest)
+        if at == NULL or at >= end:
+            return NULL
+        if at[0] == c']':
+            return at + 1
+        if at[0] != c',':
+            return NULL
         at += 1
-    else:
-        while True:
-            at = block_end(at, end, high, line, longest)
-            if at == NULL:
-                return NULL
-            at = blank(at, end)
-            if at >= end:
-                return NULL
-            if at[0] == c']':
-                at += 1
-                break
-            if at[0] != c',':
-                return NULL
-            at = blank(at + 1, end)
-    line.content.at, line.content.size = start, at - start
-    return at

@@ -76,14 +76,10 @@ cdef inline const byte *float_or_null_end(
 
 cdef inline const byte *next_end(const byte *at, const byte *end, bint *more) noexcept nogil:
     """Behind a comma, or behind the bracket that ends an object."""
-    at = blank(at, end)
     if at >= end:
         return NULL
-    if at[0] == c',':
-        more[0] = True
-        return blank(at + 1, end)
-    more[0] = False
-    return at + 1 if at[0] == c'}' else NULL
+    more[0] = at[0] == c','
+    return at + 1 if at[0] == c',' or at[0] == c'}' else NULL
 
 
 cdef inline bint number_of(const byte *at, int digits, int *value) noexcept nogil:

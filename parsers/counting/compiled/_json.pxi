@@ -1,5 +1,5 @@
-# Scans JSON in a buffer: every function takes where to begin and where the buffer ends, and returns where the
-# value ends, or NULL for anything that is not strictly JSON as pi writes it. Nothing is read past the end.
+# Scans JSON in a buffer. Every function takes where to begin and where the buffer ends, and returns where the value
+# ends, or NULL for anything that is not JSON exactly as pi writes it. Nothing is read past the end.
 
 cdef extern from "_text.h":
     ctypedef unsigned char byte
@@ -12,6 +12,8 @@ cdef extern from "_text.h":
 cdef enum:
     MOST_DEPTH = 60  # of values within a value: one bit each
     MOST_NUMBER = 40  # characters of a number
+    MOST_KEYS = 64  # of the objects that a value is in
+    MOST_DIGITS = 15  # of a number that stays as it is when it is read and written
 
 
 cdef struct Text:
@@ -24,19 +26,13 @@ cdef struct Number:
     int count  # of digits, without zeros at the front
     int exponent
     bint whole  # neither a point nor an exponent
+    bint scientific
     bint negative
 
 
 def valid_utf8(bytes data not None):
     """Whether some bytes are UTF-8, for tests."""
     return is_utf8(<const byte *>PyBytes_AS_STRING(data), <const byte *>PyBytes_AS_STRING(data) + len(data))
-
-
-cdef inline const byte *blank(const byte *at, const byte *end) noexcept nogil:
-    """Past spaces."""
-    while at < end and at[0] == c' ':
-        at += 1
-    return at
 
 
 cdef inline const byte *number_end(const byte *at, const byte *end, Number *number) noexcept nogil:
@@ -47,7 +43,7 @@ cdef inline const byte *number_end(const byte *at, const byte *end, Number *numb
     number.digits = 0
     number.count = number.exponent = 0
     number.negative = at < end and at[0] == c'-'
-    number.whole = True
+    number.whole, number.scientific = True, False
     if number.negative:
         at += 1
     first = at
@@ -75,7 +71,7 @@ cdef inline const byte *number_end(const byte *at, const byte *end, Number *numb
         if at == first:
             return NULL
     if at < end and (at[0] == c'e' or at[0] == c'E'):
-        number.whole = False
+        number.whole, number.scientific = False, True
         at += 1
         if at < end and (at[0] == c'-' or at[0] == c'+'):
             if at[0] == c'-':
@@ -91,6 +87,17 @@ cdef inline const byte *number_end(const byte *at, const byte *end, Number *numb
             return NULL
         number.exponent += sign * exponent
     return at
+
+
+cdef inline bint stays(const byte *end, const Number *number) noexcept nogil:
+    """Whether msgspec writes a number, which ends there, with as many characters as it has here."""
+    if number.scientific or number.count > MOST_DIGITS or (number.negative and not number.count):
+        return False
+    if number.whole:
+        return True
+    if end[-1] == c'0' and number.exponent != -1:
+        return False
+    return not number.count or number.count + number.exponent >= -4  # smaller ones get an exponent
 
 
 cdef double double_of(const Text *text, const Number *number) except? -1.0:
@@ -130,21 +137,49 @@ cdef inline const byte *key_end(const byte *at, const byte *end, Text *key) noex
         return NULL
     key.at = at + 1
     at = plain_end(key.at, end)
-    if at == NULL:
+    if at == NULL or end - at < 2 or at[1] != c':':
         return NULL
     key.size = at - key.at
-    at = blank(at + 1, end)
-    if at >= end or at[0] != c':':
+    return at + 2
+
+
+cdef struct Keys:
+    # Hashes of the keys of the objects that a value is in: of a key that comes twice, a decoder keeps one.
+    unsigned int hashes[MOST_KEYS]
+    int count
+    int first  # of the innermost object
+
+
+cdef inline const byte *new_key_end(const byte *at, const byte *end, int *high, Keys *keys) noexcept nogil:
+    """The value behind a key of any characters, which may be in its object only once."""
+    cdef const byte *start = at + 1
+    cdef unsigned int found = 2166136261
+    cdef int i
+    if at >= end or at[0] != c'"':
         return NULL
-    return blank(at + 1, end)
+    at = text_end(start, end, high)
+    if at == NULL or end - at < 2 or at[1] != c':' or keys.count == MOST_KEYS:
+        return NULL
+    while start < at:
+        found = (found ^ start[0]) * 16777619
+        start += 1
+    for i in range(keys.first, keys.count):
+        if keys.hashes[i] == found:
+            return NULL
+    keys.hashes[keys.count] = found
+    keys.count += 1
+    return at + 2
 
 
 cdef const byte *value_end(const byte *at, const byte *end, int *high) noexcept nogil:
-    """The end of any value."""
+    """The end of any value that msgspec writes with as many bytes as it has here."""
     cdef unsigned long long objects = 0  # from the lowest bit: whether the innermost value is an object
     cdef int depth = 0
+    cdef int first[MOST_DEPTH]  # of the keys of the values around
     cdef Number number
+    cdef Keys keys
     cdef byte c
+    keys.count = keys.first = 0
     while True:
         # a value begins here
         if at >= end:
@@ -158,22 +193,24 @@ cdef const byte *value_end(const byte *at, const byte *end, int *high) noexcept 
         elif c == c'{' or c == c'[':
             if depth == MOST_DEPTH:
                 return NULL
-            at = blank(at + 1, end)
+            at += 1
             if at >= end:
                 return NULL
             if at[0] == c + 2:  # the closing bracket is two behind the opening one
                 at += 1
             else:
+                first[depth] = keys.first
                 depth += 1
                 objects = objects << 1 | (c == c'{')
+                keys.first = keys.count
                 if c == c'{':
-                    at = any_key_end(at, end, high)
+                    at = new_key_end(at, end, high, &keys)
                     if at == NULL:
                         return NULL
                 continue
         elif c == c'-' or c'0' <= c <= c'9':
             at = number_end(at, end, &number)
-            if at == NULL:
+            if at == NULL or not stays(at, &number):
                 return NULL
         else:
             at = word_end(at, end)
@@ -183,32 +220,18 @@ cdef const byte *value_end(const byte *at, const byte *end, int *high) noexcept 
         while True:
             if not depth:
                 return at
-            at = blank(at, end)
             if at >= end:
                 return NULL
             c = at[0]
+            at += 1
             if c == c',':
-                at = blank(at + 1, end)
                 if objects & 1:
-                    at = any_key_end(at, end, high)
+                    at = new_key_end(at, end, high, &keys)
                     if at == NULL:
                         return NULL
                 break
             if c != (c'}' if objects & 1 else c']'):
                 return NULL
-            at += 1
             depth -= 1
             objects >>= 1
-
-
-cdef inline const byte *any_key_end(const byte *at, const byte *end, int *high) noexcept nogil:
-    """The value behind a key of any characters."""
-    if at >= end or at[0] != c'"':
-        return NULL
-    at = text_end(at + 1, end, high)
-    if at == NULL:
-        return NULL
-    at = blank(at + 1, end)
-    if at >= end or at[0] != c':':
-        return NULL
-    return blank(at + 1, end)
+            keys.count, keys.first = keys.first, first[depth]

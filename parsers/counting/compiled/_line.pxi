@@ -1,4 +1,4 @@
-# A line that is an answer or a result as pi documents it, taken apart as the types of parsers.counting.lazy would be.
+# A line that is an answer or a result as pi documents it, taken apart in place.
 
 cdef const byte *cost_end(const byte *at, const byte *end, int *high, Line *line) noexcept nogil:
     """The end of what pi recorded as the cost."""
@@ -8,7 +8,7 @@ cdef const byte *cost_end(const byte *at, const byte *end, int *high, Line *line
     cdef unsigned int seen = 0, bit
     if at >= end or at[0] != c'{':
         return NULL
-    at = blank(at + 1, end)
+    at += 1
     while more:
         at = key_end(at, end, &key)
         if at == NULL:
@@ -51,7 +51,7 @@ cdef const byte *usage_end(
     cdef unsigned int seen = 0, bit
     if at >= end or at[0] != c'{':
         return NULL
-    at = blank(at + 1, end)
+    at += 1
     while more:
         at = key_end(at, end, &key)
         if at == NULL:
@@ -215,7 +215,7 @@ cdef const byte *message_end(
     cdef bint more
     if at >= end or at[0] != c'{':
         return NULL
-    at = key_end(blank(at + 1, end), end, &key)
+    at = key_end(at + 1, end, &key)
     if at == NULL or not named(&key, "role", 4):
         return NULL
     at = kept_end(at, end, &role)
@@ -238,21 +238,21 @@ cdef bint read_line(
 ) noexcept nogil:
     """Whether a line, without its newline, is an answer or a result as pi documents it; then it is told."""
     cdef const byte *at = start
-    cdef Text key, stamp
+    cdef Text key
     cdef bint more = True
     cdef unsigned int seen = 0, bit
     cdef int high = 0
-    line.id.at = line.parent.at = line.content.at = line.provider.at = line.model.at = NULL
-    line.response_id.at = line.stop.at = line.call_id.at = line.cost.at = stamp.at = NULL
-    line.id.size = line.call_id.size = line.stop.size = stamp.size = 0
-    line.own_ms = line.size = line.thinking = line.marks = 0
+    line.id.at = line.parent.at = line.provider.at = line.model.at = NULL
+    line.response_id.at = line.stop.at = line.call_id.at = line.cost.at = line.stamp.at = NULL
+    line.id.size = line.call_id.size = line.stop.size = line.stamp.size = 0
+    line.own_ms = line.size = line.thinking = line.escapes = line.text = 0
     line.details = 0
-    line.calls = line.role = 0
+    line.calls = line.role = line.texts = 0
     line.says_something = line.is_error = False
     line.tokens[0] = line.tokens[1] = line.tokens[2] = line.tokens[3] = 0
     if at >= end or at[0] != c'{':
         return False
-    at = key_end(blank(at + 1, end), end, &key)
+    at = key_end(at + 1, end, &key)
     if at == NULL or not named(&key, "type", 4) or end - at < 9 or memcmp(at, b'"message"', 9) != 0:
         return False
     at = next_end(at + 9, end, &more)
@@ -270,7 +270,7 @@ cdef bint read_line(
             at = kept_end(at, end, &line.parent)
         elif named(&key, "timestamp", 9):
             bit = 4
-            at = kept_end(at, end, &stamp)
+            at = kept_end(at, end, &line.stamp)
         elif named(&key, "message", 7):
             bit = 8
             at = message_end(at, end, &high, line, longest)
@@ -283,6 +283,6 @@ cdef bint read_line(
             return False
         seen |= bit
         at = next_end(at, end, &more)
-    if at == NULL or seen != 15 or blank(at, end) != end or not moment(&stamp, &line.ms):
+    if at == NULL or seen != 15 or at != end or not moment(&line.stamp, &line.ms):
         return False
     return not high or is_utf8(start, end)

@@ -15,43 +15,27 @@
 
 typedef unsigned char byte;
 
-static inline int hex_unit(const byte *at) {
-    int value = 0, i;
-    for (i = 0; i < 4; i++) {
-        byte c = at[i];
-        if (c >= '0' && c <= '9')
-            value = value << 4 | (c - '0');
-        else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-            value = value << 4 | ((c | 32) - 'a' + 10);
-        else
-            return -1;
-    }
-    return value;
-}
-
-/* Characters that stand for another one behind a backslash. */
+/* Characters that stand for another one behind a backslash; pi never writes a slash so. */
 static const byte ESCAPED[256] = {
-    ['n'] = 1, ['"'] = 1, ['\\'] = 1, ['t'] = 1, ['r'] = 1, ['/'] = 1, ['b'] = 1, ['f'] = 1,
+    ['n'] = 1, ['"'] = 1, ['\\'] = 1, ['t'] = 1, ['r'] = 1, ['b'] = 1, ['f'] = 1,
 };
 
-/* The end of an escape by number, which begins with this backslash; half of a surrogate pair is none. */
-static const byte *unit_end(const byte *at, const byte *end) {
-    int unit;
-    if (end - at < 6 || at[1] != 'u' || (unit = hex_unit(at + 2)) < 0 || (unit >= 0xDC00 && unit <= 0xDFFF))
-        return NULL;
-    if (unit < 0xD800 || unit > 0xDFFF)
-        return at + 6;
-    if (end - at < 12 || at[6] != '\\' || at[7] != 'u')
-        return NULL;
-    unit = hex_unit(at + 8);
-    return unit >= 0xDC00 && unit <= 0xDFFF ? at + 12 : NULL;
-}
-
-/* The end of any escape. */
+/* The end of an escape as pi writes it: of a control character, by number where it has no letter. */
 static inline const byte *escape_end(const byte *at, const byte *end) {
+    int unit;
     if (end - at < 2)
         return NULL;
-    return ESCAPED[at[1]] ? at + 2 : unit_end(at, end);
+    if (ESCAPED[at[1]])
+        return at + 2;
+    if (end - at < 6 || at[1] != 'u' || at[2] != '0' || at[3] != '0' || (at[4] != '0' && at[4] != '1'))
+        return NULL;
+    if (at[5] >= '0' && at[5] <= '9')
+        unit = 16 * (at[4] - '0') + at[5] - '0';
+    else if (at[5] >= 'a' && at[5] <= 'f')
+        unit = 16 * (at[4] - '0') + at[5] - 'a' + 10;
+    else
+        return NULL;
+    return unit == '\b' || unit == '\t' || unit == '\n' || unit == '\f' || unit == '\r' ? NULL : at + 6;
 }
 
 #ifdef AT_ONCE

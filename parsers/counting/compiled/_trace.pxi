@@ -2,7 +2,7 @@
 
 @cython.final
 cdef class Placing:
-    """Does for plain answers what :meth:`parsers.pi.runs.Traces.place_answer` does."""
+    """Does for plain answers what :meth:`parsers.pi.runs.Traces.place` does for calls."""
 
     cdef object traces
     cdef bint by_session
@@ -12,7 +12,7 @@ cdef class Placing:
     cdef long long patience  # in ms; -1 where the run is not over however long it is quiet
     cdef bint is_closed, is_copied, was_answered
     cdef long long calls, end_ms, last_ms
-    cdef Text content  # what the last answer said
+    cdef long long text  # bytes of what the last answer said
 
     cdef object window
     cdef bint window_of_copies, has_last_call
@@ -56,9 +56,7 @@ cdef class Placing:
             run.last_stop = trace.last_stop = self.stop
             trace.waiting, trace.error = False, None
             trace.calls, trace.start_ms, trace.end_ms = self.calls, self.start_ms, self.end_ms
-            trace.output = JsonContent(
-                PyBytes_FromStringAndSize(<const char *>self.content.at, self.content.size)
-            )
+            trace.output = self.text
         return 0
 
     cdef int note_stop(self, str stop) except -1:
@@ -116,7 +114,7 @@ cdef class Placing:
             self.start_ms = line.own_ms if line.own_ms else line.ms
         self.calls += 1
         self.end_ms = max(self.end_ms, line.ms)
-        self.content = line.content
+        self.text = line.text + (2 * (line.texts - 1) if line.texts else 0)  # with the line ends between them
         self.was_answered = True
         self.touch(line.ms)
         return True

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 import re
 import struct
 from pathlib import Path
@@ -15,49 +13,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.counting import session as counting
-from parsers.counting.session import CountingSession
 from tests.parsers.build import IMAGE, Transcript, call, text
 from tests.parsers.encodings import ENCODINGS, entries_of
 from tests.parsers.pi.test_properties import LINES, TREES, examples
 from tests.parsers.samples import SAMPLES
 
-if counting.Straight is None:
+if counting.PlainLines is None:
     pytest.skip("no C compiler was there", allow_module_level=True)
 
-from importer.plan import _rows
-from parsers.counting.compiled import _straight
+from parsers.counting.compiled import _plain
 from tests import odd_json, twins
 
 CASES = 1500
 PLAIN = re.compile(rb'"role":"(?:assistant|toolResult)"')
 
 
-def taken(data: bytes) -> list[bytes]:
-    """The answers and results of a file that compiled code counts."""
-    session, lines = CountingSession("message", 60_000, 300), []
-    plain = session._compiled()
-    assert plain is not None
-    for line in data.splitlines(keepends=True):
-        if plain.count(session, line, 0, twins.Recorder()) == len(line):
-            lines.append(line)
-        else:
-            session._count_line(line, twins.Recorder())
-    return lines
+def taken(data: bytes) -> int:
+    """How many lines of a file compiled code counts."""
+    found = twins.counted([data], "message", compiled=True)
+    return len(data.splitlines()) - found.fed
 
 
 def lines_of(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
-@pytest.mark.parametrize("module", [_straight, _rows], ids=["_straight", "_rows"])
-def test_what_was_built_is_what_stands_in_its_sources(module: Any) -> None:
-    built = Path(module.__file__)
-    folders = {built.parent, Path(_straight.__file__).parent}
-    ends = ("pyx", "pxi", "pxd", "h")
-    sources = [path for folder in folders for end in ends for path in folder.glob(f"_*.{end}")]
-    newest = max(
-        (path.stat().st_mtime for path in sources if "_rows" not in path.name or module is _rows), default=0
-    )
+def test_what_was_built_is_what_stands_in_its_sources() -> None:
+    built = Path(_plain.__file__)
+    sources = [path for end in ("pyx", "pxi", "h") for path in built.parent.glob(f"_*.{end}")]
+    newest = max((path.stat().st_mtime for path in sources), default=0)
     assert built.stat().st_mtime >= newest, "install it again: pip install -e ."
 
 
@@ -71,20 +55,12 @@ def test_it_takes_the_lines_that_sessions_consist_of() -> None:
     talk.result("c2", [text("é"), IMAGE], details={"diff": "\t"}, isError=True)
     talk.assistant("done", responseId="r", durationMs=1.5, thinkingLevel=None, rawStopReason="\\")
     talk.assistant(stopReason="length")
-    assert len(taken(talk.data)) == 5
+    assert taken(talk.data) == 5
 
 
 def test_it_takes_most_answers_and_results_of_the_samples() -> None:
     plain = [line for data in SAMPLES.values() for line in lines_of(data) if PLAIN.search(line)]
-    assert sum(len(taken(data)) for data in SAMPLES.values()) >= 0.9 * len(plain) > 100
-
-
-@pytest.mark.parametrize("by_processor", [False, True])
-def test_its_sha1_is_sha1(by_processor: bool) -> None:
-    data = bytes(random.Random(1).randrange(256) for _ in range(1000))
-    for size in range(len(data)):
-        found = _straight.sha1_of(data[:size], by_processor=by_processor)
-        assert found == hashlib.sha1(data[:size]).digest()
+    assert sum(taken(data) for data in SAMPLES.values()) >= 0.9 * len(plain) > 100
 
 
 def is_utf8(data: bytes) -> bool:
@@ -101,12 +77,12 @@ def test_its_utf8_is_pythons(behind: bytes) -> None:
     heads = [bytes([first, second]) for first in range(256) for second in range(256)]
     more = [bytes([third, fourth]) for third in edges for fourth in edges]
     for head in heads:
-        assert _straight.valid_utf8(head + behind) == is_utf8(head + behind)
+        assert _plain.valid_utf8(head + behind) == is_utf8(head + behind)
     for head in heads:
         if head[0] >= 0xE0 and head[1] in edges:
             for end in (*more, *(each[:1] for each in more)):
-                assert _straight.valid_utf8(head + end + behind) == is_utf8(head + end + behind)
-    assert _straight.valid_utf8(b"")
+                assert _plain.valid_utf8(head + end + behind) == is_utf8(head + end + behind)
+    assert _plain.valid_utf8(b"")
 
 
 def told_costs(costs: list[str], *, compiled: bool) -> list[bytes]:
@@ -115,10 +91,9 @@ def told_costs(costs: list[str], *, compiled: bool) -> list[bytes]:
     for cost in costs:
         talk.assistant("x", usage={"input": 1, "cost": {"total": 111.125}})
         talk.lines[-1] = talk.lines[-1].replace(b"111.125", cost.encode())
-    recorder = twins.Recorder()
-    CountingSession("message", 60_000, 300).count([talk.data], recorder, compiled=compiled)
-    assert not compiled or len(taken(talk.data)) >= 0.5 * len(costs)
-    return [each[-4] for each in recorder.told if each[0] == "call"]
+    found = twins.counted([talk.data], "message", compiled=compiled)
+    assert not compiled or taken(talk.data) >= 0.5 * len(costs)
+    return [struct.pack("<d", row[8]) for row in found.rows]
 
 
 @examples(150)
@@ -181,8 +156,18 @@ def test_many_damaged_sessions_leave_the_same_state() -> None:
     assert found > CASES // 2
 
 
+class Blind:
+    """Passes over all lines."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def count(self, block: bytes, start: int) -> int:
+        return len(block)
+
+
 def test_a_difference_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins.CompiledWriter, "__init__", lambda self, *arguments: None)
+    monkeypatch.setattr(counting, "PlainLines", Blind)
     _, failed = twins.run(1, 0, 20)
     assert failed
 

@@ -2,9 +2,11 @@
 
 import random
 import re
+from ast import literal_eval
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from parsers.agents import AGENTS, Agent, SessionParser
 from parsers.agents.pi import PI
-from parsers.counting.session import Straight
-from parsers.identity import as_uuid
-from parsers.pi.model_input import InputSizes
+from parsers.counting.lengths import text_size
+from parsers.counting.row_writer import EventBases, RowWriter
+from parsers.counting.rows import KINDS, NO_TIME, ROW, SPAN, CountedFiles
+from parsers.counting.session import CountingSession, PlainLines
 from parsers.records import AnyRecord, Generation, Span
 from tests import bombs, fuzz
 from tests.parsers.build import Transcript
@@ -41,66 +44,12 @@ COMPILED = pytest.mark.parametrize(
     [
         pytest.param(False, id="pure"),
         pytest.param(
-            True, id="compiled", marks=pytest.mark.skipif(Straight is None, reason="no C compiler was there")
+            True,
+            id="compiled",
+            marks=pytest.mark.skipif(PlainLines is None, reason="no C compiler was there"),
         ),
     ],
 )
-
-
-class Told:
-    """Figures as they are told: of a record what numbers depend on, of anything else what is given."""
-
-    def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
-        self.lengths: list[tuple[int, int, int]] = []
-        self.straight = 0
-        self._models: list[str] = []
-        self._calls: dict[str, tuple[str, str]] = {}
-
-    def records(self, records: Sequence[AnyRecord]) -> None:
-        self.told += [numbers(record) for record in records]
-        for record in records:
-            if isinstance(record, Generation) and isinstance(record.input, InputSizes):
-                self.lengths.append((record.input.full, record.input.turn, record.input.new))
-
-    def call(
-        self, own, generation_id, trace_id, model, start_ms, end_ms, tokens, cost_usd, prompt, length, given
-    ) -> int:
-        self.straight += 1
-        assert length > 0
-        self.lengths.append((given.full, given.full - given.before_run, given.full - given.before_call))
-        assert generation_id in ("", as_uuid(own))
-        self.told.append(
-            {
-                "is": "Generation",
-                "id": repr(as_uuid(own)),
-                "trace_id": repr(trace_id),
-                "model": repr(model),
-                "name": "'chat'",
-                "start_ms": repr(start_ms),
-                "end_ms": repr(end_ms),
-                "prompted": prompt is not None,
-                "tokens": tokens,
-                "cost_usd": cost_usd,
-            }
-        )
-        self._models.append(generation_id)
-        return len(self._models) - 1
-
-    def span(self, own, trace_id, model, name, start_ms, end_ms, length) -> None:
-        self.straight += 1
-        assert length > 0
-        self.told.append(
-            {
-                "is": "Span",
-                "id": repr(as_uuid(own)),
-                "trace_id": repr(trace_id),
-                "name": repr(name),
-                "start_ms": repr(start_ms),
-                "parent_id": repr(self._models[model]),
-                "end_ms": repr(end_ms),
-            }
-        )
 
 
 def numbers(record: AnyRecord) -> dict[str, Any]:
@@ -114,7 +63,9 @@ def numbers(record: AnyRecord) -> dict[str, Any]:
         said["tokens"], said["cost_usd"] = record.usage[:4], record.usage.cost_usd
         said["prompted"] = record.user_prompt is not None
     else:
-        names += ["name", "start_ms", "session_name", "from_prompt", "input", "output", "is_error", "error"]
+        names += ["name", "start_ms", "session_name", "from_prompt", "input", "is_error", "error"]
+        text = record.output
+        said["output"] = text_size(text) if isinstance(text, str) else text
     return said | {name: repr(getattr(record, name)) for name in names}
 
 
@@ -158,7 +109,7 @@ def read(session: SessionParser, data: bytes) -> list[dict[str, Any]]:
 
 
 def assert_counted_as_read(data: bytes, compiled: bool, agent: Agent = PI, grouping: Any = "message") -> int:
-    """How many events were told without a record."""
+    """Check that a file counts as it reads; returns how many lines were not fed to the session."""
     assert agent.counter is not None
     whole = agent.parser(grouping, WINDOW_MS)
     expected = read(whole, data)
@@ -166,19 +117,58 @@ def assert_counted_as_read(data: bytes, compiled: bool, agent: Agent = PI, group
     assert read(fed, data) == expected
     assert told(fed) == told(whole)
     assert finishes(fed, data) == finishes(whole, data)
-    straight = set()
+    taken = set()
     for blocks in ([data], lines_of_file(data)):
-        counted, figures = agent.counter(grouping, WINDOW_MS, LONGEST), Told()
-        counted.count(blocks, figures, compiled=compiled)
-        assert len(figures.told) == len(expected)
-        for one, other in zip(figures.told, expected, strict=True):
-            assert one == {name: other[name] for name in one}
+        counted = agent.counter(grouping, WINDOW_MS, LONGEST)
+        assert isinstance(counted, CountingSession)
+        rows, fed = rows_of(counted, blocks, compiled)
+        assert len(rows) == len(expected)
+        for row, other in zip(rows, expected, strict=True):
+            assert row == in_row(other)
         assert told(counted) == told(whole)
         assert finishes(counted, data) == finishes(whole, data)
-        assert all(full >= turn >= 0 <= new for full, turn, new in figures.lengths)
-        straight.add(figures.straight)
-    assert len(straight) == 1
-    return straight.pop()
+        taken.add(len(lines_of_file(data)) - fed)
+    assert len(taken) == 1
+    return taken.pop()
+
+
+def rows_of(
+    session: CountingSession, blocks: Sequence[bytes], compiled: bool
+) -> tuple[list[dict[str, Any]], int]:
+    """What the rows of a file say, and how many of its lines were fed to the session."""
+    counted, models, fed = CountedFiles(), {"": 0}, 0
+    feed = session.feed
+
+    def count_and_feed(line: bytes, *, torn: bool = False) -> list[AnyRecord]:
+        nonlocal fed
+        fed += 1
+        return feed(line, torn=torn)
+
+    session.feed = count_and_feed  # type: ignore[method-assign]
+    session.count(blocks, RowWriter(counted, models, EventBases(900, 700, 800, LONGEST)), compiled=compiled)
+    del session.feed
+    names, rows = list(models), []
+    for row in ROW.iter_unpack(counted.rows):
+        own, trace_id, start_ms, end_ms, *tokens, cost_usd, model, full, turn, new, kind, prompts = row
+        assert full >= turn > 0 < new <= full
+        said = {"is": KINDS[kind], "id": str(UUID(bytes=own)), "trace_id": str(UUID(bytes=trace_id))}
+        if kind != SPAN:  # a span has the model of the generation that asked for it
+            said["model"] = names[model]
+        times = {"start_ms": None if start_ms == NO_TIME else start_ms, "end_ms": end_ms}
+        rows.append(said | times | {"tokens": tuple(tokens), "cost_usd": cost_usd, "prompted": bool(prompts)})
+    return rows, fed
+
+
+def in_row(said: dict[str, Any]) -> dict[str, Any]:
+    """What a row says of a record whose numbers are these."""
+    known = {name: literal_eval(said[name]) for name in ("id", "trace_id", "start_ms", "end_ms")}
+    row = {"is": said["is"].lower(), **known, "tokens": said.get("tokens", (0, 0, 0, 0))}
+    row |= {"cost_usd": said.get("cost_usd", 0.0), "prompted": said.get("prompted", False)}
+    if row["is"] == "generation":
+        row["model"] = literal_eval(said["model"]) or f"({literal_eval(said['name'])})"
+    elif row["is"] == "trace":
+        row["model"] = ""
+    return row
 
 
 @COMPILED
@@ -287,7 +277,9 @@ def test_the_last_moment_of_a_tree_is_known() -> None:
 @COMPILED
 def test_a_last_line_without_its_newline_counts(compiled: bool) -> None:
     data = next(iter(SAMPLES.values()))
-    assert assert_counted_as_read(data.rstrip(b"\n"), compiled) == assert_counted_as_read(data, compiled) > 0
+    taken = assert_counted_as_read(data, compiled)
+    assert assert_counted_as_read(data.rstrip(b"\n"), compiled) == taken
+    assert (taken > 0) == compiled
 
 
 ANSWER = (

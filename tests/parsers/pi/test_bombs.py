@@ -11,7 +11,7 @@ import pytest
 
 from parsers.agents.agent import id_of_parent
 from parsers.pi import replay
-from parsers.pi.allowance import Allowance
+from parsers.pi.position import Allowance
 from parsers.pi.session import Session
 from tests import bombs
 from tests.parsers.build import Transcript, call

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from parsers.pi.delegation import Delegation, may_start_subagents, starter_of
 from parsers.pi.session import Session
-from parsers.pi.subagents import Subagent
+from parsers.pi.subagents import Delegation, Subagent, may_start_subagents, starter_of
 from tests.parsers.build import MINUTE, Transcript, call
 
 HELPER = Subagent("helper", "aaaaaaaa")

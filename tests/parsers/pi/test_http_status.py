@@ -2,7 +2,7 @@
 
 import pytest
 
-from parsers.pi.http_status import http_status
+from parsers.pi.generations import http_status
 
 
 @pytest.mark.parametrize(

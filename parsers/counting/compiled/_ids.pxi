@@ -1,29 +1,17 @@
 # What ids are made of, as parsers.identity.fingerprint writes it: JSON of plain ASCII, behind the namespace.
 
-cdef extern from "_sha1.h":
-    void sha1(const byte *data, size_t size, byte *digest, bint by_processor) noexcept nogil
-    bint processor_has_sha() noexcept nogil
-
 cdef enum:
     MOST_RECORDED = 32 * 1024  # bytes: more than all that is kept of a line
 
-cdef bint HAS_SHA = processor_has_sha()
+cdef object sha1 = hashlib.sha1
 
 
 cdef struct Recorded:
     byte bytes[MOST_RECORDED]
-    byte fingerprint[20]
 
 
 cdef Recorded RECORDED  # one for all sessions: nothing in it is needed for longer than a line
 memcpy(RECORDED.bytes, PyBytes_AS_STRING(NAMESPACE), 16)
-
-
-def sha1_of(bytes data not None, *, bint by_processor):
-    """The SHA-1 of some bytes, for tests; the processor's own is taken only where it has one."""
-    cdef byte digest[20]
-    sha1(<const byte *>PyBytes_AS_STRING(data), len(data), digest, by_processor and HAS_SHA)
-    return PyBytes_FromStringAndSize(<char *>digest, 20)
 
 
 cdef inline str ascii_text(const Text *text):
@@ -81,12 +69,13 @@ cdef inline byte *put_number(byte *to, long long number) noexcept nogil:
     return to
 
 
-cdef inline void hash_up_to(Recorded *recorded, byte *end) noexcept nogil:
+cdef inline bytes digest_of(const Recorded *recorded, byte *end):
     end[0] = c']'
-    sha1(recorded.bytes, end + 1 - recorded.bytes, recorded.fingerprint, HAS_SHA)
+    recorded_bytes = PyBytes_FromStringAndSize(<const char *>recorded.bytes, end + 1 - recorded.bytes)
+    return sha1(recorded_bytes, usedforsecurity=False).digest()
 
 
-cdef void generation_fingerprint(Recorded *recorded, const Line *line) noexcept nogil:
+cdef bytes generation_fingerprint(Recorded *recorded, const Line *line):
     """As parsers.pi.generations.generation_fingerprint."""
     cdef byte *to = put(recorded.bytes + 16, b'["generation"', 13)
     cdef int i
@@ -101,23 +90,24 @@ cdef void generation_fingerprint(Recorded *recorded, const Line *line) noexcept 
     to = put(to, b",null", 5)  # the error message
     for i in range(line.calls):
         to = put_text(to, &line.call[i].id)
-    hash_up_to(recorded, to)
+    return digest_of(recorded, to)
 
 
-cdef void span_fingerprint(
+cdef bytes span_fingerprint(
     Recorded *recorded, const Text *generation_id, const Text *call_id, long long index
-) noexcept nogil:
+):
     """As parsers.pi.toolcalls.Turn.span_fingerprint."""
     cdef byte *to = put(recorded.bytes + 16, b'["span"', 7)
     to = put_text(to, generation_id)
     to = put_text(to, call_id)
-    hash_up_to(recorded, put_number(to, index))
+    return digest_of(recorded, put_number(to, index))
 
 
-cdef str uuid_of(const byte *fingerprint):
+cdef str uuid_of(bytes own):
     """As parsers.identity.as_uuid."""
     cdef str made = PyUnicode_New(36, 127)
     cdef byte *to = <byte *>PyUnicode_DATA(made)
+    cdef const byte *fingerprint = <const byte *>PyBytes_AS_STRING(own)
     cdef const char *digits = b"0123456789abcdef"
     cdef int i
     cdef byte c

@@ -1,25 +1,35 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Counts the lines that sessions consist of, as :meth:`parsers.counting.session.CountingSession._straight` does.
+"""Counts the lines that sessions consist of, as :meth:`parsers.pi.session.Session.feed` does; see README.md.
 
 A line is taken apart in place, and only where all of it is exactly as pi writes it; any other line is left to
-:mod:`parsers.counting.session`, and nothing is changed by it. Where this was not built, all lines are.
+``feed``, and nothing is changed by it.
 """
 
+import hashlib
+
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_Contains, PyDict_SetItem
 from cpython.ref cimport PyObject
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from parsers.counting import lengths
-from parsers.counting.replay import CountedTurn
-from parsers.identity import NAMESPACE
-from parsers.counting.lazy import JsonContent
+from parsers.counting.lengths import ArgumentsSize, text_size
+from parsers.counting.row_writer import prompt_sizes
+from parsers.counting.rows import GENERATION as _GENERATION
+from parsers.counting.rows import NO_TIME as _NO_TIME
+from parsers.counting.rows import ROW
+from parsers.counting.rows import SPAN as _SPAN
+from parsers.counting.sizes import SizeContext
+from parsers.identity import NAMESPACE, uuid_bytes
+from parsers.pi.decoding import KnownMessageEntry
+from parsers.pi.position import ALLOWANCE_PER_LINE as _ALLOWANCE_PER_LINE
 from parsers.pi.position import Position
 from parsers.pi.runs import FINAL, SETTLE_MS, patience_ms
-from parsers.counting.sizes import Sizes
+from parsers.pi.subagents import may_start_subagents
+from parsers.pi.toolcalls import ToolCall, Turn
 from parsers.times import LATEST_MS as _LATEST_MS
-from parsers.pi.toolcalls import ToolCall
 
 cdef extern from "Python.h":
     PyObject *PyDict_GetItemWithError(object mapping, object key) except? NULL
@@ -37,67 +47,60 @@ cdef Py_ssize_t RESULT_FRAME = lengths.RESULT
 cdef Py_ssize_t RESULT_ID = lengths.RESULT_ID
 cdef Py_ssize_t CUT = lengths.CUT
 cdef long long LATEST_MS = _LATEST_MS
+cdef long long NO_TIME = _NO_TIME
+cdef unsigned char GENERATION = _GENERATION
+cdef unsigned char SPAN = _SPAN
+cdef long long ALLOWANCE_PER_LINE = _ALLOWANCE_PER_LINE
 
 include "_json.pxi"
 include "_fields.pxi"
 include "_content.pxi"
 include "_line.pxi"
-include "_recorded.pxi"
+include "_ids.pxi"
 include "_trace.pxi"
 include "_branch.pxi"
+include "_rows.pxi"
 
-if (SAMPLE, NO_STATE) != (lengths.SAMPLE, lengths.NO_STATE):
+if (SAMPLE, NO_STATE, QUOTES) != (lengths.SAMPLE, lengths.NO_STATE, lengths.QUOTES):
     raise ImportError("built from another version")
 
 
-cdef class CompiledFigures:
-    """Takes figures as :class:`parsers.counting.figures.Figures` does, from compiled code only."""
-
-    cdef int take_call(
-        self, const CallFigures *call, str generation_id, str trace_id, str model, prompt, system
-    ) except -1:
-        raise NotImplementedError
-
-    cdef int take_span(
-        self, const unsigned char *own, str trace_id, int model, str name, long long start_ms,
-        long long end_ms, Py_ssize_t length
-    ) except -1:
-        raise NotImplementedError
-
-
 @cython.final
-cdef class Straight:
-    """What is known of one session between its plain lines.
+cdef class PlainLines:
+    """Counts the plain lines of one session.
 
     Args:
+        session: the :class:`parsers.counting.session.CountingSession`.
+        writer: writes the rows of its other lines.
         longest: how many characters of a tool's input or output an event has.
     """
 
+    cdef object session, allowance
     cdef Py_ssize_t longest
     cdef Line line
     cdef Placing placing
     cdef Branch branch
+    cdef Rows rows
 
     # of the session, while its lines are read
     cdef dict positions, orders
-    cdef list before, unseen, turns
+    cdef set seen
+    cdef list turns
     cdef bint is_fork, has_copies, has_records
-    cdef long long header_ms, order, lines, time_ms
+    cdef long long header_ms, order, lines, counted, time_ms
     cdef str last_id  # whose position the branch stands at
     cdef object last  # the position after the last line
 
-    def __cinit__(self, Py_ssize_t longest):
-        self.longest = longest
-        self.placing, self.branch = Placing(), Branch()
+    def __cinit__(self, session, writer, Py_ssize_t longest):
+        self.session, self.longest = session, longest
+        self.placing, self.branch, self.rows = Placing(), Branch(), Rows(writer)
 
-    def count(self, session, const byte[::1] block, Py_ssize_t start, figures):
+    def count(self, const byte[::1] block, Py_ssize_t start):
         """Count lines for as long as they are plain.
 
         Args:
-            session: the :class:`parsers.counting.session.CountingSession`.
-            block: some whole lines of its file; the last one may have no newline.
+            block: some whole lines of the session's file; the last one may have no newline.
             start: where in the block to begin.
-            figures: takes the figures.
 
         Returns:
             Where the first line begins that was not counted; the length of the block where all were.
@@ -118,29 +121,33 @@ cdef class Straight:
                 if not read_line(at, line_end, self.longest, &self.line):
                     break
                 if not begun:
-                    self.begin(session)
+                    self.begin()
                     begun = True
-                if not self.count_line(figures):
+                if not self.count_line():
                     break
                 at = line_end + 1 if line_end < end else end
         finally:
             if begun:
-                self.end(session)
+                self.end()
         return at - base
 
-    cdef int begin(self, session) except -1:
-        self.positions, self.orders = session._positions, session._orders
-        self.before, self.unseen, self.turns = session._before, session._unseen, session._replay.turns
+    cdef int begin(self) except -1:
+        session = self.session
+        self.positions, self.orders, self.seen = session._positions, session._orders, session._seen
+        self.turns, self.allowance = session._replay.turns, session._replay.allowance
         self.is_fork, self.header_ms = session._is_fork, session._header_ms
         self.lines, self.order, self.time_ms = session._lines, session._order, session._time_ms
+        self.counted = 0
         self.has_copies = self.has_records = False
         self.last_id = self.last = None
         self.placing.begin(session._traces)
         return 0
 
-    cdef int end(self, session) except -1:
+    cdef int end(self) except -1:
+        session = self.session
         self.placing.end()
         session._lines, session._order, session._time_ms = self.lines, self.order, self.time_ms
+        self.allowance.left += self.counted * ALLOWANCE_PER_LINE
         if self.has_copies:
             session.has_copies = True
         if self.has_records:
@@ -149,13 +156,12 @@ cdef class Straight:
             session._last, self.last = self.last, None
         return 0
 
-    cdef bint count_line(self, figures) except -1:
+    cdef bint count_line(self) except -1:
         """Count the line that was read; False, and nothing done, where it takes a closer look."""
         cdef Line *line = &self.line
         cdef str entry_id, parent_id
         cdef PyObject *found
         cdef bint copied
-        cdef object order, size_before
         if self.last_id is None or not is_text(self.last_id, &line.parent):
             parent_id = ascii_text(&line.parent)
             found = PyDict_GetItemWithError(self.positions, parent_id)
@@ -167,119 +173,107 @@ cdef class Straight:
         if PyDict_Contains(self.positions, entry_id):
             return False
         copied = self.is_fork and line.ms < self.header_ms
-        order, size_before = self.order + 1, self.branch.size
         if line.role == ANSWER:
-            if not self.answer(order, copied, figures):
+            if not self.answer(copied):
                 return False
-        elif not self.result(figures):
+        elif not self.result():
             return False
-        self.unseen.append(entry_id)
-        self.before.append(size_before)
-        PyDict_SetItem(self.orders, entry_id, order)
+        self.seen.add((entry_id, KnownMessageEntry, ascii_text(&line.stamp)))
+        self.lines += 1
+        self.counted += 1
+        self.order += 1
+        PyDict_SetItem(self.orders, entry_id, self.order)
         PyDict_SetItem(self.positions, entry_id, self.branch.at)
         self.last_id, self.last = entry_id, self.branch.at
-        self.lines += 1
-        self.order += 1
         self.time_ms = line.ms
         if copied:
             self.has_copies = True
-        else:
-            self.has_records = True
         return True
 
-    cdef bint answer(self, order, bint copied, figures) except -1:
-        """As parsers.counting.session.CountingSession._answer."""
+    cdef bint answer(self, bint copied) except -1:
+        """As parsers.pi.replay.Replay._assistant."""
         cdef Line *line = &self.line
         cdef Branch branch = self.branch
         cdef Placing placing = self.placing
         cdef Py_ssize_t size = MESSAGE_FRAME + line.size
         cdef str generation_id = ""
-        cdef CallFigures call
+        cdef bytes own
+        cdef int i
         if branch.run is None or branch.has_open_calls():
             return False
-        call.cost_usd = double_of(&line.cost, &line.cost_number)
+        for i in range(line.calls):
+            if may_start(ascii_text(&line.call[i].name)):
+                return False
         if not placing.place(branch.run, line, copied):
             return False
-        if not is_text(branch.model, &line.model):
-            branch.model = text_or_none(&line.model)
-        generation_fingerprint(&RECORDED, line)
+        branch.note_model(line)
+        own = generation_fingerprint(&RECORDED, line)
         if line.calls:
-            generation_id = uuid_of(RECORDED.fingerprint)
+            generation_id = uuid_of(own)
         prompt = branch.run.prompt if branch.run is not branch.asked else None
-        call.own = RECORDED.fingerprint
-        call.start_ms, call.has_start, call.end_ms = line.own_ms, line.own_ms > 0, line.ms
-        call.tokens = line.tokens
-        call.length = size + line.thinking
-        call.full, call.before_run, call.before_call = branch.full, branch.before_run, branch.before_call
-        if isinstance(figures, CompiledFigures):
-            branch.model_number = (<CompiledFigures>figures).take_call(
-                &call, generation_id, placing.trace_id, branch.model, prompt, branch.system
-            )
-        else:
-            branch.model_number = self.tell_call(figures, &call, generation_id, prompt)
-        branch.begin_turn(line, generation_id, placing, order, copied, self.turns)
-        branch.answered(line, size)
+        self.rows.generation(
+            line, own, generation_id, placing.trace_id, branch.model, prompt, branch, size + line.thinking
+        )
+        branch.begin_turn(line, generation_id, placing, self.order + 1, copied, self.turns)
+        branch.asked = branch.run
+        branch.go_on(self.order + 1, size, line.calls or line.says_something, True, line.ms)
+        if not copied:
+            self.has_records = True
         return True
 
-    cdef int tell_call(self, figures, const CallFigures *call, str generation_id, prompt) except -1:
-        """Tell of an answer where the figures are not compiled."""
-        return figures.call(
-            PyBytes_FromStringAndSize(<const char *>call.own, 20),
-            generation_id,
-            self.placing.trace_id,
-            self.branch.model,
-            call.start_ms if call.has_start else None,
-            call.end_ms,
-            (call.tokens[0], call.tokens[1], call.tokens[2], call.tokens[3]),
-            call.cost_usd,
-            prompt,
-            call.length,
-            self.branch.given(),
-        )
-
-    cdef bint result(self, figures) except -1:
-        """As parsers.counting.session.CountingSession._result, with parsers.counting.lengths.result_length."""
+    cdef bint result(self) except -1:
+        """As parsers.pi.replay.Replay._tool_result, with parsers.counting.lengths.result_size."""
         cdef Line *line = &self.line
         cdef Branch branch = self.branch
-        cdef Py_ssize_t inner, most, cut, length, size
-        cdef long long start_ms, end_ms
+        cdef Py_ssize_t whole, most, cut, said, size
+        cdef long long end_ms = line.own_ms or line.ms
         cdef PyObject *found
         cdef Text generation_id
-        cdef str call_id, name
-        if branch.turn is None or not branch.is_counted:
+        cdef str call_id
+        if branch.turn is None:
             return False
         call_id = ascii_text(&line.call_id)
         found = PyDict_GetItemWithError(branch.calls, call_id)
         if found == NULL or call_id not in branch.open:
             return False
         call = <object>found
-        arguments, name = call.arguments, call.name or "unknown"
-        if type(arguments) is not int:
+        if may_start(call.name):
             return False
         generation_id.at = <byte *>PyUnicode_DATA(branch.generation_id)
         generation_id.size = PyUnicode_GET_LENGTH(branch.generation_id)
-        span_fingerprint(&RECORDED, &generation_id, &line.call_id, call.index)
         branch.open.discard(call_id)
-        inner = line.size + RESULT_FRAME + line.details
         most = self.longest + CUT
-        cut = min(inner, most)
-        size = MESSAGE_FRAME + RESULT_ID + min(line.size, most)
-        length = cut + 2 * line.marks * cut // inner + <Py_ssize_t>arguments
-        if line.is_error:
-            length *= 2
-        end_ms = line.own_ms or line.ms
-        start_ms = branch.turn.start_of_result(end_ms, line.ms)
-        if isinstance(figures, CompiledFigures):
-            (<CompiledFigures>figures).take_span(
-                RECORDED.fingerprint, branch.turn.trace_id, branch.model_number, name, start_ms, end_ms, length
-            )
-        else:
-            own = PyBytes_FromStringAndSize(<const char *>RECORDED.fingerprint, 20)
-            figures.span(own, branch.turn.trace_id, branch.model_number, name, start_ms, end_ms, length)
+        whole = line.size + RESULT_FRAME + line.details
+        cut = min(whole, most)
+        said = cut + 2 * line.escapes * cut // whole
+        self.rows.span(
+            span_fingerprint(&RECORDED, &generation_id, &line.call_id, call.index),
+            branch.turn,
+            call.name or "unknown",
+            branch.turn.start_of_result(end_ms, line.ms),
+            end_ms,
+            <long long>call.arguments.state + (2 * said if line.is_error else said),
+        )
+        call.arguments = None
+        if not branch.turn.copied:
+            self.has_records = True
         if branch.run is not None:
             self.placing.enter(branch.run)
             self.placing.touch(line.ms)
-        branch.full += size
-        branch.size += size
-        branch.go_on(line.ms)
+        size = MESSAGE_FRAME + RESULT_ID + min(line.size, most)
+        branch.go_on(self.order + 1, size, True, False, line.ms)
         return True
+
+
+cdef dict STARTERS = {}
+
+
+cdef bint may_start(str tool) except -1:
+    """Whether a tool may start subagents: what is noted of those calls, ``feed`` knows."""
+    cdef PyObject *found = PyDict_GetItemWithError(STARTERS, tool)
+    if found == NULL:
+        if len(STARTERS) >= 1000:
+            STARTERS.clear()
+        STARTERS[tool] = may_start_subagents(tool)
+        return STARTERS[tool]
+    return <object>found is True

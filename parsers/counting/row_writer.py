@@ -1,0 +1,154 @@
+"""Records as rows; the sizes of events are estimated from what was said in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+from msgspec import Struct
+
+from parsers.counting.lengths import (
+    AnswerSize,
+    ArgumentsSize,
+    ResultSize,
+    answer_size,
+    message_size,
+    state_size,
+    text_size,
+)
+from parsers.counting.rows import GENERATION, NO_TIME, ROW, SPAN, TRACE, CountedFiles
+from parsers.counting.sizes import InputSizes
+from parsers.identity import uuid_bytes
+from parsers.pi.context import ModelInput
+from parsers.pi.prompt import SystemPrompt
+from parsers.records import AnyRecord, Generation, Span, Trace
+
+_LONGEST_NAME = 80
+_row = ROW.pack
+
+
+class EventBases(Struct, frozen=True):
+    """What the sizes of a session's events are made of besides what was said; all are bytes.
+
+    Attributes:
+        generation, span, trace: an event of each kind without what was said.
+        longest: how many characters of a tool's input or output an event has.
+        limit: the largest event.
+        private: whether nothing that was said is sent.
+    """
+
+    generation: int = 0
+    span: int = 0
+    trace: int = 0
+    longest: int = 12_000
+    limit: int = 1_000_000
+    private: bool = False
+
+
+class RowWriter:
+    """Writes the records of one session as rows.
+
+    Example:
+        >>> counted = CountedFiles()
+        >>> RowWriter(counted, {"": 0}, EventBases()).write([])
+
+    Args:
+        counted: takes the rows.
+        models: the places of the models in them; new ones are added.
+        bases: what the sizes of this session's events are made of.
+    """
+
+    def __init__(self, counted: CountedFiles, models: dict[str, int], bases: EventBases) -> None:
+        self.rows, self.models, self.bases = counted.rows, models, bases
+        self.model_of: dict[str, int] = {}
+        """The model's place of each generation that asked for tools."""
+        self._trace_id, self._trace = "", b""
+
+    def write(self, records: Sequence[AnyRecord]) -> None:
+        """Write a row for each record."""
+        for record in records:
+            start_ms = NO_TIME if record.start_ms is None else record.start_ms
+            if record.trace_id != self._trace_id:
+                self._trace_id, self._trace = record.trace_id, uuid_bytes(record.trace_id)
+            ids = uuid_bytes(record.id), self._trace
+            if isinstance(record, Span):
+                model, size = self.model_of.get(record.parent_id, 0), self._span(record)
+                what = 0, 0, 0, 0, 0.0, model, size, size, size, SPAN, 0
+            elif isinstance(record, Generation):
+                usage, prompts = record.usage, record.user_prompt is not None
+                model, sizes = self._model(record), self._generation(record)
+                what = *usage[:4], usage.cost_usd, model, *sizes, GENERATION, prompts
+            else:
+                size = self._trace_size(record)
+                what = 0, 0, 0, 0, 0.0, 0, size, size, size, TRACE, 0
+            self.rows += _row(*ids, start_ms, record.end_ms, *what)
+
+    def _model(self, call: Generation) -> int:
+        name = call.model or f"({call.name})"
+        number = self.models.get(name)
+        if number is None:
+            number = self.models[name] = len(self.models)
+        self.model_of[call.id] = number
+        return number
+
+    def _generation(self, call: Generation) -> tuple[int, int, int]:
+        """Return the sizes of a generation with each input context: full, turn and new."""
+        size = self.bases.generation + len(call.model or "")
+        if self.bases.private:
+            return size, size, size
+        if call.output is not None:
+            output = call.output
+            size += (
+                output if isinstance(output, AnswerSize) else answer_size(output, self.bases.longest)
+            ).said
+        if call.user_prompt:
+            size += text_size(call.user_prompt)
+        given = call.input
+        if given is None:
+            return size, size, size
+        if isinstance(given, ModelInput):  # of a parser that cannot count
+            given = self._measured(given)
+        tools, text = prompt_sizes(given.prompt)
+        size += tools
+        limit = self.bases.limit
+        full = size + text + given.full
+        if full > limit:
+            return limit, min(limit, size + given.turn), min(limit, size + given.new)
+        return full, size + given.turn, size + given.new
+
+    def _measured(self, given: ModelInput) -> InputSizes:
+        sizes = [
+            sum(message_size(message.source, self.bases.longest) for message in messages.messages())
+            for messages in (given.full, given.turn, given.new)
+        ]
+        return InputSizes(given.prompt, *sizes)
+
+    def _span(self, span: Span) -> int:
+        size = self.bases.span + len(span.name)
+        if self.bases.private:
+            return size
+        given, output, longest = span.input, span.output, self.bases.longest
+        size += given.state if isinstance(given, ArgumentsSize) else state_size(given, longest)
+        said = 0
+        if isinstance(output, ResultSize):
+            said = output.state
+        elif output is not None:
+            said = state_size(output, longest)
+        return size + (2 * said if span.error_is_output else said)
+
+    def _trace_size(self, trace: Trace) -> int:
+        size = self.bases.trace
+        if self.bases.private:
+            return size
+        longest, output = self.bases.longest, trace.output
+        size += min(_LONGEST_NAME, len(trace.name) + len(trace.session_name or ""))
+        size += min(longest, text_size(trace.input or ""))
+        return size + min(longest, output if isinstance(output, int) else text_size(output or ""))
+
+
+@lru_cache(maxsize=8)
+def prompt_sizes(prompt: SystemPrompt) -> tuple[int, int]:
+    """Return the bytes of the tools of a system prompt, and those of its text."""
+    tools = sum(len(msgspec.json.encode(tool)) for tool in prompt.tools.values())
+    return tools, text_size(prompt.text)
