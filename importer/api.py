@@ -214,7 +214,7 @@ def backfill(
     """
     from importer.commands.ledgers import mark_delivered
     from importer.deliver.backfill import Backfill
-    from importer.deliver.output import output_of
+    from importer.deliver.remote_output import output_of
     from importer.ledger.ledger import Ledger
     from importer.places import default_ledger
 

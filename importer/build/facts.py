@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath, PureWindowsPath
 
 from importer.sessions.lineage import find_parent_id
+from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import SessionFile
-from importer.sessions.storage import SessionPath
 from importer.settings import Settings
 from parsers.agents import PI, Agent
 

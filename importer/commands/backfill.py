@@ -13,7 +13,7 @@ from importer.commands.ledgers import mark_delivered, open_ledger
 from importer.commands.request import Request, choose_backfill, choose_counter, connect
 from importer.deliver.backfill import Backfill
 from importer.deliver.endpoint import plain_http_warning
-from importer.deliver.output import output_of
+from importer.deliver.remote_output import output_of
 from importer.errors import DamagedLedgerError, Pi2PosthogError, UsageError
 from importer.places import default_cache
 from importer.plan.cache import Cache
@@ -22,6 +22,7 @@ from importer.plan.report import make_report
 from importer.quoting import printable
 from importer.screen.amounts import format_count, format_size
 from importer.screen.console import Screen
+from importer.screen.progress import ProgressDisplay
 from importer.selection import Selection
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
@@ -102,7 +103,7 @@ def _make_plan(
 ) -> Plan:
     found = find_sessions(request.paths, request.origin)
     now_ms = round(time.time() * 1000)
-    with screen.display() as display, Cache(default_cache(), settings) as cache:
+    with ProgressDisplay(screen) as display, Cache(default_cache(), settings) as cache:
         return make_plan(
             found,
             settings,
@@ -161,7 +162,7 @@ def _deliver(
     work: Backfill, screen: Screen, deliver: Callable[[], None], interrupted: str = _INTERRUPTED
 ) -> int:
     """Deliver while progress is shown; an error ends it with one line and exit code 1."""
-    with screen.display() as display:
+    with ProgressDisplay(screen) as display:
         work.watch(display.show)
         end = ""
         try:

@@ -19,8 +19,8 @@ from importer.places import read_json_object
 from importer.quoting import encodable
 from importer.screen.amounts import format_count, format_minute, format_size
 from importer.sessions.discovery import find_sessions
+from importer.sessions.paths import common_folder
 from importer.sessions.session_file import SessionFile, Skipped
-from importer.sessions.storage import common_folder
 from importer.settings import Settings
 from parsers.agents import AGENTS
 

@@ -84,9 +84,10 @@ def _make_report(
     from importer.ledger.ledger import Ledger
     from importer.plan.plan import make_plan
     from importer.plan.report import make_report
+    from importer.screen.progress import ProgressDisplay
 
     now_ms = round(time.time() * 1000)
-    with connect(request.scheduler) as cluster, screen.display() as display:
+    with connect(request.scheduler) as cluster, ProgressDisplay(screen) as display:
         plan = make_plan(
             found,
             settings,

@@ -20,7 +20,8 @@ from importer.deliver.building import (
     note_trimmed,
     note_unreadable,
 )
-from importer.deliver.output import Output, output_of
+from importer.deliver.output import Output
+from importer.deliver.remote_output import output_of
 from importer.errors import DeliveryError
 from importer.ledger.ledger import Ledger
 from importer.plan.plan import Plan

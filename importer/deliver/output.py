@@ -20,7 +20,6 @@ from isal import igzip
 from importer.build.event import Envelope
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable
-from importer.sessions.storage import RemotePath, resolve
 from parsers.times import to_rfc3339
 
 Write = Callable[[Envelope], None]
@@ -49,25 +48,6 @@ class Output(Protocol):
         Raises:
             Pi2PosthogError: they cannot be written.
         """
-
-
-def output_of(named: str | Path) -> Output:
-    """Return the output that the user named.
-
-    An existing folder, or a name that ends in a separator, is a folder for parts; anything else is one file.
-    At the address of a remote storage, only a name that ends in ``.jsonl`` or ``.gz`` is a file.
-
-    Raises:
-        UsageError: the folder holds something: two exports in one would be imported as one.
-    """
-    path = resolve(named)
-    if isinstance(path, RemotePath):
-        from importer.deliver.remote_output import RemoteOutput
-
-        return RemoteOutput(path)
-    if path.is_dir() or str(named).endswith(tuple(filter(None, (os.sep, os.altsep)))):
-        return FolderOutput(path)
-    return FileOutput(path)
 
 
 class FileOutput:

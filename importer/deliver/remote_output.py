@@ -1,20 +1,39 @@
-"""Events in a remote storage: each part is made on this machine, and uploaded once it is whole."""
+"""Which output the user named; and a remote storage as one: parts are uploaded once they are whole."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from importer.deliver.output import FileOutput, Partitions, Write
+from importer.deliver.output import FileOutput, FolderOutput, Output, Partitions, Write
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable
-from importer.sessions.remote import filesystem, os_error
-from importer.sessions.storage import RemotePath
+from importer.sessions.addresses import os_error
+from importer.sessions.paths import resolve
+from importer.sessions.storage import RemotePath, filesystem
 
 _FILES = (".jsonl", ".gz")
+
+
+def output_of(named: str | Path) -> Output:
+    """Return the output that the user named.
+
+    An existing folder, or a name that ends in a separator, is a folder for parts; anything else is one file.
+    At the address of a remote storage, only a name that ends in ``.jsonl`` or ``.gz`` is a file.
+
+    Raises:
+        UsageError: the folder holds something: two exports in one would be imported as one.
+    """
+    path = resolve(named)
+    if isinstance(path, RemotePath):
+        return RemoteOutput(path)
+    if path.is_dir() or str(named).endswith(tuple(filter(None, (os.sep, os.altsep)))):
+        return FolderOutput(path)
+    return FileOutput(path)
 
 
 class RemoteOutput:
@@ -37,7 +56,7 @@ class RemoteOutput:
         except FileNotFoundError:
             held = []
         except Exception as error:
-            reason = os_error(error, place).strerror
+            reason = os_error(error, place.url).strerror
             raise UsageError(f"cannot write to {printable(place)}: {reason}") from None
         if held:
             raise UsageError(
@@ -62,7 +81,7 @@ class RemoteOutput:
                     self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
                 thread.submit(self._fs.put_file, str(path), target).result()
             except Exception as error:
-                raise os_error(error, self._place) from None
+                raise os_error(error, self._place.url) from None
             path.unlink()
 
         # In a thread: Ctrl-C does not stop an upload, and what it leaves can only be deleted after it.

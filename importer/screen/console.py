@@ -12,8 +12,6 @@ from importer.quoting import printable, without_controls
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from importer.screen.progress import ProgressDisplay
-
 
 class Screen:
     """Where a command shows its results (stdout) and its progress (stderr).
@@ -51,12 +49,6 @@ class Screen:
     def live(self) -> bool:
         """Whether a person watches both streams."""
         return not self.as_json and self.out.is_terminal and self.err.is_terminal
-
-    def display(self) -> ProgressDisplay:
-        """Return a display of progress: bars for a person, log lines otherwise."""
-        from importer.screen.progress import ProgressDisplay
-
-        return ProgressDisplay(self)
 
     def warn(self, line: str) -> None:
         """Print a line on stderr, its control characters as escape sequences."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from importer.screen.console import Screen
 
 _LOG_EVERY_S = 5.0
+_DRAW_EVERY_S = 0.1  # the cost of what was sent is added up each time
 _ROOM = 3  # characters right of a bar: a terminal echoes ^C there, which else begins another line
 
 
@@ -37,6 +38,7 @@ class ProgressDisplay:
         self._screen = screen
         self._bars: RichProgress | None = None
         self._logged_s = time.monotonic()
+        self._drawn_s = 0.0
         self._retry: tuple[str, float] = ("", 0.0)
         self._began_sending_s = 0.0
 
@@ -56,7 +58,9 @@ class ProgressDisplay:
             self._began_sending_s = self._began_sending_s or now_s
             self._say_retry(progress, now_s)
         if self._screen.live:
-            self._draw(progress, now_s)
+            if now_s - self._drawn_s >= _DRAW_EVERY_S:
+                self._drawn_s = now_s
+                self._draw(progress, now_s)
         elif now_s - self._logged_s >= _LOG_EVERY_S:
             self._logged_s = now_s
             what = f"sent {self._sent(progress, now_s)}" if progress.planned else f"read {_read(progress)}"

@@ -12,6 +12,7 @@ from importer.errors import UsageError
 from importer.places import agent_dir, default_session_dir
 from importer.quoting import printable
 from importer.sessions.forks import parents_first
+from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import (
     SessionFile,
     Skipped,
@@ -21,7 +22,7 @@ from importer.sessions.session_file import (
     read_session_file,
 )
 from importer.sessions.sources import Source, existing_roots, find_unread, source_of
-from importer.sessions.storage import RemotePath, SessionPath
+from importer.sessions.storage import RemotePath
 from parsers.agents import Agent
 
 __all__ = [
@@ -112,7 +113,8 @@ def _add(item: Path | Skipped, agent: Agent, found: Discovery, seen: set[tuple[i
 
 def _add_remote(path: RemotePath, source: Source, found: Discovery, seen: set[tuple[int, int] | str]) -> None:
     """Add the files in a storage that an address stands for."""
-    from importer.sessions.remote import files_below, lookup, open_remote, read_heads
+    from importer.sessions.remote import files_below, read_heads
+    from importer.sessions.storage import lookup, open_remote
 
     root = lookup(path)
     if root is None:

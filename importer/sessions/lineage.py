@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import SessionFile, read_session_file
-from importer.sessions.storage import SessionPath
 from parsers.agents import Agent, SessionParser
 from parsers.pi.subagents import Delegation, starter_of
 from parsers.records import AnyRecord, Trace

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import SessionFile
-from importer.sessions.storage import SessionPath
 from importer.settings import Settings
 from parsers.agents import PI, Agent, SessionParser
 from parsers.counting.row_writer import RowWriter

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from importer.sessions.storage import RemotePath, SessionPath
+from importer.sessions.paths import SessionPath
+from importer.sessions.storage import RemotePath
 from parsers.agents import PI, Agent
 from parsers.times import to_ms
 
@@ -133,7 +134,7 @@ def read_local(
 
 
 def _read_remote(path: RemotePath, agent: Agent) -> SessionFile | Skipped:
-    from importer.sessions.remote import lookup_once, open_remote
+    from importer.sessions.storage import lookup_once, open_remote
 
     try:
         entry = lookup_once(path)

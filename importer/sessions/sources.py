@@ -10,7 +10,7 @@ from pathlib import Path
 from importer.errors import UsageError
 from importer.places import session_place
 from importer.quoting import printable, quoted
-from importer.sessions.storage import SessionPath, full_text, resolve
+from importer.sessions.paths import SessionPath, full_text, resolve
 from parsers.agents import AGENTS, PI, Agent, recognize
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from importer.deliver.backfill import Backfill
-from importer.deliver.output import FileOutput, FolderOutput, Partitions, output_of
+from importer.deliver.output import FileOutput, FolderOutput, Partitions
+from importer.deliver.remote_output import output_of
 from importer.errors import Pi2PosthogError, UsageError
 from importer.plan.plan import make_plan
 from importer.sessions.discovery import find_sessions

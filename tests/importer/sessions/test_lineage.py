@@ -58,7 +58,7 @@ def sent(folder: Path, **settings: Any) -> list[dict[str, Any]]:
     chosen = Settings(**settings)
     plan = make_plan(find_sessions([folder]), chosen, now_ms=NOW_MS, with_totals=True)
     builder = Builder(chosen, plan.now_ms)
-    return [json.loads(e.encode()) for e in Backfill(plan, chosen)._envelopes(builder)]
+    return [json.loads(e.encode()) for e in Backfill(plan, chosen)._build_events(builder)]
 
 
 def of_child(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -13,11 +13,13 @@ import fsspec
 import pytest
 
 from importer.deliver.backfill import Backfill
-from importer.deliver.output import Partitions, output_of
+from importer.deliver.output import Partitions
+from importer.deliver.remote_output import output_of
 from importer.errors import Pi2PosthogError, UsageError
 from importer.plan.plan import make_plan
-from importer.sessions import remote
+from importer.sessions import storage as storages
 from importer.sessions.discovery import find_sessions
+from importer.sessions.remote import HEAD_BYTES
 from importer.sessions.session_file import SessionFile, read_session_file
 from importer.sessions.storage import RemotePath
 from importer.settings import Settings
@@ -36,7 +38,7 @@ def memory():
     storage = fsspec.filesystem("memory")
     storage.store.clear()
     storage.pseudo_dirs[:] = [""]
-    remote.lookup_once.cache_clear()
+    storages.lookup_once.cache_clear()
     yield storage
     storage.store.clear()
     storage.pseudo_dirs[:] = [""]
@@ -94,7 +96,7 @@ def test_agents_are_recognized_by_their_folders(memory):
 
 
 def test_a_header_behind_the_first_bytes_is_found(memory):
-    title = json.dumps({"type": "title", "title": "t" * 3 * remote.HEAD_BYTES})
+    title = json.dumps({"type": "title", "title": "t" * 3 * HEAD_BYTES})
     header = json.dumps({"type": "session", "id": "late", "timestamp": "2026-01-01T00:00:00Z"})
     memory.pipe_file("/b/s.jsonl", f"{title}\n{header}\n".encode())
     assert [each.session_id for each in find_sessions(["memory://b"]).sessions] == ["late"]
@@ -104,19 +106,19 @@ def test_a_header_behind_the_first_bytes_is_found(memory):
 
 
 def test_a_file_is_read_in_blocks_up_to_the_size_that_it_had(memory, monkeypatch):
-    monkeypatch.setattr(remote, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(storages, "_BLOCK_BYTES", 1000)
     data = b"".join(b"%05d\n" % number for number in range(2000))
     memory.pipe_file("/b/f", data + b"what came later\n")
     with RemotePath("memory://b/f", len(data)).open("rb") as file:
         assert list(file) == data.splitlines(keepends=True)
-    with remote.open_remote(RemotePath("memory://b/f", len(data)), data[:300]) as file:
+    with storages.open_remote(RemotePath("memory://b/f", len(data)), data[:300]) as file:
         assert file.read() == data
     with RemotePath("memory://b/f", len(data) + 10**6).open() as file:
         assert file.read() == data + b"what came later\n"
 
 
 def test_a_storage_that_fails_in_the_middle_is_an_os_error(memory, monkeypatch):
-    monkeypatch.setattr(remote, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(storages, "_BLOCK_BYTES", 1000)
     memory.pipe_file("/b/f", b"x" * 5000)
     real = type(memory).cat_file
 
@@ -166,7 +168,7 @@ def test_a_run_is_open_while_its_file_may_have_been_written_within_a_day(memory,
         return known | ({"updated": "2026-01-02T03:04:05.5Z"} if told == "as text" else {})
 
     monkeypatch.setattr(type(memory), "info", info)
-    monkeypatch.setattr(remote.time, "time_ns", lambda: NOW_MS * 10**6)
+    monkeypatch.setattr(storages.time, "time_ns", lambda: NOW_MS * 10**6)
     (file,) = find_sessions(["memory://b/s.jsonl"]).sessions
     _, records = read_records(file, Settings(), NOW_MS)
     assert any(isinstance(record, Trace) for record in records) == (told != "never")

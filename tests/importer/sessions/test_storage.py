@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from importer.errors import UsageError
-from importer.sessions.storage import RemotePath, common_folder, full_text, is_url, resolve, shown_url
+from importer.sessions.addresses import shown_url
+from importer.sessions.paths import common_folder, full_text, is_url, resolve
+from importer.sessions.storage import RemotePath
 
 
 def test_an_address_has_the_parts_of_a_path():
