@@ -30,7 +30,7 @@ from importer.cluster.messages import (
 if TYPE_CHECKING:
     from importer.build.envelope import Envelope
     from importer.deliver.pace import Pace
-    from parsers.issues import Issue
+    from parsers.records import Issue
 
 _LOOK_S = 0.2
 _RUNS = 16  # runs whose pace a worker keeps

@@ -27,7 +27,7 @@ from importer.plan.plan import PlannedFile
 from importer.plan.workers import usable_cores
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from parsers.issues import Issue
+from parsers.records import Issue
 
 _FEW_BYTES = 1_000_000  # less is built sooner than a process is of use
 _FEW_BYTES_SPAWNED = 8_000_000  # the same where it has to import everything again

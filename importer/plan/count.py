@@ -27,7 +27,7 @@ def use_compiled() -> bool:
 def count_files(
     files: Sequence[SessionFile], settings: Settings, estimator: Estimator, now_ms: int
 ) -> CountedFiles:
-    """The events of some session files; a file that cannot be read says so."""
+    """Return the events of some session files; a file that cannot be read says so."""
     found = CountedFiles()
     models = {"": 0}
     compiled = use_compiled()

@@ -20,7 +20,7 @@ from importer.plan.workers import Counter, LocalCounter
 from importer.selection import EVERYTHING, Selection
 from importer.sessions.discovery import Discovery, SessionFile, Skipped, parents_first
 from importer.settings import Settings
-from parsers.issues import Issue
+from parsers.records import Issue
 
 if TYPE_CHECKING:
     import numpy as np
