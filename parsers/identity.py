@@ -17,17 +17,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 def derive(kind: str, *recorded: str | int | float | None) -> str:
-    """A UUIDv5 (RFC 9562) as text, over the kind of a record and what pi recorded of it."""
+    """Return a UUIDv5 (RFC 9562) as text, over the kind of a record and what pi recorded of it."""
     return as_uuid(fingerprint(kind, *recorded))
 
 
 def fingerprint(kind: str, *recorded: str | int | float | None) -> bytes:
-    """What such an id is made of: 20 bytes; a UUID has the first 16, but for its version and variant."""
+    """Tell what such an id is made of: 20 bytes; a UUID has the first 16, but for its version and variant."""
     return hashlib.sha1(NAMESPACE + _encode((kind, *recorded)), usedforsecurity=False).digest()
 
 
 def as_uuid(fingerprint: bytes) -> str:
-    """The UUID of a fingerprint, as text."""
+    """Return the UUID of a fingerprint, as text."""
     digits = fingerprint.hex()
     return (
         f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"
@@ -35,10 +35,10 @@ def as_uuid(fingerprint: bytes) -> str:
 
 
 def uuid_bytes(uuid: str | bytes) -> bytes:
-    """The 16 bytes of a UUID, of its text or of what it is made of (see :func:`fingerprint`)."""
+    """Return the 16 bytes of a UUID, of its text or of what it is made of (see :func:`fingerprint`)."""
     return bytes.fromhex((as_uuid(uuid) if isinstance(uuid, bytes) else uuid).replace("-", ""))
 
 
 def digest(text: str) -> str:
-    """A short fingerprint of a text, to tell apart what has the same times and numbers."""
+    """Return a short fingerprint of a text, to tell apart what has the same times and numbers."""
     return hashlib.sha1(text.encode(errors="replace"), usedforsecurity=False).hexdigest()

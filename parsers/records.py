@@ -14,6 +14,14 @@ from msgspec import Struct
 from parsers.usage import Usage
 
 
+class Issue(Struct):
+    """What was wrong with a session file: what, at which line first (from 1), and how often."""
+
+    what: str
+    line: int
+    count: int = 1
+
+
 class Record(Struct, kw_only=True):
     """What all records share.
 

@@ -12,7 +12,7 @@ LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Pyt
 
 
 def to_ms(timestamp: Timestamp) -> int | None:
-    """Milliseconds since the epoch of an entry's ISO text or of a message's number.
+    """Return milliseconds since the epoch of an entry's ISO text or of a message's number.
 
     Returns None for a text that is no date, a number that is no moment from 1970 to the end of 9999, or no
     value.
@@ -40,5 +40,5 @@ def to_rfc3339(ms: int) -> str:
 
 
 def measured(ms: float | None) -> float | None:
-    """A duration that pi measured, in ms; None where it is no length of time."""
+    """Return a duration that pi measured, in ms; None where it is no length of time."""
     return ms if ms is not None and math.isfinite(ms) and ms >= 0 else None

@@ -57,7 +57,7 @@ NO_USAGE = Usage()
 
 
 def usage_of(block: UsageBlock | None) -> Usage:
-    """The tokens and cost of a usage block; zeros where there is none.
+    """Return the tokens and cost of a usage block; zeros where there is none.
 
     Version 1 files have no total of tokens: it is their sum. ``input_cost_usd`` holds the cost of cached
     tokens, too, so that input and output add up to the total that pi recorded.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from importer.plan.plan import PlannedFile
     from importer.settings import Settings
     from importer.totals import TraceTotals
-    from parsers.issues import Issue
+    from parsers.records import Issue
 
 ROOT = "pi2posthog"
 """The key of our metadata at the scheduler; below it: run, task, report."""

@@ -30,7 +30,7 @@ from importer.cluster.messages import (
 if TYPE_CHECKING:
     from importer.build.event import Envelope
     from importer.deliver.retry import Pace
-    from parsers.issues import Issue
+    from parsers.records import Issue
 
 _LOOK_S = 0.2  # between two looks at whether the task was cancelled
 _MAX_PACES = 16  # a worker keeps those of the latest runs

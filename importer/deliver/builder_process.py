@@ -31,7 +31,7 @@ from importer.plan.counter import usable_cores
 from importer.plan.plan import PlannedFile
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from parsers.issues import Issue
+from parsers.records import Issue
 
 _FEW_BYTES = 1_000_000  # fewer are built sooner than a process is of use
 _FEW_BYTES_SPAWNED = 8_000_000  # the same for a process that has to import everything again

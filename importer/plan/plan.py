@@ -26,7 +26,7 @@ from importer.sessions.session_file import SessionFile, Skipped
 from importer.settings import Settings
 from importer.totals import CONTEXTS, TraceTotals, totals, trace_totals
 from parsers.counting.rows import CountedFile, CountedFiles
-from parsers.issues import Issue
+from parsers.records import Issue
 
 if TYPE_CHECKING:
     import numpy as np

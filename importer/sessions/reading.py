@@ -20,12 +20,12 @@ _BLOCK = 256 * 1024  # bytes: as much as a processor's cache holds
 
 
 def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
-    """A session to read a file into, with the traces that the settings ask for."""
+    """Return a session to read a file into, with the traces that the settings ask for."""
     return agent.parser(settings.trace_grouping, _window_ms(settings))
 
 
 def new_count(settings: Settings, agent: Agent) -> SessionParser:
-    """The same for a session that is only counted, where the agent's parser can do that."""
+    """Return the same for a session that is only counted, where the agent's parser can do that."""
     if agent.counter is None:
         return new_session(settings, agent)
     return agent.counter(settings.trace_grouping, _window_ms(settings), settings.max_attribute_length)
@@ -62,7 +62,7 @@ def count(
 
 
 def _lines(file: SessionFile) -> Iterator[bytes]:
-    """The lines of a file with their newlines; the last one may have none."""
+    """Return the lines of a file with their newlines; the last one may have none."""
     left = file.size
     with _opened(file.path) as lines:
         for line in lines:
@@ -76,7 +76,7 @@ def _lines(file: SessionFile) -> Iterator[bytes]:
 
 
 def _blocks(file: SessionFile) -> Iterator[memoryview]:
-    """The bytes of a file in blocks of whole lines, each in the place of the one before.
+    """Return the bytes of a file in blocks of whole lines, each in the place of the one before.
 
     The last line may have no newline.
     """

@@ -9,11 +9,15 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from parsers.issues import Issue
+    from parsers.counting.session import CountingSession
+    from parsers.pi.decoding import Decoded
     from parsers.pi.entries import SessionHeader
     from parsers.pi.runs import Grouping
+    from parsers.pi.session import Session
     from parsers.pi.subagents import Delegation, Subagent
-    from parsers.records import AnyRecord
+    from parsers.records import AnyRecord, Issue
+
+    Terms = Callable[[Decoded], Decoded]
 
 _PARENT_FILE = re.compile(r"\dZ_([A-Za-z0-9][A-Za-z0-9._-]*)\.jsonl$")
 _LONGEST_NAME = 255  # of a file, on every system: a longer text is not searched, which takes quadratic time
@@ -59,16 +63,16 @@ class SessionParser(Protocol):
         """What was wrong with the file, by kind."""
 
     def feed(self, line: bytes, *, torn: bool = False) -> list[AnyRecord]:
-        """The records that the next line completes; it may depend on nothing but the lines so far."""
+        """Return the records that the next line completes; it may depend on nothing but the lines so far."""
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = ...) -> list[AnyRecord]:
-        """The records of what has ended by now although no further line says so; changes nothing."""
+        """Return the records of what has ended by now although no further line says so; changes nothing."""
 
     def is_final(self, now_ms: int, written_ms: int) -> bool:
-        """Whether `finish` tells all that it ever will, unless something more is written."""
+        """Tell whether `finish` tells all that it ever will, unless something more is written."""
 
     def open_traces(self) -> set[str]:
-        """The ids of the traces that are still being collected."""
+        """Return the ids of the traces that are still being collected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,17 @@ class Place:
 
 
 def pi_header(line: dict[str, Any]) -> dict[str, Any] | None:
-    """A file's first line, if it is the header of a session."""
+    """Return a file's first line, if it is the header of a session."""
     return line if line.get("type") == "session" and isinstance(line.get("id"), str) else None
 
 
 def is_jsonl(name: str) -> bool:
-    """Whether a file's name is that of a JSON lines file."""
+    """Tell whether a file's name is that of a JSON lines file."""
     return name.endswith(".jsonl")
 
 
 def id_of_parent(parent: str) -> str | None:
-    """The session id in the file name ``<time>_<id>.jsonl`` that pi names a parent by."""
+    """Return the session id in the file name ``<time>_<id>.jsonl`` that pi names a parent by."""
     found = _PARENT_FILE.search(parent[-_LONGEST_NAME:])
     return found[1] if found else None
 
@@ -140,3 +144,32 @@ class Agent:
     agent_name: Callable[[PurePath], str | None] | None = None
     parent_id: Callable[[str], str | None] = id_of_parent
     unread: tuple[str, str] | None = None
+
+
+def make_parser(grouping: Grouping, window_ms: int, *, terms: Terms | None = None) -> Session:
+    """Make a parser for one file in pi's format; it is imported when there is a file to read.
+
+    Args:
+        grouping: what becomes a trace.
+        window_ms: how long a pause ends a session window, in ms.
+        terms: turns a line as the agent writes it into one as pi would.
+    """
+    from parsers.pi.session import Session
+
+    return Session(grouping, window_ms, terms)
+
+
+def make_counter(
+    grouping: Grouping, window_ms: int, longest: int, *, terms: Terms | None = None
+) -> CountingSession:
+    """Make a parser that reads one file for its numbers.
+
+    Args:
+        grouping: what becomes a trace.
+        window_ms: how long a pause ends a session window, in ms.
+        terms: turns a line as the agent writes it into one as pi would.
+        longest: how many characters of a tool's input or output an event has.
+    """
+    from parsers.counting.session import CountingSession
+
+    return CountingSession(grouping, window_ms, longest, terms)

@@ -7,25 +7,24 @@ Source: the npm packages ``@oh-my-pi/pi-coding-agent`` (13.19.0, 14.9.9 and 18.3
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parsers.agents.agent import Agent, Place, id_of_parent
-from parsers.agents.parsing import counting, whole
+from parsers.agents.agent import Agent, Place, id_of_parent, make_counter, make_parser
 
 if TYPE_CHECKING:
     from parsers.pi.decoding import Decoded
 
 
-def _terms() -> Callable[[Decoded], Decoded]:
-    from parsers.agents.omp_terms import in_pi_terms
+def in_pi_terms(decoded: Decoded) -> Decoded:
+    """Make pi's entry of one that only oh-my-pi writes."""
+    from parsers.agents.omp_terms import rewrite  # only where there is a file to read
 
-    return in_pi_terms
+    return rewrite(decoded)
 
 
 def parent_id(parent: str) -> str | None:
-    """The id of a session's parent, which is named by its id or its file."""
+    """Return the id of a session's parent, which is named by its id or its file."""
     return id_of_parent(parent) if "/" in parent or "\\" in parent else parent or None
 
 
@@ -43,7 +42,7 @@ OMP = Agent(
         Place("~/.omp/agent", "sessions"),
     ),
     marks=re.compile(r"/\.omp/"),
-    parser=partial(whole, terms=_terms),
-    counter=partial(counting, terms=_terms),
+    parser=partial(make_parser, terms=in_pi_terms),
+    counter=partial(make_counter, terms=in_pi_terms),
     parent_id=parent_id,
 )

@@ -12,7 +12,7 @@ from parsers.usage import UsageBlock
 Fields = dict[str, Any]
 
 
-def in_pi_terms(decoded: Decoded) -> Decoded:
+def rewrite(decoded: Decoded) -> Decoded:
     """Make pi's entry of one that only oh-my-pi writes, as far as pi has one that means the same."""
     line = decoded.line
     if isinstance(line, e.MessageEntry) and isinstance(line.message, e.AssistantMessage):
@@ -42,7 +42,7 @@ def _rename_reasoning(usage: UsageBlock | None) -> None:
 
 
 def _model_usage(fields: Fields) -> Fields:
-    """A model call outside the conversation; no other line holds what it cost."""
+    """Return a model call outside the conversation; no other line holds what it cost."""
     return {"type": "usage", "kind": fields.get("purpose") or "usage"}
 
 
@@ -51,7 +51,7 @@ def _title_change(fields: Fields) -> Fields:
 
 
 def _session_init(fields: Fields) -> Fields:
-    """What a subagent was told; of its tools only the names are recorded."""
+    """Tell what a subagent was told; of its tools only the names are recorded."""
     names = fields.get("tools")
     tools = [{"name": name} for name in names if isinstance(name, str)] if isinstance(names, list) else []
     told = {"role": "system", "content": fields.get("systemPrompt"), "toolsAdded": tools}
@@ -68,7 +68,7 @@ def _python_execution(fields: Fields) -> Fields:
 
 
 def _file_mention(fields: Fields) -> Fields:
-    """The files that a prompt named with ``@``, which the model reads along with it."""
+    """Return the files that a prompt named with ``@``, which the model reads along with it."""
     files = fields.get("files")
     read = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
     blocks = [

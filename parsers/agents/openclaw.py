@@ -9,13 +9,11 @@ that it has imported to a folder beside the sessions' (``doctor-session-sqlite``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from parsers.agents.agent import Agent, Place
-from parsers.agents.parsing import counting, whole
+from parsers.agents.agent import Agent, Place, make_counter, make_parser
 
 if TYPE_CHECKING:
     from parsers.pi.decoding import Decoded
@@ -23,12 +21,13 @@ if TYPE_CHECKING:
 _SESSIONS = "agents/*/session*"  # ``sessions``, and ``session-sqlite-import-archive`` beside it
 _COPIES = re.compile(r"\.(?:trajectory|acp-stream|checkpoint\.[0-9a-fA-F-]{36})\.jsonl$")
 _ARCHIVED = re.compile(r"\.jsonl\.(?:reset|deleted)\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d{3})?Z$")
+_OWN_WORDS = frozenset({"delivery-mirror", "gateway-injected"})
 _FOLDERS = ("sessions", "session-sqlite-import-archive")
 _IMPORTED = re.compile(r"\.imported-\d+(?:\.\d+)?$")
 
 
 def takes(name: str) -> bool:
-    """Whether a file is a session: a live one, or one that a reset or a deletion has put away.
+    """Tell whether a file is a session: a live one, or one that a reset or a deletion has put away.
 
     OpenClaw, too, counts what stands in those as spent. A checkpoint is a copy of a session from before a
     compaction, a trajectory a log of one.
@@ -40,7 +39,7 @@ def takes(name: str) -> bool:
 
 
 def agent_name(path: PurePath) -> str | None:
-    """The agent's id, which is the name of its folder: ``agents/<agent id>/session…/<file>``."""
+    """Return the agent's id, which is the name of its folder: ``agents/<agent id>/session…/<file>``."""
     parts = path.parts
     for at in range(len(parts) - 4, -1, -1):
         if parts[at] == "agents" and parts[at + 2] in _FOLDERS:
@@ -55,10 +54,20 @@ def parent_id(parent: str) -> str | None:
     return (stem.rpartition("_")[2] or None) if found else None
 
 
-def _terms() -> Callable[[Decoded], Decoded]:
-    from parsers.agents.openclaw_terms import in_pi_terms
+def in_pi_terms(decoded: Decoded) -> Decoded:
+    """Make no model call of a text that OpenClaw itself puts into a session as an assistant.
 
-    return in_pi_terms
+    It writes them with its own name for a provider, without usage, and keeps them from the model
+    (isTranscriptOnlyOpenClawAssistantMessage in its ``dist``).
+    """
+    from parsers.pi import entries as e  # only where there is a file to read
+
+    line = decoded.line
+    if isinstance(line, e.MessageEntry) and isinstance(line.message, e.AssistantMessage):
+        message = line.message
+        if message.provider == "openclaw" and message.model in _OWN_WORDS:
+            line.message = e.UnknownMessage("assistant", message.timestamp)
+    return decoded
 
 
 OPENCLAW = Agent(
@@ -78,8 +87,8 @@ OPENCLAW = Agent(
     ),
     marks=re.compile(r"/(?:\.openclaw(?:-[^/]+)?|\.clawdbot|\.moldbot|\.moltbot)/"),
     shape=re.compile(r"/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"),
-    parser=partial(whole, terms=_terms),
-    counter=partial(counting, terms=_terms),
+    parser=partial(make_parser, terms=in_pi_terms),
+    counter=partial(make_counter, terms=in_pi_terms),
     takes=takes,
     agent_name=agent_name,
     parent_id=parent_id,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from parsers.agents.agent import Agent, Place
-from parsers.agents.parsing import counting, whole
+from parsers.agents.agent import Agent, Place, make_counter, make_parser
 
 _SETTING = ("settings.json", "sessionDir")
 
@@ -22,6 +21,6 @@ PI = Agent(
         Place("~/.pi/agent", "sessions", _SETTING),
     ),
     marks=re.compile(r"/\.pi/"),
-    parser=whole,
-    counter=counting,
+    parser=make_parser,
+    counter=make_counter,
 )

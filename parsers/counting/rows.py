@@ -6,7 +6,7 @@ import struct
 
 from msgspec import Struct, field
 
-from parsers.issues import Issue
+from parsers.records import Issue
 
 KINDS = ("generation", "span", "trace", "identify")
 GENERATION, SPAN, TRACE, IDENTIFY = range(4)

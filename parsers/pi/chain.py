@@ -90,12 +90,12 @@ def context_message(
 
 
 def says_something(content: e.Content) -> bool:
-    """Whether an answer holds words."""
+    """Tell whether an answer holds words."""
     return any(block.text.strip() for block in blocks_of(content))
 
 
 def call_ids(answer: e.AssistantMessage) -> tuple[str, ...]:
-    """The ids of an answer's tool calls, each once; a call without an id is known by its place."""
+    """Return the ids of an answer's tool calls, each once; a call without an id is known by its place."""
     ids = [block.id for block in blocks_of(answer.content) if block.type == "toolCall"]
     if not all(ids):
         ids = [call_id or f"#{index}" for index, call_id in enumerate(ids)]
@@ -124,7 +124,7 @@ class Link(Struct, eq=False):
 
 
 def linked(previous: Link | None, message: ContextMessage) -> Link:
-    """The link of a message behind another."""
+    """Return the link of a message behind another."""
     if previous is None:
         return Link(None, message, 1, 1 if message.is_result else len(message.call_ids), None)
     return Link(
@@ -143,14 +143,14 @@ class MessageRange(Struct, frozen=True):
     end: Link | None
 
     def newest_first(self) -> Iterator[Link]:
-        """The links from the last message back to the first."""
+        """Return the links from the last message back to the first."""
         link = self.end
         while link is not None and link is not self.start:
             yield link
             link = link.previous
 
     def messages(self) -> list[ContextMessage]:
-        """The messages, oldest first."""
+        """Return the messages, oldest first."""
         return [link.message for link in self.newest_first()][::-1]
 
 
@@ -158,7 +158,7 @@ NOTHING = MessageRange(None, None)
 
 
 def since_fork(end: Link | None, other: Link | None) -> MessageRange:
-    """The messages up to ``end`` that the chain ending in ``other`` does not share."""
+    """Return the messages up to ``end`` that the chain ending in ``other`` does not share."""
     start = end
     while start is not other and start is not None:
         if other is None or start.depth > other.depth:
@@ -171,7 +171,7 @@ def since_fork(end: Link | None, other: Link | None) -> MessageRange:
 
 
 def answered(end: Link | None) -> Link | None:
-    """The chain with a made-up result for each tool call of its last batch that has none."""
+    """Return the chain with a made-up result for each tool call of its last batch that has none."""
     if end is None or not end.batch:
         return end
     results: set[str] = set()

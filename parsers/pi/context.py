@@ -73,7 +73,7 @@ class Context(Struct, frozen=True):
         return self.size_from(self.first_kept)
 
     def size_from(self, first_kept: int) -> int:
-        """The same for a compaction that keeps the entries from that place on."""
+        """Return the same for a compaction that keeps the entries from that place on."""
         depth = self.branch.depth if self.branch else 0
         kept = depth - self.left_behind if first_kept >= self.first_kept else depth
         return LINK * (kept + len(self.edits))
@@ -95,15 +95,15 @@ class Context(Struct, frozen=True):
         return MessageRange(self.last_call_end, self.end)
 
     def emptied(self) -> Context:
-        """The context without its messages."""
+        """Return the context without its messages."""
         return Context(self.prompt)
 
     def append(self, message: ContextMessage) -> Context:
-        """The context with one more message at its end; it may be one that the model never sees."""
+        """Return the context with one more message at its end; it may be one that the model never sees."""
         return (self if message.goes_between else self.answered()).linked(message)
 
     def linked(self, message: ContextMessage) -> Context:
-        """The same, where no tool call is open or the message can stand between."""
+        """Return the same, where no tool call is open or the message can stand between."""
         branch = linked(self.branch, message)
         if not message.is_sent:
             return replace(self, branch=branch)
@@ -117,29 +117,29 @@ class Context(Struct, frozen=True):
         return self if end is self.end else replace(self, end=end)
 
     def given(self) -> ModelInput:
-        """What a call is given that is made here."""
+        """Tell what a call is given that is made here."""
         return ModelInput(self.prompt, self.full, self.turn, self.new)
 
     def given_to_compaction(self, first_kept: int) -> ModelInput:
-        """What a compaction is given: the messages before the first kept entry, which it replaces."""
+        """Tell what a compaction is given: the messages before the first kept entry, which it replaces."""
         replaced = self.before(first_kept)
         return ModelInput(self.prompt, replaced, replaced, replaced)
 
     def given_to_summary(self, left: Context | None) -> ModelInput:
-        """What the summary of a branch is given that was left: its messages from where it began."""
+        """Tell what the summary of a branch is given that was left: its messages from where it began."""
         seen = since_fork(left.end, self.end) if left else NOTHING
         return ModelInput(self.prompt, seen, seen, seen)
 
     def after_call(self) -> Context:
-        """The context once a call was made with it: what comes next is new."""
+        """Return the context once a call was made with it: what comes next is new."""
         return replace(self, last_call_end=self.end)
 
     def patched(self, message: e.SystemMessage) -> Context:
-        """The context under a changed system prompt."""
+        """Return the context under a changed system prompt."""
         return replace(self, prompt=self.prompt.patched(message))
 
     def edited(self, edit: e.ContextEdit) -> Context:
-        """The context with the edit's target replaced, or left out."""
+        """Return the context with the edit's target replaced, or left out."""
         links = MessageRange(None, self.branch).newest_first()
         target = next((link.message for link in links if link.message.entry_id == edit.target_id), None)
         if target is None:
@@ -165,7 +165,7 @@ class Context(Struct, frozen=True):
         return after._rebuilt(kept)
 
     def before(self, first_kept: int) -> MessageRange:
-        """The messages that a compaction replaces: those before the first kept entry."""
+        """Return the messages that a compaction replaces: those before the first kept entry."""
         end = self.end
         for link in self.full.newest_first():
             if link.message.order >= first_kept and not link.message.is_compaction:
@@ -173,12 +173,12 @@ class Context(Struct, frozen=True):
         return MessageRange(None, end)
 
     def _kept(self, first_kept: int) -> list[ContextMessage]:
-        """The messages of the branch from a place in the file on, oldest first."""
+        """Return the messages of the branch from a place in the file on, oldest first."""
         messages = (link.message for link in MessageRange(None, self.branch).newest_first())
         return list(takewhile(lambda message: message.order >= first_kept, messages))[::-1]
 
     def _rebuilt(self, kept: Iterable[ContextMessage]) -> Context:
-        """The context as pi makes it of the branch: what was kept, edited, then answered."""
+        """Return the context as pi makes it of the branch: what was kept, edited, then answered."""
         edits = dict(self.edits)
         seen = self.last_call_end.message.order if self.last_call_end else -1
         edited = (edits.get(m.entry_id, m) if m.entry_id else m for m in kept)
@@ -229,5 +229,5 @@ class MessageKeeper:
 
 
 def is_context(message: e.Message) -> TypeGuard[Source]:
-    """Whether a message can stand in a model's input; a system message changes the prompt instead."""
+    """Tell whether a message can stand in a model's input; a system message changes the prompt instead."""
     return not isinstance(message, e.SystemMessage)

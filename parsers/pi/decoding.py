@@ -78,7 +78,7 @@ def decode_line(line: bytes) -> Decoded:
 
 
 def _decode_bad(line: bytes) -> Decoded:
-    """The same for a line that is not as pi documents it."""
+    """Return the same for a line that is not as pi documents it."""
     line = line.strip(b" \t\r\n\0")
     if not line.isascii():
         line = valid_utf8(line)
@@ -106,7 +106,7 @@ def decode_after_torn(line: bytes) -> Decoded | None:
 
 
 def decode_object(value: Any) -> Decoded:
-    """The entry that a line's JSON value stands for; returns and raises as :func:`decode_line`."""
+    """Return the entry that a line's JSON value stands for; returns and raises as :func:`decode_line`."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadLineError("no JSON object with a type")
     dropped: list[str] = []
@@ -182,7 +182,7 @@ def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
 def _fitting(
     items: Iterable[tuple[Any, Any]], kind: Any, name: str, dropped: list[str]
 ) -> Iterator[tuple[Any, Any]]:
-    """Those of a list's or object's values that fit, each as ``kind``."""
+    """Return those of a list's or object's values that fit, each as ``kind``."""
     for key, value in items:
         if len(dropped) >= _MOST_DROPPED:
             return
@@ -198,7 +198,7 @@ def _options(kind: Any) -> tuple[Any, ...]:
 
 
 def valid_utf8(line: bytes) -> bytes:
-    """The same bytes, as UTF-8: pi reads others as U+FFFD, too."""
+    """Return the same bytes, as UTF-8: pi reads others as U+FFFD, too."""
     try:
         line.decode()
     except UnicodeDecodeError:
@@ -212,7 +212,7 @@ def _whole_pair(match: re.Match[bytes]) -> bytes:
 
 
 def untyped(line: bytes) -> Any:
-    """The JSON value of a line or a part of one.
+    """Return the JSON value of a line or a part of one.
 
     Raises:
         BadLineError: it is no JSON.

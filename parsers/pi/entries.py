@@ -56,10 +56,7 @@ class UserMessage(Struct, tag_field="role", tag="user"):
 
 
 class AssistantMessage(Struct, tag_field="role", tag="assistant", rename="camel"):
-    """One model call; ``timestamp`` is when it started, in ms.
-
-    ``duration_ms`` (the newest pi) is measured with a clock that never jumps.
-    """
+    """One model call; ``timestamp`` is when it started, in ms; only the newest pi has ``duration_ms``."""
 
     content: Content = None
     provider: str | None = None
@@ -94,10 +91,7 @@ class NestedCalls(Struct):
 
 
 class ToolResultMessage(Struct, tag_field="role", tag="toolResult", rename="camel"):
-    """What a tool answered. ``usage`` is the model work that the tool did itself.
-
-    ``duration_ms`` (the newest pi) is how long the tool ran.
-    """
+    """What a tool answered, after ``duration_ms``; ``usage`` is the model work that it did itself."""
 
     tool_call_id: str = ""
     tool_name: str = ""
@@ -268,16 +262,18 @@ class SessionInfo(Entry, tag="session_info"):
 
     name: str | None = None
 
+    @property
+    def given_name(self) -> str | None:
+        """The name without blanks around it; None where it takes the name away."""
+        return (self.name or "").strip() or None
+
 
 class ContextReset(Entry):
     """From here on the model sees nothing of what came before; only other agents write that (``/clear``)."""
 
 
 class UnknownEntry(Struct, rename="camel"):
-    """An entry whose type this version does not know: it keeps its place in the tree.
-
-    ``fields`` is all that was recorded of it.
-    """
+    """An entry of a type that this version does not know; ``fields`` is all that was recorded of it."""
 
     type: str = ""
     id: str | None = None

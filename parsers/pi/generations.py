@@ -30,11 +30,20 @@ _SHAPES = tuple(
 )
 
 
-class When(Struct, frozen=True):
-    """The time of an entry (ms), and whether the entry was copied from the session's parent."""
+class Where(Struct, frozen=True):
+    """Where in a session an entry stands.
+
+    Attributes:
+        ms: its time.
+        copied: whether it was copied here from the session's parent.
+        order: its place in the file.
+        entry_id: its id, if it has one.
+    """
 
     ms: int
     copied: bool
+    order: int
+    entry_id: str | None
 
 
 def generation_fingerprint(
@@ -44,7 +53,7 @@ def generation_fingerprint(
     tokens: tuple[int, int, int, int],
     call_ids: Iterable[str],
 ) -> bytes:
-    """What the id of an assistant message's generation is made of.
+    """Tell what the id of an assistant message's generation is made of.
 
     Args:
         message: the message.
@@ -68,19 +77,19 @@ def generation_fingerprint(
 
 
 def chat_generation(
-    message: e.AssistantMessage, when: When, given: Any, output: Any, thinking_level: str | None
+    message: e.AssistantMessage, where: Where, given: Any, output: Any, thinking_level: str | None
 ) -> Generation:
-    """An assistant message: one model call, from the message's own time to that of its entry."""
+    """Return an assistant message: one model call, from the message's own time to that of its entry."""
     start_ms = to_ms(message.timestamp)
     usage = usage_of(message.usage)
     call_ids = [block.id for block in blocks_of(message.content) if block.type == "toolCall"]
     return Generation(
-        id=as_uuid(generation_fingerprint(message, start_ms, when.ms, usage[:4], call_ids)),
+        id=as_uuid(generation_fingerprint(message, start_ms, where.ms, usage[:4], call_ids)),
         trace_id="",
         parent_id="",
         window=1,
-        end_ms=when.ms,
-        copied=when.copied,
+        end_ms=where.ms,
+        copied=where.copied,
         name="chat",
         usage=usage,
         start_ms=start_ms,
@@ -100,30 +109,30 @@ def chat_generation(
 
 
 def compaction_generation(
-    entry: e.Compaction, when: When, given: Any, provider: str | None, model: str | None
+    entry: e.Compaction, where: Where, given: Any, provider: str | None, model: str | None
 ) -> Generation:
-    """A compaction whose usage pi recorded. pi summarizes with the session's own model."""
-    return _summary("compaction", entry, (entry.tokens_before,), when, given, provider, model)
+    """Return a compaction whose usage pi recorded. pi summarizes with the session's own model."""
+    return _summary("compaction", entry, (entry.tokens_before,), where, given, provider, model)
 
 
 def branch_summary_generation(
     entry: e.BranchSummary,
-    when: When,
+    where: Where,
     given: Any,
     provider: str | None,
     model: str | None,
 ) -> Generation:
-    """A branch summary whose usage pi recorded."""
-    return _summary("branch_summary", entry, (), when, given, provider, model)
+    """Return a branch summary whose usage pi recorded."""
+    return _summary("branch_summary", entry, (), where, given, provider, model)
 
 
-def usage_generation(entry: e.UsageEntry, when: When) -> Generation:
-    """A usage entry, such as ``cache_warm``: model work outside the conversation."""
+def usage_generation(entry: e.UsageEntry, where: Where) -> Generation:
+    """Return a usage entry, such as ``cache_warm``: model work outside the conversation."""
     usage = usage_of(entry.usage)
     return _generation(
         entry.kind,
-        derive("usage", entry.kind, entry.provider, entry.model, when.ms, *_tokens(usage)),
-        when,
+        derive("usage", entry.kind, entry.provider, entry.model, where.ms, *_tokens(usage)),
+        where,
         usage,
         provider=entry.provider,
         model=entry.model,
@@ -131,39 +140,39 @@ def usage_generation(entry: e.UsageEntry, when: When) -> Generation:
 
 
 def nested_generation(
-    result: e.ToolResultMessage, usage: Usage, span_id: str, own_ms: int, when: When
+    result: e.ToolResultMessage, usage: Usage, span_id: str, own_ms: int, where: Where
 ) -> Generation:
-    """The model work that a tool did itself; pi records its usage, not its model."""
+    """Return the model work that a tool did itself; pi records its usage, not its model."""
     call_id = derive("nested", span_id, own_ms, *_tokens(usage))
-    generation = _generation(result.tool_name or "tool", call_id, when, usage)
+    generation = _generation(result.tool_name or "tool", call_id, where, usage)
     generation.parent_id = span_id
     return generation
 
 
-def user_bash_span(message: e.BashExecutionMessage, when: When) -> Span:
-    """A command that the user ran with ``!``; pi records when it ended, not when it began."""
+def user_bash_span(message: e.BashExecutionMessage, where: Where) -> Span:
+    """Return a command that the user ran with ``!``; pi records when it ended, not when it began."""
     failed = message.cancelled or bool(message.exit_code)
     return _span(
         "user_bash",
-        derive("user_bash", to_ms(message.timestamp), when.ms, message.exit_code, digest(message.command)),
-        when,
+        derive("user_bash", to_ms(message.timestamp), where.ms, message.exit_code, digest(message.command)),
+        where,
         {"command": message.command},
         {"output": message.output, "exitCode": message.exit_code, "cancelled": message.cancelled},
         failed,
     )
 
 
-def orphan_span(result: e.ToolResultMessage, own_ms: int, output: Any, when: When) -> Span:
-    """A tool result whose call stands nowhere before it."""
-    span_id = derive("orphan", result.tool_call_id, result.tool_name, own_ms, when.ms)
-    return _span(result.tool_name or "unknown", span_id, when, None, output, result.is_error)
+def orphan_span(result: e.ToolResultMessage, own_ms: int, output: Any, where: Where) -> Span:
+    """Return a tool result whose call stands nowhere before it."""
+    span_id = derive("orphan", result.tool_call_id, result.tool_name, own_ms, where.ms)
+    return _span(result.tool_name or "unknown", span_id, where, None, output, result.is_error)
 
 
-def compaction_span(entry: e.Compaction, when: When) -> Span:
-    """A compaction of a pi that did not record its usage."""
-    span_id = derive("compaction", when.ms, entry.tokens_before, digest(entry.summary))
+def compaction_span(entry: e.Compaction, where: Where) -> Span:
+    """Return a compaction of a pi that did not record its usage."""
+    span_id = derive("compaction", where.ms, entry.tokens_before, digest(entry.summary))
     return _span(
-        "compaction", span_id, when, {"tokensBefore": entry.tokens_before}, {"summary": entry.summary}
+        "compaction", span_id, where, {"tokensBefore": entry.tokens_before}, {"summary": entry.summary}
     )
 
 
@@ -171,25 +180,25 @@ def _summary(
     name: str,
     entry: e.Compaction | e.BranchSummary,
     recorded: tuple[float, ...],
-    when: When,
+    where: Where,
     given: Any,
     provider: str | None,
     model: str | None,
 ) -> Generation:
     usage = usage_of(entry.usage)
-    call_id = derive(name, when.ms, *_tokens(usage), *recorded, digest(entry.summary))
+    call_id = derive(name, where.ms, *_tokens(usage), *recorded, digest(entry.summary))
     fields = {"provider": provider, "model": model, "input": given, "output": entry.summary}
-    return _generation(name, call_id, when, usage, **fields)
+    return _generation(name, call_id, where, usage, **fields)
 
 
-def _generation(name: str, call_id: str, when: When, usage: Usage, **fields: Any) -> Generation:
+def _generation(name: str, call_id: str, where: Where, usage: Usage, **fields: Any) -> Generation:
     return Generation(
         id=call_id,
         trace_id="",
         parent_id="",
         window=1,
-        end_ms=when.ms,
-        copied=when.copied,
+        end_ms=where.ms,
+        copied=where.copied,
         name=name,
         usage=usage,
         **fields,
@@ -199,7 +208,7 @@ def _generation(name: str, call_id: str, when: When, usage: Usage, **fields: Any
 def _span(
     name: str,
     span_id: str,
-    when: When,
+    where: Where,
     given: Any,
     output: Any,
     is_error: bool = False,
@@ -210,8 +219,8 @@ def _span(
         parent_id="",
         window=1,
         start_ms=None,
-        end_ms=when.ms,
-        copied=when.copied,
+        end_ms=where.ms,
+        copied=where.copied,
         name=name,
         input=given,
         output=output,
@@ -225,7 +234,7 @@ def _tokens(usage: Usage) -> tuple[int, int, int, int]:
 
 
 def http_status(error: str | None) -> int | None:
-    """The status that an error message shows, from 400 to 599; None where it shows none."""
+    """Return the status that an error message shows, from 400 to 599; None where it shows none."""
     if not error:
         return None
     head = error[:_SEARCHED].replace("\n", " ")

@@ -52,14 +52,14 @@ Source = (
 
 
 def blocks_of(content: e.Content) -> list[e.Block]:
-    """Content as blocks: a bare text is one text block, null is none."""
+    """Return content as blocks: a bare text is one text block, null is none."""
     if content is None:
         return []
     return [e.Block(type="text", text=content)] if isinstance(content, str) else content
 
 
 def text_of(content: e.Content, separator: str = "\n") -> str:
-    """The text blocks of a content, joined."""
+    """Return the text blocks of a content, joined."""
     if isinstance(content, str):
         return content
     if content and len(content) == 1 and content[0].type == "text":
@@ -67,8 +67,13 @@ def text_of(content: e.Content, separator: str = "\n") -> str:
     return separator.join(block.text for block in blocks_of(content) if block.type == "text")
 
 
+def first_line(text: str) -> str:
+    """Return the first line of a text that is not blank."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def chat_message(source: Source) -> ChatMessage:
-    """One message of a model's input.
+    """Return one message of a model's input.
 
     Tool arguments stay an object here (``function.arguments``): whoever sends the message redacts them first.
     """
@@ -90,7 +95,7 @@ def chat_message(source: Source) -> ChatMessage:
 
 
 def output_choice(content: e.Content) -> ChatMessage:
-    """A model's answer: text, thinking and tool calls as content parts, in their order."""
+    """Return a model's answer: text, thinking and tool calls as content parts, in their order."""
     parts: list[dict[str, Any]] = []
     for block in blocks_of(content):
         if block.type == "text":
@@ -103,7 +108,7 @@ def output_choice(content: e.Content) -> ChatMessage:
 
 
 def tool_call(block: e.Block) -> dict[str, Any]:
-    """A tool call in OpenAI's format, its arguments still an object."""
+    """Return a tool call in OpenAI's format, its arguments still an object."""
     return {
         "type": "function",
         "id": block.id,
@@ -112,7 +117,7 @@ def tool_call(block: e.Block) -> dict[str, Any]:
 
 
 def bash_text(message: e.BashExecutionMessage) -> str:
-    """What the model reads of a command that the user ran."""
+    """Tell what the model reads of a command that the user ran."""
     output = f"```\n{message.output}\n```" if message.output else "(no output)"
     text = f"Ran `{message.command}`\n{output}"
     if message.cancelled:
@@ -125,7 +130,7 @@ def bash_text(message: e.BashExecutionMessage) -> str:
 
 
 def with_content(source: Source, content: e.Content) -> Source:
-    """The message with another content, as a context edit asks for."""
+    """Return the message with another content, as a context edit asks for."""
     if isinstance(source, (Summary, MissingResult, e.BashExecutionMessage)):
         return source
     if isinstance(source, e.ToolResultMessage):

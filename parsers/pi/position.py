@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Protocol, Self
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from parsers.pi import entries as e
 from parsers.pi.messages import Source
@@ -164,10 +163,3 @@ def is_queued(at: Position, typed_ms: int, written_ms: int) -> bool:
     if at.run is None or not at.run.is_conversation or at.active_ms is None:
         return False
     return typed_ms < at.active_ms <= written_ms
-
-
-def append_message(at: Position, message: Any, allowance: Allowance) -> Position:
-    """Return the position with one more message in its context, which may end a batch of tool results."""
-    if not allowance.takes(at.context.batch_size):
-        return at
-    return replace(at, context=at.context.append(message))

@@ -34,7 +34,7 @@ class SystemPrompt:
         return "\n\n".join(part for part in (*self.texts, *self.sections.values()) if part)
 
     def patched(self, message: SystemMessage) -> SystemPrompt:
-        """The prompt after one more system message."""
+        """Return the prompt after one more system message."""
         before = SystemPrompt() if message.replace else self
         text = text_of(message.content)
         sections, tools = dict(before.sections), dict(before.tools)
@@ -53,7 +53,7 @@ class SystemPrompt:
 
 
 def _size(part: str | dict[str, Any] | None) -> int:
-    """About how many bytes a section or a tool takes."""
+    """Tell about how many bytes a section or a tool takes."""
     if part is None:
         return 0
     return _PART + (len(part) if isinstance(part, str) else len(msgspec.json.encode(part)))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from parsers.identity import derive
+from parsers.pi.messages import first_line
 from parsers.records import AnyRecord, Generation, Trace
 
 Grouping = Literal["message", "session"]
@@ -29,7 +30,15 @@ ABANDONED_MS = 24 * 3_600_000
 
 
 class OpenTrace(Struct, eq=False):
-    """A trace that is still being collected."""
+    """A trace that is still being collected; its fields are those of a :class:`parsers.records.Trace`.
+
+    Attributes:
+        last_ms: when something last happened in it.
+        calls: the number of its calls.
+        closed: whether no more calls go into it.
+        waiting: whether a queued message waits for an answer.
+        last_stop: the stop reason of its last answer.
+    """
 
     id: str
     name: str
@@ -48,7 +57,7 @@ class OpenTrace(Struct, eq=False):
     error: str | None = None
     last_stop: str | None = None
 
-    def add(self, start_ms: int | None, end_ms: int, output: Any) -> None:
+    def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> None:
         """Count a call in."""
         self.calls += 1
         if self.start_ms is None:
@@ -60,7 +69,7 @@ class OpenTrace(Struct, eq=False):
         if output is not None:
             self.output = output
 
-    def stopped(self, reason: str | None, error: str | None) -> None:
+    def note_stop(self, reason: str | None, error: str | None) -> None:
         """Note how its last answer ended."""
         self.waiting = False
         self.last_stop = reason
@@ -74,11 +83,11 @@ class OpenTrace(Struct, eq=False):
         return self.last_stop in FINAL or (self.last_stop is None and not self.from_prompt)
 
     def touch(self, ms: int) -> None:
-        """Note that something happened in it."""
+        """Note the time of something that happened in it."""
         self.last_ms = max(self.last_ms, ms)
 
-    def record(self) -> Trace:
-        """The trace as it stands."""
+    def as_record(self) -> Trace:
+        """Return the trace as it stands."""
         return Trace(
             id=self.id,
             trace_id=self.id,
@@ -127,7 +136,7 @@ class Run(Struct, eq=False):
             self.trace.waiting = True
 
     def is_over(self, ms: int) -> bool:
-        """Whether the agent has been quiet for so long that the run's trace may have been sent."""
+        """Tell whether the agent has been quiet for so long that the run's trace may have been sent."""
         if self.trace is None or self.last_stop not in FINAL:
             return False
         return ms - self.trace.last_ms >= patience_ms(self.last_stop, SETTLE_MS)
@@ -142,16 +151,13 @@ class Window:
         self.number = 1
 
     def is_over(self, now_ms: int) -> bool:
-        """Whether the pause since the last call is longer than a window allows."""
+        """Tell whether the pause since the last call is longer than a window allows."""
         return self.last_ms is not None and now_ms - self.last_ms > self.window_ms
 
     def enter(self, trace: OpenTrace, edge_ms: int, end_ms: int) -> None:
         """Note a call of a trace, which belongs to the window of its first call.
 
-        Args:
-            trace: the trace, which the call was not added to yet.
-            edge_ms: the moment that decides whether the call is past this window.
-            end_ms: when the call ended.
+        ``edge_ms`` decides whether the call is past this window; the call was not added to the trace yet.
         """
         if not trace.calls:
             if self.is_over(edge_ms):
@@ -206,18 +212,17 @@ class Traces:
             The call's run (a new one, where no run was going on), and the traces that are now complete.
         """
         window = self.windows[call.copied]
-        edge_ms = call.end_ms if call.start_ms is None else call.start_ms
-        if self.grouping == "session":  # when the file shows the call, the trace may have been sent
-            edge_ms = call.end_ms
         complete: list[AnyRecord] = []
         if self.grouping == "session":
+            edge_ms = call.end_ms  # when the file shows the call, the trace may have been sent
             run = run or Run(None)
             run.trace = self.open[-1] if self.open else None
             if run.trace is None or run.trace.copied != call.copied or window.is_over(edge_ms):
                 complete = self.close_all(copied=call.copied)
                 run.trace = self._begin(run.prompt, call, session_name)
         else:
-            run = self._going_on(run, call)
+            edge_ms = call.end_ms if call.start_ms is None else call.start_ms
+            run = self._find_run(run, call)
             if run is None:
                 complete = self.close_all(copied=call.copied)
                 run = self._latest = Run(None, self._begin(None, call, session_name))
@@ -227,15 +232,15 @@ class Traces:
         call.trace_id, call.window = trace.id, trace.window
         if call.name == "chat":
             run.asked, run.last_stop = True, call.stop_reason
-            trace.stopped(call.stop_reason, call.error)
+            trace.note_stop(call.stop_reason, call.error)
         elif not run.is_conversation:
             run.last_stop = "stop"
         is_said = call.name == "chat" or trace.last_stop is None
-        trace.add(call.start_ms, call.end_ms, text if is_said else None)
+        trace.add_call(call.start_ms, call.end_ms, text if is_said else None)
         return run, complete
 
-    def _going_on(self, run: Run | None, call: Generation) -> Run | None:
-        """The run that a call without a prompt of its own belongs to, if one is going on.
+    def _find_run(self, run: Run | None, call: Generation) -> Run | None:
+        """Return the run that a call without a prompt of its own belongs to, if one is going on.
 
         The file shows a call when it has ended: by then the run's trace may have been sent.
         """
@@ -243,27 +248,22 @@ class Traces:
             run = self._latest  # a branch summary hangs off an earlier run, but is made after the latest
             if run is None or not run.is_idle or call.name == "chat":
                 return None
-        if (
-            run.trace is None
-            or run.trace.closed
-            or run.trace.copied != call.copied
-            or run.is_over(call.end_ms)
-        ):
-            return None
-        return run
+        trace = run.trace
+        goes_on = trace and not trace.closed and trace.copied == call.copied and not run.is_over(call.end_ms)
+        return run if goes_on else None
 
     def close_all(self, *, copied: bool) -> list[AnyRecord]:
-        """The open traces that made a call, which are now complete.
+        """Close all traces, and return those that made a call.
 
-        A run that a fork copied the beginning of is not: its trace is left to the parent's file.
+        The trace of a run whose beginning a fork copied is left to the parent's file.
 
         Args:
             copied: whether that which comes next was copied, too.
         """
         complete: list[AnyRecord] = [
-            trace.record()
+            trace.as_record()
             for trace in self.open
-            if trace.calls and self._is_told(trace) and (copied or not trace.copied or trace.is_quiet)
+            if trace.calls and self._can_tell(trace) and (copied or not trace.copied or trace.is_quiet)
         ]
         for trace in self.open:
             trace.closed = True
@@ -271,21 +271,21 @@ class Traces:
         self.open.clear()
         return complete
 
-    def _is_told(self, trace: OpenTrace) -> bool:
-        """Whether this file can tell a trace.
+    def _can_tell(self, trace: OpenTrace) -> bool:
+        """Tell whether this file holds all of a trace.
 
-        Which run a copied call without a prompt was in, a fork does not show: it lacks the other branches.
+        A fork lacks its parent's other branches, so it hides the run of a copied call without a prompt.
         """
         return self.grouping == "session" or trace.from_prompt or not trace.copied
 
     def ended(self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS) -> list[OpenTrace]:
-        """The open traces that have ended by now: a final stop and quiet since, or abandoned for a day."""
+        """Return the open traces that have ended: quiet since a final stop, or abandoned for a day."""
         return [trace for trace in self.open if self._has_ended(trace, now_ms, written_ms, settle_ms)]
 
     def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int, settle_ms: int) -> bool:
         if self.grouping == "session":
             return self.windows[trace.copied].is_over(now_ms)
-        if not trace.calls or not self._is_told(trace):
+        if not trace.calls or not self._can_tell(trace):
             return False
         if trace.is_quiet:
             return now_ms - trace.last_ms >= patience_ms(trace.last_stop, settle_ms)
@@ -301,10 +301,5 @@ class Traces:
 
 
 def patience_ms(last_stop: str | None, settle_ms: int) -> int:
-    """How long a quiet agent may still go on by itself, in ms."""
+    """Tell how long a quiet agent may still go on by itself, in ms."""
     return settle_ms * RETRY_FACTOR if last_stop in FINAL - IDLE else settle_ms
-
-
-def first_line(text: str) -> str:
-    """The first line of a text that is not blank."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -12,18 +12,17 @@ from collections.abc import Callable, Collection
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from parsers.issues import Issue
 from parsers.pi import entries as e
 from parsers.pi.context import MessageKeeper
 from parsers.pi.decoding import BadLineError, Decoded, decode_after_torn, decode_line
-from parsers.pi.generations import When
+from parsers.pi.generations import Where
 from parsers.pi.messages import text_of
 from parsers.pi.position import Keeper, Position
-from parsers.pi.replay import Replay, session_name
+from parsers.pi.replay import Replay
 from parsers.pi.runs import ABANDONED_MS, SETTLE_MS, Grouping, OpenTrace, Traces
 from parsers.pi.subagents import Delegation, Subagent, subagent_of
 from parsers.pi.toolcalls import Turn
-from parsers.records import AnyRecord
+from parsers.records import AnyRecord, Issue
 from parsers.times import to_ms
 
 _LATER_MS = 10 * 365 * 86_400_000
@@ -111,7 +110,7 @@ class Session:
     def _take(self, decoded: Decoded, line: bytes) -> list[AnyRecord]:
         entry, dropped = self._in_pi_terms(decoded) if self._in_pi_terms else decoded
         if isinstance(entry, e.TitleLine):
-            self._name((entry.title or "").strip() or None)
+            self._rename((entry.title or "").strip() or None)
             return []
         if dropped:
             for field in dropped:
@@ -129,7 +128,7 @@ class Session:
         return self._owned(records) if records else records
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
-        """The records that no further line is needed for: traces of runs that have ended by now.
+        """Return the records that no further line is needed for: traces of runs that have ended by now.
 
         A run has ended if its last call stopped for good and nothing followed for 20 s (two minutes after an
         error or a cut answer, for pi may be trying again), or if nothing followed at all for a day (a crash).
@@ -143,11 +142,11 @@ class Session:
         """
         turns, traces = self._ended(now_ms, written_ms, settle_ms)
         records: list[AnyRecord] = [span for turn in turns for span in turn.unanswered()]
-        records.extend(trace.record() for trace in traces)
+        records.extend(trace.as_record() for trace in traces)
         return self._owned(records)
 
     def is_final(self, now_ms: int, written_ms: int) -> bool:
-        """Whether :meth:`finish` tells all that it ever will, unless something more is written.
+        """Tell whether :meth:`finish` tells all that it ever will, unless something more is written.
 
         Args:
             now_ms: the time now, in ms.
@@ -158,7 +157,7 @@ class Session:
     def _ended(
         self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS
     ) -> tuple[list[Turn], list[OpenTrace]]:
-        """The turns whose open calls will not be answered, and the traces that have ended."""
+        """Return the turns whose open calls will not be answered, and the traces that have ended."""
         traces = self._traces.ended(now_ms, written_ms, settle_ms)
         turns = [turn for turn in self._replay.turns if turn.open and not turn.copied]
         if not turns:  # how a copied call ended, the parent's file knows
@@ -174,7 +173,7 @@ class Session:
         return self._replay.delegations.values()
 
     def open_traces(self) -> set[str]:
-        """The ids of the traces that are still being collected here."""
+        """Return the ids of the traces that are still being collected here."""
         return {trace.id for trace in self._traces.open}
 
     def _begin(self, header: e.SessionHeader) -> None:
@@ -184,7 +183,7 @@ class Session:
             return
         self.header = header
         if not self.name:
-            self._name((header.title or "").strip() or None)
+            self._rename((header.title or "").strip() or None)
         self._order = 0
         self._header_ms = self._time_ms = to_ms(header.timestamp) or 0
         self._is_fork = (header.parent_session or header.branched_from) is not None
@@ -204,9 +203,9 @@ class Session:
         allowance.add_line()
         records: list[AnyRecord] = []
         if isinstance(entry, e.Entry):
-            when = self._when(entry)
-            self._describe(entry, copied=when.copied)
-            at, records = self._replay.step(at, entry, order, when)
+            where = self._locate(entry)
+            self._describe(entry, copied=where.copied)
+            at, records = self._replay.step(at, entry, where)
             if allowance.refused:
                 allowance.refused = False
                 self._note("context rewritten too often, the input of calls is incomplete from here on")
@@ -227,7 +226,7 @@ class Session:
         return records
 
     def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
-        """The position that an entry hangs off; version 1 is a plain sequence."""
+        """Return the position that an entry hangs off; version 1 is a plain sequence."""
         if entry.id is None or entry.parent_id is UNSET:
             return self._last
         if entry.parent_id is None:
@@ -238,7 +237,7 @@ class Session:
             return replace(self._last, context=self._empty)  # pi sends nothing of what stands before
         return found
 
-    def _when(self, entry: e.Entry) -> When:
+    def _locate(self, entry: e.Entry) -> Where:
         ms = to_ms(entry.timestamp)
         if ms is None and isinstance(entry, e.MessageEntry) and entry.message is not None:
             ms = to_ms(entry.message.timestamp)
@@ -247,7 +246,7 @@ class Session:
         self._time_ms = ms
         copied = self._is_fork and ms < self._header_ms
         self.has_copies = self.has_copies or copied
-        return When(ms, copied)
+        return Where(ms, copied, self._order, entry.id)
 
     def _describe(self, entry: e.Entry, *, copied: bool) -> None:
         """Keep what a person recognizes the session by; forks share the prompts that they copied."""
@@ -262,17 +261,17 @@ class Session:
             if message.agent and not self._has_records:
                 self.subagent = Subagent(message.agent, "")
         elif isinstance(entry, e.SessionInfo):
-            self._name(session_name(entry))
+            self._rename(entry.given_name)
             if copied:
                 self._copied_subagent = self._copied_subagent or subagent_of(self.name)
             elif not self._has_records:  # a name that came later would be known to some of the records only
                 self.subagent = self.subagent or subagent_of(self.name)
 
-    def _name(self, name: str | None) -> None:
+    def _rename(self, name: str | None) -> None:
         self.name, self.words_at = name, (self._lines, self.words_at[1])
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
-        """Whether the same entry stands in the file already, as after a file was appended to itself."""
+        """Tell whether the same entry stands in the file already, as after a file was appended to itself."""
         seen = self._seen
         count = len(seen)
         if entry.id is not None:

@@ -39,7 +39,7 @@ class Subagent(NamedTuple):
 
 
 def subagent_of(session_name: str | None) -> Subagent | None:
-    """Who the extensions named a session after; None for a session that a person named, or nobody.
+    """Tell who the extensions named a session after; None for a session that a person named, or nobody.
 
     ``subagent-<agent>-<run id>-<step>`` is pi-subagents' way, ``<agent>#<run id>`` that of
     @tintinweb/pi-subagents. Both write it before the first prompt.
@@ -52,7 +52,7 @@ def subagent_of(session_name: str | None) -> Subagent | None:
 
 
 def usage_of_result(result: e.ToolResultMessage) -> Usage | None:
-    """The model work of a tool that no session file holds; None where there is none.
+    """Return the model work of a tool that no session file holds; None where there is none.
 
     pi-subagents gives its tool the usage of all its subagents, and lists them in ``details.results``. Those
     with a ``sessionFile`` have recorded their calls there, and money that was spent once counts once.
@@ -75,7 +75,7 @@ def _results(details: Any) -> list[dict[str, Any]]:
 
 
 def _less(usage: Usage, recorded: list[dict[str, Any]]) -> Usage:
-    """The usage without that of the results, which pi-subagents sums up as tokens and dollars."""
+    """Return the usage without that of the results, which pi-subagents sums up as tokens and dollars."""
     spent = [r["usage"] for r in recorded if isinstance(r.get("usage"), dict)]
 
     def total(name: str) -> float:
@@ -124,13 +124,13 @@ class Delegation(Struct, eq=False):
             self.is_background = "asyncId" in details or details.get("status") == "background"
 
     def names(self, run_id: str) -> bool:
-        """Whether its result named that run."""
+        """Tell whether its result named that run."""
         return bool(run_id) and any(known.startswith(run_id) for known in self.run_ids)
 
 
 @lru_cache(maxsize=1000)
 def may_start_subagents(tool: str) -> bool:
-    """Whether a tool's name says that it starts subagents (``subagent``, ``Agent``, ``task``)."""
+    """Tell whether a tool's name says that it starts subagents (``subagent``, ``Agent``, ``task``)."""
     return _TOOL.search(tool) is not None
 
 
@@ -141,7 +141,7 @@ def starter_of(
     subagent: Subagent | None = None,
     session_ms: int = 0,
 ) -> str | None:
-    """The span of the tool call that started a run of a subagent; None where the files do not tell.
+    """Return the span of the tool call that started a run of a subagent; None where the files do not tell.
 
     Args:
         delegations: those of the parent's session.
@@ -171,7 +171,7 @@ def starter_of(
 
 
 def _asks_for(arguments: Any, prompt: str) -> bool:
-    """Whether a call's arguments hold the prompt's first line, or a task that the prompt holds."""
+    """Tell whether a call's arguments hold the prompt's first line, or a task that the prompt holds."""
     line = prompt.removeprefix(_TASK).strip().split("\n")[0]
     texts = [text.strip() for text in _texts_in(arguments)]
     return any(

@@ -54,13 +54,13 @@ class Turn(Struct, eq=False):
     _written_ms: int | None = None
 
     def span_id(self, call: ToolCall) -> str:
-        """The id of the span of one of its calls; it follows from the generation's."""
+        """Return the id of the span of one of its calls; it follows from the generation's."""
         return derive("span", self.generation_id, call.id, call.index)
 
     def answer(
         self, call: ToolCall, result: e.ToolResultMessage, output: Any, own_ms: int, written_ms: int
     ) -> Span:
-        """The span of a call and its result.
+        """Return the span of a call and its result.
 
         Args:
             call: one of this turn's calls.
@@ -93,7 +93,7 @@ class Turn(Struct, eq=False):
         return self._batch_start_ms
 
     def abandon(self) -> list[Span]:
-        """The spans of the calls that will never be answered; none of them is open afterwards."""
+        """Return the spans of the calls that will never be answered; none of them is open afterwards."""
         spans = self.unanswered()
         for call_id in self.open:
             self.calls[call_id].arguments = None
@@ -101,7 +101,7 @@ class Turn(Struct, eq=False):
         return spans
 
     def unanswered(self) -> list[Span]:
-        """The spans of the open calls, as they would be if no result came any more."""
+        """Return the spans of the open calls, as they would be if no result came any more."""
         if not self.open:
             return []  # without a look at all the calls: very many branches may hang off one answer
         calls = [call for call in self.calls.values() if call.id in self.open]
@@ -126,7 +126,7 @@ class Turn(Struct, eq=False):
 
 
 def calls_of(content: e.Content) -> dict[str, ToolCall]:
-    """The tool calls of an answer, by their id."""
+    """Return the tool calls of an answer, by their id."""
     calls: dict[str, ToolCall] = {}
     for index, block in enumerate(b for b in blocks_of(content) if b.type == "toolCall"):
         call_id = block.id or f"#{index}"

@@ -1,56 +1,45 @@
-# What a message says: its blocks are measured, as parsers.counting.lengths does, and nothing of them is kept but calls.
+# What a message says: its blocks are measured as parsers.counting.lengths does; of the words nothing is kept.
 
 cdef enum:
-    MOST_CALLS = 32  # of one answer
     SAMPLE = 256  # as parsers.counting.lengths.SAMPLE
     NO_STATE = 100  # as parsers.counting.lengths.NO_STATE
     QUOTES = 2
 
-cdef enum:
-    ANSWER = 1
-    RESULT = 2
 
-
-cdef struct Call:
+cdef struct Block:
+    Text type
+    Text text
+    Text thinking
     Text id
     Text name
-    Py_ssize_t length  # of the arguments, as parsers.counting.lengths.state_size has it
+    Text arguments
+    bint redacted
 
 
-cdef struct Line:
-    int role
-    Text id
-    Text parent
-    Text stamp
-    long long ms
-    # of both roles
-    long long own_ms  # 0 where the message has none
-    Py_ssize_t size  # bytes of the texts, of an answer with their frames and calls
-    # of an answer
-    Py_ssize_t text  # bytes of the texts alone
-    int texts
-    Text provider
-    Text model
-    Text response_id
-    Text stop
-    long long tokens[4]
-    Text cost
-    Number cost_number
-    Py_ssize_t thinking  # bytes, with a frame each
-    int calls
-    Call call[MOST_CALLS]
-    bint says_something
-    # of a result
-    Text call_id
-    Py_ssize_t details
-    Py_ssize_t escapes
-    bint is_error
+cdef Block _BLOCK
+cdef Fields BLOCK_FIELDS
+fill(&BLOCK_FIELDS, [
+    ("type", NAME, <byte *>&_BLOCK.type - <byte *>&_BLOCK),
+    ("text", WORDS, <byte *>&_BLOCK.text - <byte *>&_BLOCK),
+    ("thinking", WORDS, <byte *>&_BLOCK.thinking - <byte *>&_BLOCK),
+    ("id", NAME, <byte *>&_BLOCK.id - <byte *>&_BLOCK),
+    ("name", NAME, <byte *>&_BLOCK.name - <byte *>&_BLOCK),
+    ("arguments", MEASURED, <byte *>&_BLOCK.arguments - <byte *>&_BLOCK),
+    ("redacted", FLAG, <byte *>&_BLOCK.redacted - <byte *>&_BLOCK),
+])
 
 
 cdef inline Py_ssize_t escapes_in(const byte *at, Py_ssize_t size) noexcept nogil:
     """As parsers.counting.lengths.escapes_in."""
-    cdef Py_ssize_t sample = size if size < SAMPLE else SAMPLE
+    cdef Py_ssize_t sample = min(size, SAMPLE)
     return marks_in(at, <int>sample) * size // sample
+
+
+cdef inline Py_ssize_t state_size(const Text *value, Py_ssize_t longest) noexcept nogil:
+    """As parsers.counting.lengths.state_size."""
+    if value.at == NULL or value.at[0] == c'n':
+        return NO_STATE
+    return min(value.size + escapes_in(value.at, value.size), 2 * longest)
 
 
 cdef bint says(const Text *text, bint *something) noexcept nogil:
@@ -74,100 +63,53 @@ cdef bint says(const Text *text, bint *something) noexcept nogil:
     return True
 
 
-cdef const byte *block_end(
-    const byte *at, const byte *end, int *high, Line *line, Py_ssize_t longest
-) noexcept nogil:
+cdef const byte *block_end(const byte *at, const byte *end, Scan *scan) noexcept nogil:
     """The end of a content block, which is counted in."""
-    cdef Text key, kind, text, thought, name, call_id
-    cdef const byte *start
-    cdef bint more = True, flag
-    cdef unsigned int seen = 0, bit
-    cdef Py_ssize_t length = NO_STATE
-    kind.at = text.at = thought.at = name.at = call_id.at = NULL
-    kind.size = text.size = thought.size = name.size = call_id.size = 0
-    if at >= end or at[0] != c'{':
+    cdef Line *line = scan.line
+    cdef Block block
+    cdef Call *call
+    cdef unsigned int seen
+    memset(&block, 0, sizeof(Block))
+    at = object_end(at, end, &BLOCK_FIELDS, scan, &block, &seen)
+    if at == NULL:
         return NULL
-    at += 1
-    while more:
-        at = key_end(at, end, &key)
-        if at == NULL:
-            return NULL
-        start = at
-        if named(&key, "type", 4):
-            bit = 1
-            at = kept_end(at, end, &kind)
-        elif named(&key, "text", 4):
-            bit = 2
-            at = any_text_end(at, end, high)
-            if at != NULL:
-                text.at, text.size = start, at - start
-        elif named(&key, "thinking", 8):
-            bit = 4
-            at = any_text_end(at, end, high)
-            if at != NULL:
-                thought.at, thought.size = start, at - start
-        elif named(&key, "id", 2):
-            bit = 8
-            at = kept_end(at, end, &call_id)
-        elif named(&key, "name", 4):
-            bit = 16
-            at = kept_end(at, end, &name)
-        elif named(&key, "arguments", 9):
-            bit = 32
-            at = value_end(at, end, high)
-            if at != NULL and start[0] != c'n':
-                length = min((at - start) + escapes_in(start, at - start), 2 * longest)
-        elif named(&key, "redacted", 8):
-            bit = 64
-            at = bool_end(at, end, &flag)
-        else:
-            bit = 0
-            at = value_end(at, end, high)
-        if at == NULL or seen & bit:
-            return NULL
-        seen |= bit
-        at = next_end(at, end, &more)
-        if at == NULL:
-            return NULL
     if line.role == RESULT:
-        if not named(&kind, "text", 4):
+        if not named(&block.type, "text", 4):
             line.size += IMAGE
-        elif text.at != NULL and text.size > QUOTES:
-            line.size += text.size - QUOTES
-            line.escapes += escapes_in(text.at, text.size)
-    elif named(&kind, "toolCall", 8):
-        if text.at != NULL or thought.at != NULL or not call_id.size or line.calls == MOST_CALLS:
+        elif block.text.size > QUOTES:
+            line.size += block.text.size - QUOTES
+            line.escapes += escapes_in(block.text.at, block.text.size)
+    elif named(&block.type, "toolCall", 8):
+        if block.text.at != NULL or block.thinking.at != NULL or not block.id.size or line.calls == MOST_CALLS:
             return NULL
-        line.size += CALL_FRAME + call_id.size + name.size + length
-        line.call[line.calls].id = call_id
-        line.call[line.calls].name = name
-        line.call[line.calls].length = length
+        call = &line.call[line.calls]
+        call.id, call.name = block.id, block.name
+        call.length = state_size(&block.arguments, scan.longest)
+        line.size += CALL_FRAME + block.id.size + block.name.size + call.length
         line.calls += 1
-    elif named(&kind, "text", 4) and text.at != NULL and thought.at == NULL:
-        text.at, text.size = text.at + 1, text.size - QUOTES
-        line.size += PART_FRAME + text.size
-        line.text += text.size
+    elif named(&block.type, "text", 4) and block.text.at != NULL and block.thinking.at == NULL:
+        block.text.at, block.text.size = block.text.at + 1, block.text.size - QUOTES
+        line.size += PART_FRAME + block.text.size
+        line.text += block.text.size
         line.texts += 1
-        if not line.says_something and not says(&text, &line.says_something):
+        if not line.says_something and not says(&block.text, &line.says_something):
             return NULL
-    elif named(&kind, "thinking", 8) and thought.at != NULL and text.at == NULL:
-        line.thinking += PART_FRAME + thought.size - QUOTES
+    elif named(&block.type, "thinking", 8) and block.thinking.at != NULL and block.text.at == NULL:
+        line.thinking += PART_FRAME + block.thinking.size - QUOTES
     else:
         return NULL
     return at
 
 
-cdef const byte *content_end(
-    const byte *at, const byte *end, int *high, Line *line, Py_ssize_t longest
-) noexcept nogil:
+cdef const byte *content_end(const byte *at, const byte *end, Scan *scan) noexcept nogil:
     """The end of a list of content blocks."""
-    if at >= end or at[0] != c'[':
+    if end - at < 2 or at[0] != c'[':
         return NULL
     at += 1
-    if at < end and at[0] == c']':
+    if at[0] == c']':
         return at + 1
     while True:
-        at = block_end(at, end, high, line, longest)
+        at = block_end(at, end, scan)
         if at == NULL or at >= end:
             return NULL
         if at[0] == c']':

@@ -53,6 +53,7 @@ cdef unsigned char SPAN = _SPAN
 cdef long long ALLOWANCE_PER_LINE = _ALLOWANCE_PER_LINE
 
 include "_json.pxi"
+include "_structs.pxi"
 include "_fields.pxi"
 include "_content.pxi"
 include "_line.pxi"
@@ -243,7 +244,7 @@ cdef class PlainLines:
         generation_id.size = PyUnicode_GET_LENGTH(branch.generation_id)
         branch.open.discard(call_id)
         most = self.longest + CUT
-        whole = line.size + RESULT_FRAME + line.details
+        whole = line.size + RESULT_FRAME + line.details.size
         cut = min(whole, most)
         said = cut + 2 * line.escapes * cut // whole
         self.rows.span(

@@ -50,7 +50,7 @@ cdef class Rows:
     ) except -1:
         cdef long long size, full, turn, new
         cdef unsigned long long cost
-        cdef double cost_usd = double_of(&line.cost, &line.cost_number)
+        cdef double cost_usd = double_of(&line.cost.text, &line.cost.number)
         cdef byte *to
         cdef int i
         if model is not self.model:

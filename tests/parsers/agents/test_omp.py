@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parsers.agents.omp import parent_id
-from parsers.agents.omp_terms import in_pi_terms
+from parsers.agents.omp import in_pi_terms, parent_id
 from parsers.pi import entries as e
 from parsers.pi.decoding import decode_line
 from parsers.pi.messages import text_of

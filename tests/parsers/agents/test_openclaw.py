@@ -4,8 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from parsers.agents.openclaw import OPENCLAW, agent_name, parent_id, takes
-from parsers.agents.openclaw_terms import in_pi_terms
+from parsers.agents.openclaw import OPENCLAW, agent_name, in_pi_terms, parent_id, takes
 from parsers.pi import entries as e
 from parsers.pi.decoding import decode_line
 from parsers.pi.messages import text_of
