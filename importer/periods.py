@@ -1,4 +1,4 @@
-"""The period of ``--since`` and ``--until``: dates, times and ages as milliseconds since the epoch."""
+"""Parses the period of ``--since`` and ``--until``: dates, times and ages, to ms since the epoch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 
 
 def local_day(ms: int) -> str:
-    """The local date of a moment in ms, as ``2026-11-23``."""
+    """Return the local date of a moment in ms since the epoch, such as ``2026-11-23``."""
     return date.fromtimestamp(ms / 1000).isoformat()
 
 
@@ -29,9 +29,9 @@ def parse_since(text: str, now: datetime) -> int:
     """Return the start of a period, inclusive, in ms since the epoch.
 
     Args:
-        text: A date or ``today``/``yesterday`` (local midnight), a time (local unless it has an offset), or
+        text: a date or ``today``/``yesterday`` (local midnight), a time (local unless it has an offset), or
             an age before ``now`` such as ``30m``, ``24h``, ``7d`` (7 times 24 hours) or ``2w``.
-        now: The present, with a time zone. Days are those of the computer's own time zone.
+        now: the present, with a time zone. Days are those of the computer's own time zone.
 
     Raises:
         UsageError: the text is none of these.
@@ -42,7 +42,7 @@ def parse_since(text: str, now: datetime) -> int:
 def parse_until(text: str, now: datetime) -> int:
     """Return the end of a period, exclusive, in ms since the epoch.
 
-    As `parse_since`, except that a day is taken whole: it ends at the local midnight that follows it.
+    As `parse_since`, but a day is taken whole: it ends at the next local midnight.
 
     Raises:
         UsageError: the text is none of these.
@@ -51,7 +51,7 @@ def parse_until(text: str, now: datetime) -> int:
 
 
 def check_period(since_ms: int | None, until_ms: int | None) -> None:
-    """Accept a period (ms since the epoch, None = open) that has room for something.
+    """Check that something can lie in a period (ms since the epoch, None for an open end).
 
     Raises:
         UsageError: ``--since`` is not before ``--until``.
@@ -59,7 +59,7 @@ def check_period(since_ms: int | None, until_ms: int | None) -> None:
     if since_ms is None or until_ms is None or since_ms < until_ms:
         return
     raise UsageError(
-        f"--since ({_shown(since_ms)}) is not before --until ({_shown(until_ms)}): nothing lies between them"
+        f"--since ({_show(since_ms)}) is not before --until ({_show(until_ms)}): nothing lies between them"
     )
 
 
@@ -67,7 +67,7 @@ def _parse(flag: str, text: str, now: datetime, whole_days: timedelta) -> int:
     if now.tzinfo is None:
         raise ValueError("now needs a time zone")
     try:
-        moment = _moment(text.strip(), now, whole_days)
+        moment = _parse_moment(text.strip(), now, whole_days)
         if moment is not None:
             return (moment - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError, OSError):
@@ -76,8 +76,8 @@ def _parse(flag: str, text: str, now: datetime, whole_days: timedelta) -> int:
     raise UsageError(f"{flag} is {quoted(text)}: {_ALLOWED}")
 
 
-def _moment(text: str, now: datetime, whole_days: timedelta) -> datetime | None:
-    """Return the moment that the text names, None if it is not in a known form."""
+def _parse_moment(text: str, now: datetime, whole_days: timedelta) -> datetime | None:
+    """Return the moment that the text names; None if it has no known form."""
     age = _AGE.fullmatch(text)
     if age:
         return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
@@ -94,11 +94,11 @@ def _moment(text: str, now: datetime, whole_days: timedelta) -> datetime | None:
 
 
 def _midnight(day: date) -> datetime:
-    """Return the start of a day in the computer's time zone, as of the rules of that day."""
+    """Return the start of a day in the computer's time zone, by the rules of that day."""
     return datetime(day.year, day.month, day.day).astimezone()
 
 
-def _shown(moment_ms: int) -> str:
+def _show(moment_ms: int) -> str:
     try:
         moment = (_EPOCH + timedelta(milliseconds=moment_ms)).astimezone()
     except (ValueError, OverflowError, OSError):

@@ -2,8 +2,8 @@
 
 Source: pi 0.87.1, ``dist/config.js`` (getAgentDir), ``dist/main.js`` (order of the session folders),
 ``dist/core/settings-manager.js`` (settings.json) and ``dist/utils/paths.js`` (``~`` and ``file://``).
-pi's project-level ``.pi/settings.json`` is left out on purpose: the folder that the importer happens to
-be started in must not decide which files it sends.
+pi's project-level ``.pi/settings.json`` is left out: the folder that the importer is started in must not
+decide which files it sends.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def agent_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """
     named = environ.get(AGENT_DIR_VARIABLE)
     if named:
-        return _resolved(named, environ, AGENT_DIR_VARIABLE)
-    return _home(environ) / ".pi" / "agent"
+        return _resolve(named, environ, AGENT_DIR_VARIABLE)
+    return _find_home(environ) / ".pi" / "agent"
 
 
 def default_session_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder that pi keeps its sessions in as an absolute path, existing or not.
 
-    First of: ``PI_CODING_AGENT_SESSION_DIR``; ``sessionDir`` in ``<agent dir>/settings.json``;
+    It is the first of: ``PI_CODING_AGENT_SESSION_DIR``; ``sessionDir`` in ``<agent dir>/settings.json``;
     ``<agent dir>/sessions``. Raises as `session_place`.
     """
     folder, sessions = session_place(PI, environ)
@@ -66,40 +66,40 @@ def default_session_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def session_place(agent: Agent, environ: Mapping[str, str] = os.environ) -> tuple[Path, str]:
-    """Return a folder as an absolute path, existing or not, and where below it an agent's sessions are.
+    """Return an agent's folder as an absolute path, existing or not, and where below it its sessions are.
 
     It is the agent's first place whose variables are set, and which exists if it is optional.
 
     Raises:
-        UsageError: as `agent_dir`, or an agent's settings file cannot be read or what it names is not a text:
-            guessing another folder would quietly leave sessions out.
+        UsageError: as `agent_dir`, or an agent's settings file cannot be read or does not hold a text there:
+            another folder, guessed, would leave sessions out and nobody would see it.
     """
     for place in agent.places:
-        folder = _expanded(place.folder, environ)
+        folder = _expand(place.folder, environ)
         if folder is None or (place.optional and not folder.exists()):
             continue
-        configured = _configured(place, folder, environ)
+        configured = _read_configured(place, folder, environ)
         return (configured, "") if configured else (folder, place.sessions)
     raise UsageError(f"{agent.title} has no session folder: pass a session file or a folder as PATH")
 
 
-def _expanded(pattern: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the path that a place's pattern stands for; None where a variable in it is not set."""
-    values = {name: _value(name, environ) for name in _VARIABLE.findall(pattern)}
+def _expand(pattern: str, environ: Mapping[str, str]) -> Path | None:
+    """Return the path that a place's pattern stands for; None if a variable in it is not set."""
+    values = {name: _get_variable(name, environ) for name in _VARIABLE.findall(pattern)}
     if not all(values.values()):
         return None
     text = _VARIABLE.sub(lambda match: values[match[1]], pattern)
-    return _resolved(text, environ, next(iter(values), "HOME"))
+    return _resolve(text, environ, next(iter(values), "HOME"))
 
 
-def _value(name: str, environ: Mapping[str, str]) -> str:
-    """Return a variable's value; a profile called ``default`` is none (OpenClaw's and oh-my-pi's rule)."""
+def _get_variable(name: str, environ: Mapping[str, str]) -> str:
+    """Return a variable's value. A profile called ``default`` is none (OpenClaw's and oh-my-pi's rule)."""
     value = environ.get(name, "")
     return "" if name.endswith("_PROFILE") and value.strip() == "default" else value
 
 
-def _configured(place: Place, folder: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the folder that the settings file of a place names, if it names one."""
+def _read_configured(place: Place, folder: Path, environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that the settings file of a place names; None if it names none."""
     if place.setting is None:
         return None
     path, key = folder / place.setting[0], place.setting[1]
@@ -109,7 +109,7 @@ def _configured(place: Place, folder: Path, environ: Mapping[str, str]) -> Path 
     name = f"{key} in {printable(path)}"
     if not isinstance(configured, str):
         raise UsageError(f"{name} is {quoted(configured)}: use the path of a folder")
-    return _resolved(configured, environ, name)
+    return _resolve(configured, environ, name)
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:
@@ -133,7 +133,7 @@ def read_json_object(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def _home(environ: Mapping[str, str]) -> Path:
+def _find_home(environ: Mapping[str, str]) -> Path:
     """Return the home folder as Node's ``os.homedir()`` finds it."""
     named = environ.get("USERPROFILE" if os.name == "nt" else "HOME")
     if named:
@@ -144,12 +144,12 @@ def _home(environ: Mapping[str, str]) -> Path:
         raise UsageError(f"the home folder is unknown: set HOME or {AGENT_DIR_VARIABLE}") from None
 
 
-def _resolved(text: str, environ: Mapping[str, str], name: str) -> Path:
-    """Return the absolute path that pi takes ``text`` for; only a leading ``~`` of one's own is expanded."""
+def _resolve(text: str, environ: Mapping[str, str], name: str) -> Path:
+    """Return the absolute path that pi takes ``text`` for. Only a leading ``~`` alone is expanded."""
     if text == "~":
-        text = str(_home(environ))
+        text = str(_find_home(environ))
     elif text.startswith("~/") or (os.name == "nt" and text.startswith("~\\")):
-        text = str(_home(environ) / text[2:])
+        text = str(_find_home(environ) / text[2:])
     elif text.startswith("file://"):
         url = urlsplit(text)
         if url.netloc not in {"", "localhost"}:

@@ -25,16 +25,35 @@ _MAX_PER_MINUTE = 10_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """Checked settings; unset ones hold their defaults.
+    """Checked settings. Those that nobody set hold their defaults.
 
-    ``session_window_minutes`` is in minutes, ``max_attribute_length`` in characters. ``project_name`` and
-    ``agent_name`` are None where they follow from the session; ``distinct_id`` None means the session's id.
-    ``parallel`` counts the requests at once; ``max_events_per_minute`` None means as fast as possible.
-    ``sources`` says for each setting whether it came from a "flag", the "environment", a config file (its
-    path) or is a "default". ``config_path`` is the file that was looked for.
+    ::
+
+        settings = load_settings({"privacy_mode": True})
+        settings.host, settings.sources["privacy_mode"]  # "https://us.i.posthog.com", "flag"
+
+    Attributes:
+        api_key: the project API key (``phc_…``).
+        host: PostHog's address, without a slash at its end.
+        privacy_mode: send no prompts, answers or paths.
+        redact_secrets: mask secrets inside of strings.
+        enabled: False turns delivery off.
+        trace_grouping: whether a trace is a run ("message") or a session window ("session").
+        session_window_minutes: minutes between calls after which a new session window begins.
+        project_name, agent_name: names for all sessions; None: they follow from each session.
+        tags: further properties of all events.
+        max_attribute_length: characters to keep of a tool's input or output, and of other serialized values.
+        distinct_id: the person; None: each session's id.
+        input_context: what an event holds of a model's input: all, what came since the prompt ("turn"), or
+            since the last call ("new").
+        endpoint: where AI events go (see :mod:`importer.deliver.endpoint`).
+        parallel: most requests at once.
+        max_events_per_minute: most events a minute; None: as many as the server takes.
+        sources: where each setting came from: "flag", "environment", "default", or the path of a file.
+        config_path: the config file that was looked for.
     """
 
-    # Never shown, so that no log or traceback gives it away.
+    # Not in `repr`, so that no log or traceback gives it away.
     api_key: str | None = field(default=None, repr=False)
     host: str = DEFAULT_HOST
     privacy_mode: bool = False
@@ -59,7 +78,7 @@ class Settings:
         object.__setattr__(self, "sources", MappingProxyType(dict(self.sources)))
 
     def __reduce__(self) -> tuple[Callable[..., Settings], tuple[object, ...]]:
-        # A worker process gets its settings pickled, which a mapping proxy cannot be.
+        # Workers get their settings pickled, which a mapping proxy cannot be.
         values = (getattr(self, each.name) for each in fields(self))
         return Settings, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
 
@@ -67,7 +86,7 @@ class Settings:
         """Return the API key.
 
         Raises:
-            UsageError: there is none; the text says where to put it and where PostHog shows it.
+            UsageError: there is none. The text says where to put it and where PostHog shows it.
         """
         if self.api_key is None:
             raise UsageError(
@@ -78,7 +97,7 @@ class Settings:
 
 
 class _Setting(NamedTuple):
-    """Where one setting may be found, and how it is checked."""
+    """Where to find one setting, and how to check it."""
 
     variable: str
     key: str
@@ -121,19 +140,19 @@ def load_settings(
     environ: Mapping[str, str] = os.environ,
     config_path: Path | None = None,
 ) -> Settings:
-    """Return the settings, each from the first place that has it.
+    """Return the settings, each from the first place that has it: a flag, the environment, the config file.
 
     Args:
-        flags: Values by the name of the `Settings` field; None, or an empty list of a flag that can be
+        flags: values by the name of the `Settings` field. None, or an empty list of a flag that can be
             repeated, means that the flag was not given.
-        environ: The environment; a variable that is set to nothing counts as not set.
-        config_path: The config file instead of ``<agent dir>/posthog.json``. It need not exist; a null in it
+        environ: the environment. A variable that is set to nothing counts as not set.
+        config_path: the config file instead of ``<agent dir>/posthog.json``. It need not exist. A null in it
             counts as not set, and keys that are not ours are ignored.
 
     Raises:
-        UsageError: a value is not allowed, or the config file cannot be read; one line that names the flag,
+        UsageError: a value is not allowed, or the config file cannot be read. The text names the flag,
             variable or key, the value (never that of the API key) and what is allowed.
-        TypeError: a flag that no setting has.
+        TypeError: no setting has that flag.
     """
     unknown = flags.keys() - _SETTINGS.keys()
     if unknown:
@@ -154,11 +173,11 @@ def load_settings(
         else:
             sources[name] = "default"
             continue
-        values[name] = _checked(name, setting, raw, shown_name)
+        values[name] = _check(name, setting, raw, shown_name)
     return Settings(**values, sources=sources, config_path=config_path)
 
 
-def _checked(name: str, setting: _Setting, raw: object, shown_name: str) -> object:
+def _check(name: str, setting: _Setting, raw: object, shown_name: str) -> object:
     try:
         return setting.check(raw)
     except BadValueError as error:

@@ -1,7 +1,7 @@
-"""Messages as encoded JSON, each written once and spliced into every input that holds it.
+"""Encodes each message once, as JSON that is spliced into every input that holds it.
 
-The context of call n is that of call n-1 and a little more: encoding each input afresh would turn a session
-of 2 MB into 190 MB of work.
+The context of call n is that of call n-1 and a little more: to encode each input anew would make 190 MB of
+work of a session of 2 MB.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from importer.build.joining import EncodedLink, Stretches, encoded_link
+from importer.build.joining import EncodedLink, Stretches, make_link
 from importer.build.redaction import Redactor
 from importer.build.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
 from parsers.pi.chain import ContextMessage, Link
@@ -20,7 +20,11 @@ from parsers.pi.prompt import SystemPrompt
 
 
 class ChatEncoder:
-    """Encodes what models saw and said, redacted; one for a session file, so that its cache goes with it."""
+    """Encodes what models saw and said, redacted. Each session file has one, which goes with its cache.
+
+    Args:
+        redactor: cuts out what must not leave the machine.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self.stretches = Stretches()
@@ -31,7 +35,7 @@ class ChatEncoder:
         self._tools: dict[SystemPrompt, bytes] = {}
 
     def message(self, message: ContextMessage) -> bytes:
-        """One message of an input as JSON."""
+        """Return one message of an input as JSON."""
         encoded = self._messages.get(message)
         if encoded is None:
             if message.is_forgotten:
@@ -46,7 +50,7 @@ class ChatEncoder:
         return encoded
 
     def prompt(self, prompt: SystemPrompt) -> bytes:
-        """The system message as JSON; empty where pi recorded no system prompt."""
+        """Return the system message as JSON; empty if pi recorded no system prompt."""
         encoded = self._prompts.get(prompt)
         if encoded is None:
             text = self._redactor.clean(prompt.text)
@@ -55,7 +59,7 @@ class ChatEncoder:
         return encoded
 
     def tools(self, prompt: SystemPrompt, *, names_only: bool) -> msgspec.Raw | None:
-        """The tools that the model was given, in OpenAI's format; None where pi did not record them."""
+        """Return the tools that the model was given, in OpenAI's format; None if pi did not record them."""
         if not prompt.tools:
             return None
         encoded = self._tools.get(prompt)
@@ -72,18 +76,18 @@ class ChatEncoder:
         return msgspec.Raw(encoded)
 
     def output(self, content: Content) -> list[ChatMessage]:
-        """A model's answer as ``$ai_output_choices``."""
+        """Return a model's answer as ``$ai_output_choices``."""
         return [self._redact(output_choice(content))]
 
     def link(self, link: Link | None) -> EncodedLink | None:
-        """A link of a chain with its messages encoded, as those before it are."""
+        """Return a link of a chain with its messages encoded."""
         pending = []
         while link is not None and link not in self._links:
             pending.append(link)
             link = link.previous
         encoded = self._links[link] if link else None
         for step in reversed(pending):
-            encoded = self._links[step] = encoded_link(encoded, self.message(step.message))
+            encoded = self._links[step] = make_link(encoded, self.message(step.message))
         return encoded
 
     def _redact(self, message: ChatMessage) -> ChatMessage:

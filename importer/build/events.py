@@ -1,4 +1,4 @@
-"""Records to PostHog events: properties, privacy, and JSON that is joined only when it is sent.
+"""Builds PostHog events of records: properties, privacy, and JSON that is joined only when it is sent.
 
 Property names are those of the official pi extension (0.1.1) and PostHog's LLM analytics docs. Cost is
 passed through (``$ai_cost_passthrough``), so that PostHog shows what pi recorded.
@@ -35,6 +35,11 @@ _UUID = "00000000-0000-5000-8000-000000000000"
 class EventBuilder:
     """Builds the events of one session file.
 
+    ::
+
+        builder = EventBuilder(settings, find_facts(file, settings))
+        event = builder.build(record)
+
     Args:
         settings: what to send, and under which names.
         facts: the session.
@@ -50,11 +55,11 @@ class EventBuilder:
     def build(
         self, record: AnyRecord, totals: TraceTotals | None = None, starter: str | None = None
     ) -> Event:
-        """The event of a record.
+        """Return the event of a record.
 
         Args:
             record: what happened.
-            totals: the totals over a trace's generations.
+            totals: the totals of a trace's generations.
             starter: the span of the tool call that started a subagent's run, for its trace.
         """
         match record:
@@ -167,7 +172,7 @@ class EventBuilder:
         }
 
     def _trace_name(self, trace: Trace) -> str | None:
-        """The session's name and the prompt's first line, as far as they fit; no words in privacy mode."""
+        """Return the session's name and the prompt's first line, cut to fit; no words in privacy mode."""
         if self._private:
             return None if trace.from_prompt else trace.name
         own = trace.session_name or ""
@@ -176,7 +181,7 @@ class EventBuilder:
         return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
     def _words(self, text: str | None) -> str | None:
-        """Text of a user, a model or a provider: nothing in privacy mode."""
+        """Return text of a user, a model or a provider: nothing in privacy mode."""
         return None if text is None or self._private else self._redactor.text(text)
 
     def _event(
@@ -186,9 +191,8 @@ class EventBuilder:
         own: dict[str, Any],
         input_json: ModelInputJson | None = None,
     ) -> Event:
-        owner = (
-            self._facts.parent_id if record.copied else None
-        )  # the event is the parent's, whoever sends it
+        # The event of a copy is the parent's, whoever sends it.
+        owner = self._facts.parent_id if record.copied else None
         session = f"{self._facts.framework}:{owner or self._facts.session_id}"
         if record.window > 1:
             session += f":{record.window}"
@@ -213,7 +217,7 @@ class EventBuilder:
 
 
 def make_estimator(settings: Settings) -> Estimator:
-    """What tells about how large the events of these settings will be."""
+    """Return what estimates how large the events of these settings will be."""
     builder = EventBuilder(settings, SessionFacts("", "", ""))
     own: dict[str, Any] = {
         "id": _UUID,
@@ -247,9 +251,9 @@ def make_estimator(settings: Settings) -> Estimator:
 
 
 def make_identify_event(settings: Settings) -> Event | None:
-    """The ``$identify`` that gives a person the e-mail address; None where the distinct id is none.
+    """Return the ``$identify`` that gives a person the e-mail address; None if the distinct id is none.
 
-    Its time is the same for ever, like its uuid: it says nothing about when the person worked.
+    Its time is always the same, like its uuid: it says nothing about when the person worked.
     """
     email = settings.distinct_id
     if email is None or not _is_email(email):
@@ -266,7 +270,7 @@ def _is_email(text: str) -> bool:
 
 
 def _present(**properties: Any) -> dict[str, Any]:
-    """Only the properties that have a value."""
+    """Return only the properties that have a value."""
     return {name: value for name, value in properties.items() if value is not None}
 
 

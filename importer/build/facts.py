@@ -1,4 +1,4 @@
-"""What all events of a session share: whose it is, and what it is called."""
+"""What all events of a session share: who worked in it, and what it is called."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SessionFacts:
         source: the file, for messages.
         parent_id: the id of the session that this one was forked from, or started by as a subagent's.
         framework: the agent program that wrote the session.
-        agent: who worked in the session, where that has a name of its own.
+        agent: the name of who worked in the session, if it has one of its own.
     """
 
     session_id: str
@@ -38,7 +38,7 @@ class SessionFacts:
 
 
 def find_facts(file: SessionFile, settings: Settings) -> SessionFacts:
-    """What all events of a session share; the project is named after the session's folder."""
+    """Return what all events of a session share. The project is named after the session's folder."""
     return make_facts(settings, file.session_id, file.cwd, file.parent_session, file.path, agent=file.agent)
 
 
@@ -51,7 +51,7 @@ def make_facts(
     *,
     agent: Agent = PI,
 ) -> SessionFacts:
-    """The same from a header's fields."""
+    """Return the same from the fields of a header."""
     project = project_name(cwd, settings)
     parent = find_parent_id(path, parent_session, agent)
     name = agent.agent_name(path.absolute()) if agent.agent_name else None
@@ -59,19 +59,19 @@ def make_facts(
 
 
 def name_agent(settings: Settings, facts: SessionFacts, subagent: str | None) -> str:
-    """The agent that worked in a session, with a subagent's own name behind it: ``shop/reviewer``."""
+    """Return the name of a session's agent, with a subagent's own name behind it: ``shop/reviewer``."""
     name = settings.agent_name or facts.agent or facts.project
     return f"{name}/{subagent}" if subagent else name
 
 
 def project_name(cwd: str | None, settings: Settings) -> str:
-    """The name of the project of a session's folder, or the one for all that the user set."""
+    """Return the name of the project of a session's folder, or the one that the user set for all."""
     return settings.project_name or project_of(cwd)
 
 
 @lru_cache(1024)
 def project_of(cwd: str | None) -> str:
-    """The last part of a folder's path, of whatever system; ``unknown`` where there is none."""
+    """Return the last part of a folder's path, of whatever system; ``unknown`` if there is none."""
     if not cwd:
         return "unknown"
     path = PureWindowsPath(cwd) if "\\" in cwd else PurePosixPath(cwd)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from importer.build.event import Event, ModelInputJson
-from importer.build.joining import EncodedLink, Stretches, encoded_link
+from importer.build.joining import EncodedLink, Stretches, make_link
 
 _NONE = -1
 
@@ -109,7 +109,7 @@ class EventReader:
         """Return the events of the next part."""
         self._messages += part.messages
         for before, message in part.links:
-            self._links.append(encoded_link(self._get_link(before), self._messages[message]))
+            self._links.append(make_link(self._get_link(before), self._messages[message]))
         return [self._build_event(data) for data in part.events]
 
     def _build_event(self, data: EventData) -> Event:

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from importer.build import joining
-from importer.build.joining import STRETCH_BYTES, Stretches, encoded_link
+from importer.build.joining import STRETCH_BYTES, Stretches, make_link
 
 
 def chain(*sizes, after=None):
     """The links of a chain whose messages have so many bytes."""
     links = []
     for number, size in enumerate(sizes):
-        after = encoded_link(after, str(number % 10).encode() * size)
+        after = make_link(after, str(number % 10).encode() * size)
         links.append(after)
     return links
 
@@ -73,7 +73,7 @@ def test_branches_share_what_they_have_in_common():
 def test_a_longer_input_joins_only_what_is_new_in_it(monkeypatch):
     joined = []
     monkeypatch.setattr(
-        joining, "_stretch", lambda link, real=joining._stretch: joined.append(link) or real(link)
+        joining, "_join_stretch", lambda link, real=joining._join_stretch: joined.append(link) or real(link)
     )
     links = chain(*[1000] * 500)
     stretches = Stretches()
