@@ -51,7 +51,8 @@ def find_sessions(*paths: str | Path, agent: str | None = None) -> list[SessionF
         >>> files = importer.find_sessions("~/.pi/agent/sessions")
         >>> [file.path.name for file in files][:3]
     """
-    from importer.sessions.discovery import find_sessions, parents_first
+    from importer.sessions.discovery import find_sessions
+    from importer.sessions.forks import parents_first
 
     named = [Path(path).expanduser() if str(path).startswith("~") else path for path in paths]
     return parents_first(find_sessions(named, agent).sessions)

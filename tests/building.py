@@ -14,9 +14,8 @@ from importer.build.events import EventBuilder
 from importer.build.facts import find_facts
 from importer.plan.frame import uuids
 from importer.plan.plan import Plan
-from importer.sessions.discovery import read_session_file
 from importer.sessions.reading import new_session, records_of
-from importer.sessions.session_file import SessionFile
+from importer.sessions.session_file import SessionFile, read_session_file
 from importer.settings import Settings
 from importer.totals import SUMS, TraceTotals, totals, trace_totals
 from parsers.agents import AGENTS, SessionParser

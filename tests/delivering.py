@@ -81,7 +81,7 @@ class Clock:
 
 
 def delivery(server: PostHogServer, clock: Clock | None = None, **changes: Any) -> Delivery:
-    """A delivery to the server; its clock is one that only sleeping moves, unless it is given."""
+    """Make a delivery to the server, with a clock that only sleeping moves unless another is given."""
     clock = clock or Clock()
     settings: dict[str, Any] = {"host": server.url, "api_key": KEY, "clock": clock}
     return Delivery(**{"sleep": getattr(clock, "sleep", time.sleep), **settings, **changes})
@@ -104,6 +104,6 @@ def accepted(server: PostHogServer) -> list[str]:
 
 
 def body(request: Request) -> dict[str, Any]:
-    """What a request held."""
+    """Return what a request held."""
     value: dict[str, Any] = json.loads(zlib.decompress(request.packed, wbits=31))
     return value

@@ -51,7 +51,7 @@ class Fault:
 
 @dataclass
 class Request:
-    """The facts of one request; sizes in bytes."""
+    """What one request held. Sizes are in bytes."""
 
     path: str
     headers: dict[str, str]
@@ -140,7 +140,7 @@ class PostHogServer:
         self._thread.join()
 
     def take(self, request: Request, body: bytes) -> None:
-        """Check a body as PostHog does and keep its events; raises _Refused. Holds the lock."""
+        """Check a body as PostHog does and keep its events; raise _Refused. The caller has the lock."""
         if len(body) > self.max_body:
             raise _Refused(413, "request body too large")
         request.raw_size = len(body)

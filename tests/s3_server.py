@@ -15,7 +15,7 @@ BUCKET = "sessions-bucket"
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
-    """A server with one empty bucket; gives the environment in which a command finds it."""
+    """Run a server with one empty bucket; yield the environment in which a command finds it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

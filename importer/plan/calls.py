@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from importer.build.facts import STOP_REASONS, SessionFacts, find_facts, name_agent
-from importer.sessions.discovery import parents_first
+from importer.sessions.forks import parents_first
 from importer.sessions.reading import new_count, records_of
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings

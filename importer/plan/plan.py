@@ -21,7 +21,8 @@ from importer.plan.counter import Counter, LocalCounter
 from importer.plan.progress import Progress
 from importer.plan.remembering import RememberingCounter
 from importer.selection import EVERYTHING, Selection
-from importer.sessions.discovery import Discovery, parents_first
+from importer.sessions.discovery import Discovery
+from importer.sessions.forks import parents_first
 from importer.sessions.session_file import SessionFile, Skipped
 from importer.settings import Settings
 from importer.totals import CONTEXTS, TraceTotals, totals, trace_totals

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from importer.errors import UsageError
-from importer.places import agent_dir, default_session_dir
 from importer.quoting import printable
-from importer.sessions.forks import parents_first
 from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import (
     SessionFile,
@@ -19,22 +17,10 @@ from importer.sessions.session_file import (
     describe,
     read_first_entry,
     read_local,
-    read_session_file,
 )
 from importer.sessions.sources import Source, existing_roots, find_unread, source_of
 from importer.sessions.storage import RemotePath
 from parsers.agents import Agent
-
-__all__ = [
-    "Discovery",
-    "SessionFile",
-    "Skipped",
-    "agent_dir",
-    "default_session_dir",
-    "find_sessions",
-    "parents_first",
-    "read_session_file",
-]
 
 
 @dataclass(frozen=True, slots=True)

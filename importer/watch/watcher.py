@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from importer.sessions.discovery import SessionFile, parents_first, read_session_file
+from importer.sessions.forks import parents_first
+from importer.sessions.session_file import SessionFile, read_session_file
 from importer.sessions.sources import Source
 from importer.settings import Settings
 from importer.watch.calls import Today

@@ -1,4 +1,4 @@
-"""What models saw and said, as JSON that is encoded once and spliced into every input that holds it."""
+"""What models saw and said is encoded once, and spliced into every input that holds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The properties of the events: names and values, on a session that the real agent recorded."""
+"""Events have the documented properties, for a session that the real agent recorded."""
 
 from __future__ import annotations
 

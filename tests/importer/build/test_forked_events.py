@@ -14,7 +14,7 @@ FORKS = sorted(Path("sample_sessions").glob("*/fork"))
 
 
 def envelopes(path: Path, tmp_path: Path) -> dict[bytes, bytes]:
-    """The events of one file by their uuid, as `--output` writes them."""
+    """Return the events of one file by their uuid, as `--output` writes them."""
     plan = make_plan(find_sessions([path]), Settings(), now_ms=LATER_MS, with_totals=True)
     output = tmp_path / f"{path.name}.events"
     Backfill(plan, Settings()).write(output)

@@ -1,4 +1,4 @@
-"""Inputs are put together from stretches that calls share: the same bytes as message by message."""
+"""An input of shared stretches has the same bytes as one that is joined message by message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from importer.build.joining import STRETCH_BYTES, Stretches, make_link
 
 
 def chain(*sizes, after=None):
-    """The links of a chain whose messages have so many bytes."""
+    """Return the links of a chain whose messages have so many bytes."""
     links = []
     for number, size in enumerate(sizes):
         after = make_link(after, str(number % 10).encode() * size)
@@ -22,7 +22,7 @@ def chain(*sizes, after=None):
 
 
 def one_by_one(start, end, room):
-    """What `newest` gives, without stretches."""
+    """Return what `newest` returns, without stretches."""
     kept, left_out = [], 0
     while end is not start:
         room -= len(end.json) + 1

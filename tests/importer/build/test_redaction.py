@@ -1,3 +1,5 @@
+"""No secret value, media or over-long text leaves, and all else stays as it is."""
+
 from __future__ import annotations
 
 import base64

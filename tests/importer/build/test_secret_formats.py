@@ -1,4 +1,4 @@
-"""The quick look at a text: what it passes over, no rule masks, however near the text comes to a token."""
+"""The gate lets every text through that a rule masks something of."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BETWEEN = st.sampled_from((" ", "", "\n", "\\n", '"', "'", ".", "/", "=", ":", "
 
 @st.composite
 def tokens(draw: st.DrawFn) -> str:
-    """What one of the rules finds; often with a character changed, or cut off."""
+    """Draw what one of the rules finds, often with a character changed, or cut off."""
     token = draw(st.from_regex(draw(st.sampled_from([*RULES.values()]))))
     at = draw(st.integers(0, len(token)))
     return (

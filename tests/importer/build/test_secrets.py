@@ -1,4 +1,4 @@
-"""Secrets inside strings: what is masked, what around it stays, and what only looks like one."""
+"""Secrets inside strings are masked; what is around them, or only looks like one, stays."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("seed", HOSTILE)
 def test_a_hostile_text_takes_no_longer_than_its_length_calls_for(seed):
-    """Where the work grew with the square of the length, this would take minutes."""
+    """Work that grew with the square of the length would take minutes."""
     text = (seed * 200_000)[:200_000]
     once = mask_secrets(text)
     assert mask_secrets(once) == once

@@ -1,4 +1,4 @@
-"""Events that are too large for PostHog: what is left out, and what always stays."""
+"""An event that is too large for PostHog loses its oldest messages first, and never its identity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def calls(path, **settings):
 
 
 def marked(messages):
-    """The messages that say how many were left out."""
+    """Return the messages that say how many were left out."""
     contents = [m["content"] for m in messages if isinstance(m["content"], str)]
     return [int(found[1]) for found in map(MARKER.fullmatch, contents) if found]
 

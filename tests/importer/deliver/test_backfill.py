@@ -35,7 +35,7 @@ def planned(path, settings, selection=None):
 
 
 def deliver(path, server, ledger_path, *, plan=None, **chosen):
-    """Send what the ledger does not know; returns what was done."""
+    """Send what the ledger does not know; return what was done."""
     settings = Settings(host=server.url, **{"parallel": 1, "endpoint": "batch"} | chosen)
     plan = plan or planned(path, settings)
     with Ledger.open(ledger_path) as ledger:
@@ -106,7 +106,7 @@ def test_a_file_that_grew_after_the_plan_delivers_what_was_planned(server, tmp_p
     assert (len(server.accepted), server.duplicates) == (4, 0)
 
 
-def test_a_file_that_vanished_after_the_plan_is_left_and_said(server, tmp_path):
+def test_a_file_that_vanished_after_the_plan_is_left_and_noted(server, tmp_path):
     for name in ("a", "b"):
         SessionWriter(tmp_path / f"{name}.jsonl", name).turn(name, "y")
     plan = planned(tmp_path, Settings())
@@ -117,7 +117,7 @@ def test_a_file_that_vanished_after_the_plan_is_left_and_said(server, tmp_path):
     assert "a.jsonl" in note
 
 
-def test_a_file_that_was_rewritten_after_the_plan_is_left_and_said(server, tmp_path):
+def test_a_file_that_was_rewritten_after_the_plan_is_left_and_noted(server, tmp_path):
     SessionWriter(tmp_path / "a.jsonl", "a").turn("x", "y")
     plan = planned(tmp_path, Settings())
     (tmp_path / "a.jsonl").unlink()

@@ -34,7 +34,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture
 def method(method, monkeypatch):
-    """The same, and a process builds however little there is to build."""
+    """The same way to start processes, and one builds however little there is to build."""
     monkeypatch.setattr(builder_process, "_FEW_BYTES", 0)
     monkeypatch.setattr(builder_process, "_FEW_BYTES_SPAWNED", 0)
     monkeypatch.setattr(builder_process, "usable_cores", lambda: 2)
@@ -52,7 +52,7 @@ def files_of(plan):
 
 
 def built(builder, plan, on_event=lambda number: None):
-    """All that a builder gives: the events' JSON, in their order."""
+    """Return all that a builder builds: the events' JSON, in their order."""
     found = []
     with builder:
         for file in builder.each(files_of(plan)):
@@ -102,7 +102,7 @@ def test_where_the_process_dies_the_rest_is_built_here(method, corpus, after):
 
 
 class _Entered:
-    """A builder that is in use already."""
+    """A builder that somebody has entered before."""
 
     def __init__(self, builder):
         self.each, self.events = builder.each, builder.events

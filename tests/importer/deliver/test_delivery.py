@@ -1,3 +1,5 @@
+"""Events arrive once, in order, in batches within the limits, and each batch is confirmed before the next."""
+
 from __future__ import annotations
 
 import json

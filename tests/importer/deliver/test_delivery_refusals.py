@@ -1,3 +1,5 @@
+"""A refusal ends a delivery with one line, or costs no event but the one at fault."""
+
 from __future__ import annotations
 
 import json

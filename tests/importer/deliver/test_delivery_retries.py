@@ -1,3 +1,5 @@
+"""A failure that passes is tried again, after a wait that a stop or Ctrl-C ends."""
+
 from __future__ import annotations
 
 import os

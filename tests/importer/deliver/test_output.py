@@ -47,13 +47,13 @@ def write(output, distinct_id="me@example.com"):
 
 
 def parts(folder):
-    """The lines of each part, by its name."""
+    """Return the lines of each part, by its name."""
     found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
     return {name: one_stream(packed).splitlines(keepends=True) for name, packed in found.items()}
 
 
 def one_stream(packed):
-    """What the first gzip stream holds; PostHog reads no further, so there must be no second one."""
+    """Return what the first gzip stream holds: PostHog reads no further, so it must be the only one."""
     unpacker = zlib.decompressobj(31)
     data = unpacker.decompress(packed)
     assert unpacker.eof
@@ -98,7 +98,7 @@ def test_only_the_owner_may_read_the_parts(tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
 
-def test_what_is_a_folder_and_what_is_a_file(tmp_path):
+def test_a_folder_is_one_that_exists_or_ends_in_a_separator(tmp_path):
     (tmp_path / "there").mkdir()
     assert isinstance(output_of(str(tmp_path / "there")), FolderOutput)
     assert isinstance(output_of(f"{tmp_path}/new/"), FolderOutput)
@@ -232,7 +232,7 @@ def test_a_file_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert gzip.decompress(out.read_bytes()) == b"x\n"
 
 
-def test_the_command_tells_what_it_wrote(tmp_path):
+def test_the_command_says_what_it_wrote(tmp_path):
     done = Command(tmp_path / "home")("backfill", SAMPLES, "--output", f"{tmp_path}/out/", "--json")
     assert done.code == 0
     assert sum(map(len, parts(tmp_path / "out").values())) == done.json["delivered"] > 0

@@ -1,4 +1,4 @@
-"""No more events in a minute than asked for, tries included."""
+"""No minute has more events than were asked for, tries included."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_threads_that_wait_share_the_rate():
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
-def test_delivery_keeps_to_it_and_counts_tries(monkeypatch, parallel):
+def test_a_delivery_keeps_to_the_rate_and_counts_tries(monkeypatch, parallel):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with PostHogServer(KEY, clock=time.time) as server:
         server.faults = [Fault(status=503, headers={"Retry-After": "0"})]

@@ -1,4 +1,4 @@
-"""Several requests at once: never more than asked for, and one thread that remembers."""
+"""No more requests are under way at once than asked for, and one thread does all the rest."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_nothing_more_is_sent_when_remembering_fails(server):
     assert len(server.requests) <= 3
 
 
-def test_retries_are_told_in_the_callers_thread_and_counted(server):
+def test_retries_are_reported_in_the_callers_thread_and_counted(server):
     server.faults = [Fault(status=503, headers={"Retry-After": "0"})] * 3
     told = []
     counters = send(

@@ -1,4 +1,4 @@
-"""Around a connection: proxies, certificates, names that do not resolve, and plain HTTP."""
+"""A connection uses the environment's proxy and certificates, and each failure is one line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def server():
 
 
 def send(host, attempts=1):
-    """Send one event; gives the reasons of the retries, or raises."""
+    """Send one event; return the reasons of the retries, or raise."""
     clock, reasons = Clock(), []
     with Delivery(
         host=host,
@@ -111,7 +111,7 @@ def test_a_file_of_certificates_that_is_not_there_is_one_line(monkeypatch, tmp_p
 
 @pytest.fixture
 def tls_server(tmp_path):
-    """A server with a certificate of its own; gives its address and the certificate."""
+    """Run a server with a certificate of its own; yield its address and the certificate."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl to make a certificate")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

@@ -1,3 +1,5 @@
+"""The ledger remembers what was recorded, through kills, damage and other processes."""
+
 from __future__ import annotations
 
 import hashlib
@@ -24,7 +26,7 @@ def ids(count: int) -> list[str]:
 
 
 def child(code: str, path) -> subprocess.Popen[str]:
-    """A process that holds the ledger for writing and runs `code` with `ledger` and a destination `d`."""
+    """Start a process that has the ledger open for writing and runs `code` with `ledger` and `d`."""
     start = (
         "import sys, uuid\nfrom importer.ledger.ledger import Ledger\n"
         f"ledger = Ledger.open(sys.argv[1])\nd = ledger.destination_id({HOST!r}, 'k')\n"

@@ -1,4 +1,4 @@
-"""The ledger's file through the versions: what the first release wrote is read, and brought up to date."""
+"""Every version reads what the first release wrote, and brings it up to date."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def version_1(tmp_path):
 
 @pytest.fixture
 def next_version(monkeypatch):
-    """This program once its schema has another version."""
+    """Give this program a schema of another version."""
     scripts = (*ledger_file.SCRIPTS, "ALTER TABLE destinations ADD COLUMN note TEXT DEFAULT 'new';")
     monkeypatch.setattr(ledger_file, "SCRIPTS", scripts)
     monkeypatch.setattr(ledger_file, "SCHEMA_VERSION", len(scripts))

@@ -1,4 +1,4 @@
-"""A 400 is the fault of one event, or of everything: only the first one may be set aside."""
+"""A 400 is the fault of one event, which is set aside, or of everything, which ends the delivery."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_where_nothing_may_be_set_aside_the_first_400_ends_it(server):
     assert len(server.requests) == 1
 
 
-def test_what_was_taken_is_remembered_though_telling_of_another_event_fails():
+def test_what_was_taken_is_remembered_though_the_report_of_another_event_fails():
     acknowledged: list[str] = []
     good, bad = [envelope() for _ in range(2)], envelope()
 

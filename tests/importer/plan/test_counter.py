@@ -1,4 +1,4 @@
-"""Session files are counted in several processes as in one, whatever happens to the processes."""
+"""Several processes count what one process counts, whatever happens to them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_an_error_in_the_middle_of_a_file_leaves_nothing_of_it(monkeypatch, tmp_
 
 
 def models_of(columns):
-    """The events of columns with the names of their models instead of their places."""
+    """Return the rows with the names of their models instead of their places."""
     rows = ROW.iter_unpack(columns.rows)
     return [(*row[:9], columns.model_names[row[9]], *row[10:]) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Which files are found, which are left out and why, and in what order they are read."""
+"""A search finds the files that are sessions, says why it leaves others out, and puts parents first."""
 
 import json
 import os
@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 from importer.errors import UsageError
-from importer.sessions.discovery import (
-    SessionFile,
-    agent_dir,
-    default_session_dir,
-    find_sessions,
-    parents_first,
-)
+from importer.places import agent_dir, default_session_dir
+from importer.sessions.discovery import find_sessions
+from importer.sessions.forks import parents_first
+from importer.sessions.session_file import SessionFile
 
 
 def header(session_id="s1", **more) -> str:

@@ -1,4 +1,4 @@
-"""Subagents' sessions: whose they are, and which tool call started them, in every place they are kept in."""
+"""A subagent's session names its parent and hangs below the tool call that started it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def subagent(path: Path, parent: SessionWriter, *, named: str | None, name: str 
 
 
 def answered(parent: SessionWriter) -> None:
-    """The parent gets the subagent's answer, and ends its run."""
+    """Give the parent the subagent's answer, and end its run."""
     parent.wait(seconds=10)
     parent.result("c1", "subagent", text("three"), details={"mode": "single", "runId": "b491192f"})
     parent.assistant(text("done"))
 
 
 def sent(folder: Path, **settings: Any) -> list[dict[str, Any]]:
-    """The events of a backfill of a folder."""
+    """Return the events of a backfill of a folder."""
     chosen = Settings(**settings)
     plan = make_plan(find_sessions([folder]), chosen, now_ms=NOW_MS, with_totals=True)
     builder = Builder(chosen, plan.now_ms)
@@ -62,7 +62,7 @@ def sent(folder: Path, **settings: Any) -> list[dict[str, Any]]:
 
 
 def of_child(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The properties of the subagent's only generation or trace."""
+    """Return the properties of the subagent's only generation or trace."""
     (one,) = [
         e["properties"]
         for e in found

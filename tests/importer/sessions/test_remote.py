@@ -1,4 +1,4 @@
-"""Sessions in a storage of fsspec: what is found and read there is what is found and read in a folder."""
+"""What is found and read in a storage of fsspec is what is found and read in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose sessions are looked for and where: the agents' own folders, and what the user names."""
+"""Sessions are looked for in the agents' own folders, or where the user says."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ def place(name, environ) -> str:
 
 
 def found(*paths, origin=None, **environ) -> dict[str, str]:
-    """The names of the agents by session id."""
+    """Return the names of the agents by session id."""
     discovery = find_sessions(paths, origin, environ=environ)
     return {session.session_id: session.agent.name for session in discovery.sessions}
 

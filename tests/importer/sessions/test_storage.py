@@ -1,4 +1,4 @@
-"""Addresses as paths: their parts, and what of them may be shown."""
+"""An address has the parts of a path, and shows no secret."""
 
 from __future__ import annotations
 

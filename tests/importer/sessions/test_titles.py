@@ -1,4 +1,4 @@
-"""The name and first prompt of a session, read again from their lines, are those that reading it gives."""
+"""The titles of a session, read again from their lines, are those that reading all of it gives."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from importer.sessions.discovery import Skipped
+from importer.sessions.session_file import Skipped
 from importer.watch import watcher as module
 from tests.rig import Rig, session
 from tests.session_writer import SessionWriter, text
