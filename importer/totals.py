@@ -95,7 +95,7 @@ def local_days(moments: pd.Series[Any]) -> pd.Series[Any]:
     """The local dates of moments (datetimes in UTC), as ``2026-11-23``."""
     import pandas as pd
 
-    from importer.periods import local_day
+    from importer.selection import local_day
 
     # Every time zone's midnight is at a quarter of an hour.
     quarters = moments.dt.floor("15min")

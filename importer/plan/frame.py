@@ -28,8 +28,8 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-from importer.periods import local_day
 from importer.plan.copies import OpenTraces
+from importer.selection import local_day
 from importer.totals import CONTEXTS, TOKENS, totals
 from parsers.counting.rows import GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from importer.commands.request import GROUPINGS
-from importer.periods import local_day
 from importer.plan.plan import Selection, make_plan
 from importer.plan.report import make_report
+from importer.selection import local_day
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS, events, events_of

@@ -1,4 +1,4 @@
-"""What ``--since`` and ``--until`` take."""
+"""``--since`` and ``--until`` take dates, times and ages, and refuse all else with one line."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from importer.errors import UsageError
-from importer.periods import check_period, parse_since, parse_until
+from importer.selection import check_period, parse_since, parse_until
 
 NOW = datetime(2026, 11, 10, 12, 30, tzinfo=UTC)
 
