@@ -16,10 +16,12 @@
 The text of each `Pi2PosthogError` is one line for the user that says what to do. It never holds an API key
 or the text of a prompt::
 
+    from importer.errors import DeliveryError
+
     try:
         importer.backfill(plan, settings)
-    except importer.errors.DeliveryError as error:
-        print(error)  # "Gave up after 6 tries: eu.i.posthog.com answered 503; nothing …"
+    except DeliveryError as error:
+        print(error)  # "Gave up after 6 tries: https://eu.i.posthog.com answered 503; nothing …"
 """
 
 from __future__ import annotations

@@ -125,8 +125,9 @@ class FolderOutput:
 class Partitions:
     """Events as gzipped JSON lines in parts: a folder for each day, and in it files of bounded size.
 
-    The same events in the same order give the same files. Leaving the block normally ends all parts; leaving
-    it with an exception closes them as they are.
+    The same events in the same order give the same files. Use it as a context manager: leaving the block
+    normally ends all parts, and raises OSError if one cannot be written; leaving it with an exception closes
+    them as they are.
 
     Args:
         folder: where the parts are written. It exists.
@@ -152,9 +153,12 @@ class Partitions:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self.finish()
+                for day in sorted(self._open):
+                    self._end(day)
         finally:
-            self.abandon()
+            for part in self._open.values():
+                part.abandon()
+            self._open.clear()
 
     def write(self, envelope: Envelope) -> None:
         """Add an event to the part of its day (UTC).
@@ -174,21 +178,6 @@ class Partitions:
             part = self._open[day] = self._begin(day)
         self._open.move_to_end(day)
         part.write(line)
-
-    def finish(self) -> None:
-        """End all parts.
-
-        Raises:
-            OSError: one cannot be written.
-        """
-        for day in sorted(self._open):
-            self._end(day)
-
-    def abandon(self) -> None:
-        """Close the files that are open, whole or not."""
-        for part in self._open.values():
-            part.abandon()
-        self._open.clear()
 
     def _begin(self, day: str) -> _Part:
         number = self._parts[day] = self._parts.get(day, 0) + 1

@@ -1,4 +1,4 @@
-"""Damaged ledgers: told from files that are none, marked, and moved out of the way.
+"""Finds out whether a ledger is damaged, marks it, and moves it out of the way.
 
 A lost ledger costs nothing but time: ids are stable, so PostHog keeps one copy of what is sent again.
 """

@@ -23,7 +23,7 @@ _FIRST_READ = 4096
 _SCAN_LIMIT = 1024 * 1024
 # A crash can leave NULs; the parser passes over them, too.
 _BLANKS = b" \t\r\n\0"
-# Opening waits for nobody at the other end of a pipe.
+# To open a pipe must not wait for its writer.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -129,11 +129,10 @@ def test_a_hidden_file_and_what_a_killed_run_left_are_no_export(tmp_path):
 
 def test_a_part_never_has_more_than_its_bytes_and_all_are_in_order(tmp_path):
     names = []
-    made = Partitions(tmp_path, lambda path, name: names.append(name), part_bytes=100)
-    for number in range(50):
-        made.write(Line(number // 25 * DAY_MS, f"{number:029d}"))
-    made.write(Line(DAY_MS, "x" * 500))
-    made.finish()
+    with Partitions(tmp_path, lambda path, name: names.append(name), part_bytes=100) as made:
+        for number in range(50):
+            made.write(Line(number // 25 * DAY_MS, f"{number:029d}"))
+        made.write(Line(DAY_MS, "x" * 500))
     found = parts(tmp_path)
     assert sorted(names) == sorted(found) == list(found)
     assert [len(part) for part in found.values()] == [3] * 8 + [1] + [3] * 8 + [1, 1]
@@ -145,11 +144,10 @@ def test_a_part_never_has_more_than_its_bytes_and_all_are_in_order(tmp_path):
 def test_however_many_days_alternate_few_files_are_open(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     most = 0
-    made = Partitions(tmp_path, lambda path, name: None, most_open=5)
-    for number in range(200):
-        made.write(Line(number % 40 * DAY_MS, str(number)))
-        most = max(most, len(os.listdir("/proc/self/fd")) - before)
-    made.finish()
+    with Partitions(tmp_path, lambda path, name: None, most_open=5) as made:
+        for number in range(200):
+            made.write(Line(number % 40 * DAY_MS, str(number)))
+            most = max(most, len(os.listdir("/proc/self/fd")) - before)
     assert most == 5
     assert sorted(int(line) for part in parts(tmp_path).values() for line in part) == list(range(200))
 
