@@ -92,7 +92,7 @@ class WorkerPool(Generic[Task, Result]):
         inherited = lifeline if context.get_start_method() == "fork" else None
         job = _Job(self._do, self._given, self._tasks, Path(folder.name))
         executor = ProcessPoolExecutor(processes, context, _begin_work, (job, alive, inherited))
-        # Closed in the opposite order: the workers end, the executor sees it, and the folder gets no more files.
+        # Closed in the opposite order: the workers end, the executor notices, then the folder goes.
         self._resources.callback(executor.shutdown, cancel_futures=True)
         self._resources.enter_context(alive)
         self._resources.enter_context(lifeline)
