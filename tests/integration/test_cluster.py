@@ -1,4 +1,4 @@
-"""Preview and backfill by the worker processes of a real Dask cluster: the same events, one ledger."""
+"""Preview and backfill on a real Dask cluster: the same events as on one machine, and one ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES, TURNS = 16, 150
 EVENTS = FILES * TURNS * 2
 NEW = ("--input-context", "new")
 
-# What Dask's scheduler says of a client that a test has killed, when an event for it comes right then.
+# Dask's scheduler logs this if it sends an event to a client that a test has just killed.
 CLIENT_GONE = re.compile(
     r"^.* distributed\.scheduler - CRITICAL - Closed comm .* while trying to write .*\n"
     r"Traceback \(most recent call last\):\n(?:  .*distributed.*\n    .*\n)+"
@@ -51,7 +51,7 @@ def small_cluster(tmp_path):
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory):
-    """Sessions large enough for several tasks."""
+    """Write sessions that are large enough for several tasks."""
     folder = write_history(tmp_path_factory.mktemp("history"), FILES, TURNS)
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes().replace(b"answer", b"answer " + b"words " * 150))
@@ -60,7 +60,7 @@ def history(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def on_one_machine(history, tmp_path_factory):
-    """What a backfill by this machine alone leaves, the events by their id."""
+    """The events of a backfill by this machine alone, by id."""
     with PostHogServer() as server:
         command = Command(tmp_path_factory.mktemp("alone"))
         assert command.send(server, history, *NEW).code == 0
@@ -88,13 +88,13 @@ def slow(seconds, requests=200):
     return [Fault(delay_s=seconds) for _ in range(requests)]
 
 
-def test_preview_shows_the_same(command, cluster):
+def test_preview_on_the_cluster_shows_the_same_as_on_one_machine(command, cluster):
     there = command("preview", SAMPLES, "--json", "--scheduler", cluster.address)
     assert there.code == 0
     assert there.json == command("preview", SAMPLES, "--json").json
 
 
-def test_the_sample_sessions_and_their_person_arrive_the_same_to_the_byte(command, cluster, server):
+def test_the_sample_sessions_and_the_identify_event_arrive_byte_for_byte_the_same(command, cluster, server):
     person = ("--distinct-id", "me@example.com", "--json")
     done = command.send(server, SAMPLES, *person, "--scheduler", cluster.address)
     assert (done.code, done.json["delivered"]) == (0, len(server.accepted))
@@ -106,7 +106,7 @@ def test_the_sample_sessions_and_their_person_arrive_the_same_to_the_byte(comman
         assert done.json.get(figure) == alone.json.get(figure)
 
 
-def test_many_sessions_arrive_the_same_to_the_byte(command, cluster, server, history, on_one_machine):
+def test_many_sessions_arrive_byte_for_byte_the_same(command, cluster, server, history, on_one_machine):
     done = finish(start(command, server, history, cluster, "--json"))
     assert (done.code, done.json["delivered"], done.json["left"]) == (0, EVENTS, 0)
     assert events(server) == on_one_machine
@@ -116,7 +116,7 @@ def test_many_sessions_arrive_the_same_to_the_byte(command, cluster, server, his
 
 
 @needs_signals
-def test_a_worker_that_is_killed_half_way_costs_at_most_what_was_under_way(
+def test_after_a_worker_is_killed_only_its_running_requests_arrive_twice(
     command, cluster, server, history, on_one_machine
 ):
     server.faults = slow(0.1)
@@ -137,7 +137,7 @@ def test_a_worker_that_is_killed_half_way_costs_at_most_what_was_under_way(
 
 
 @needs_signals
-def test_ctrl_c_stops_the_workers_and_remembers_what_was_acknowledged(
+def test_ctrl_c_stops_the_workers_and_the_ledger_has_what_was_acknowledged(
     command, cluster, server, history, on_one_machine
 ):
     server.faults = slow(0.15)
@@ -161,7 +161,7 @@ def test_ctrl_c_stops_the_workers_and_remembers_what_was_acknowledged(
 
 
 @needs_signals
-def test_when_the_command_is_killed_the_workers_stop_and_the_next_one_goes_on(
+def test_when_the_command_is_killed_the_workers_stop_and_the_next_run_continues(
     command, cluster, server, history, on_one_machine
 ):
     server.faults = slow(0.4)
@@ -180,7 +180,9 @@ def test_when_the_command_is_killed_the_workers_stop_and_the_next_one_goes_on(
     assert events(server) == on_one_machine
 
 
-def test_a_refusal_ends_it_with_one_line_and_what_was_taken_is_remembered(command, cluster, server, history):
+def test_a_refusal_ends_the_backfill_with_one_line_and_the_ledger_has_what_was_taken(
+    command, cluster, server, history
+):
     server.faults = [Fault(), Fault(delay_s=0.2), Fault(status=401), *slow(0.2)]
     done = finish(start(command, server, history, cluster, "--json"))
     assert done.code == 1
@@ -190,7 +192,7 @@ def test_a_refusal_ends_it_with_one_line_and_what_was_taken_is_remembered(comman
     assert done.json["left"] == EVENTS - done.json["delivered"]
 
 
-def test_the_pace_holds_for_all_workers_together(command, cluster, server, tmp_path):
+def test_max_events_per_minute_holds_for_all_workers_together(command, cluster, server, tmp_path):
     write_history(tmp_path / "few", files=1, turns=20)
     began_s = time.monotonic()
     options = ("--scheduler", cluster.address, "--max-events-per-minute", "2400")
@@ -200,7 +202,7 @@ def test_the_pace_holds_for_all_workers_together(command, cluster, server, tmp_p
 
 
 @needs_signals
-def test_a_scheduler_that_dies_ends_it_with_one_line(command, small_cluster, server, history):
+def test_a_scheduler_that_dies_ends_the_backfill_with_one_line(command, small_cluster, server, history):
     server.faults = slow(0.2)
     process = start(command, server, history, small_cluster)
     wait_until(lambda: server.accepted, process)
@@ -211,7 +213,7 @@ def test_a_scheduler_that_dies_ends_it_with_one_line(command, small_cluster, ser
     assert remembered(command) <= len(server.accepted)
 
 
-def test_an_address_without_a_scheduler_is_one_line(command):
+def test_an_address_without_a_scheduler_ends_with_one_line(command):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -225,7 +227,7 @@ def test_an_address_without_a_scheduler_is_one_line(command):
         assert says in done.err
 
 
-def test_without_the_package_one_line_says_what_to_install(command, tmp_path):
+def test_without_dask_one_line_says_what_to_install(command, tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError")
     done = command(
         "preview", SAMPLES, "--scheduler", "tcp://127.0.0.1:1", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
@@ -234,7 +236,7 @@ def test_without_the_package_one_line_says_what_to_install(command, tmp_path):
     assert "pip install 'pi2posthog[dask]'" in done.err
 
 
-def test_another_version_there_is_one_line(command, tmp_path):
+def test_workers_with_another_version_end_with_one_line(command, tmp_path):
     other = tmp_path / "pi2posthog-99.9.dist-info"
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pi2posthog\nVersion: 99.9\n")
@@ -244,7 +246,7 @@ def test_another_version_there_is_one_line(command, tmp_path):
     assert "has pi2posthog 99.9, this machine" in done.err
 
 
-def test_output_is_written_by_one_machine(command, tmp_path):
+def test_output_and_scheduler_exclude_each_other(command, tmp_path):
     done = command("backfill", SAMPLES, "--output", tmp_path / "o.jsonl", "--scheduler", "tcp://127.0.0.1:1")
     assert (done.code, len(done.error_lines)) == (2, 1)
     assert "exclude each other" in done.err

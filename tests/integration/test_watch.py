@@ -1,4 +1,4 @@
-"""The live tail as a user runs it: a process of its own, real files, a loopback PostHog."""
+"""`pi2posthog watch` as a user runs it: a process of its own, real files, a PostHog on the loopback."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_fork_that_appears_while_its_parent_is_watched_delivers_no_call_twice(
     check(server, sessions)
 
 
-def test_a_trace_leaves_only_after_the_settle_time(command, server, sessions):
+def test_a_trace_is_sent_only_after_the_settle_time(command, server, sessions):
     with Watch(command, server, sessions, "--settle", 3):
         ready(server, sessions)
         story = SessionWriter(sessions / "now.jsonl", "now", start=recently(seconds=2))
@@ -66,7 +66,7 @@ def test_a_trace_leaves_only_after_the_settle_time(command, server, sessions):
         assert time.time() >= ended_s + 3
 
 
-def test_a_trace_leaves_when_the_next_run_begins(command, server, sessions):
+def test_a_trace_is_sent_when_the_next_run_begins(command, server, sessions):
     with Watch(command, server, sessions, "--settle", NEVER_S):
         story = SessionWriter(sessions / "s.jsonl", start=recently())
         story.turn("one", "1")
@@ -76,7 +76,7 @@ def test_a_trace_leaves_when_the_next_run_begins(command, server, sessions):
         eventually(lambda: len(ids(server, "trace")) == 1, "the first trace")
 
 
-def test_a_run_that_goes_on_after_its_trace_was_sent_delivers_its_calls_and_no_second_trace(
+def test_a_run_that_continues_after_its_trace_was_sent_delivers_its_calls_and_no_second_trace(
     command, server, sessions
 ):
     with Watch(command, server, sessions, "--settle", 0):
@@ -94,7 +94,7 @@ def test_a_run_that_goes_on_after_its_trace_was_sent_delivers_its_calls_and_no_s
     assert server.violations == []
 
 
-def test_by_default_what_ended_over_a_day_ago_is_left_to_backfill(command, server, sessions):
+def test_by_default_events_that_ended_over_a_day_ago_are_left_to_backfill(command, server, sessions):
     SessionWriter(sessions / "old.jsonl", "old", start=recently(hours=30)).turn("old", "o")
     resumed = SessionWriter(sessions / "resumed.jsonl", "resumed", start=recently(hours=26))
     resumed.turn("yesterday", "y")
@@ -120,7 +120,7 @@ def test_backfill_delivers_all_history_first(command, server, sessions):
     check(server, sessions)
 
 
-def test_new_only_leaves_out_what_was_written_before_the_start(command, server, sessions):
+def test_new_only_leaves_out_events_from_before_the_start(command, server, sessions):
     before = SessionWriter(sessions / "s.jsonl", start=recently())
     before.turn("before", "b")
     with Watch(command, server, sessions, "--new-only"):
@@ -131,7 +131,7 @@ def test_new_only_leaves_out_what_was_written_before_the_start(command, server, 
     assert [e["properties"]["$ai_user_prompt"] for e in server.accepted] == ["after"]
 
 
-def test_a_folder_that_appears_late_is_waited_for(command, server, tmp_path):
+def test_sessions_in_a_folder_that_is_created_later_are_delivered(command, server, tmp_path):
     sessions = tmp_path / "later" / "sessions"
     with Watch(command, server, sessions):
         eventually(lambda: command.ledger.exists(), "the ledger")
@@ -147,7 +147,7 @@ def test_pis_own_folder_is_watched_by_default(command, server):
         eventually(lambda: len(ids(server)) == 2, "its events")
 
 
-def test_a_new_project_folder_with_a_file_in_it_is_found(command, server, sessions, tmp_path):
+def test_sessions_in_a_folder_that_is_moved_in_are_delivered(command, server, sessions, tmp_path):
     with Watch(command, server, sessions):
         ready(server, sessions)
         aside = SessionWriter(tmp_path / "aside" / "s.jsonl", start=recently())
@@ -159,7 +159,7 @@ def test_a_new_project_folder_with_a_file_in_it_is_found(command, server, sessio
         eventually(lambda: len(ids(server, "generation")) == 4, "what was appended")
 
 
-def test_polling_finds_what_is_new(command, server, sessions):
+def test_polling_finds_new_sessions(command, server, sessions):
     with Watch(command, server, sessions, "--poll", "-v") as watch:
         eventually(lambda: command.ledger.exists(), "the ledger")
         SessionWriter(sessions / "--p--" / "s.jsonl", start=recently()).turn("hello", "hi")
@@ -167,7 +167,7 @@ def test_polling_finds_what_is_new(command, server, sessions):
         assert "observing: polling" in watch.stop().err
 
 
-def test_one_pass_delivers_what_is_there_and_ends(command, server, sessions):
+def test_one_pass_delivers_all_events_and_ends_and_a_second_pass_sends_nothing(command, server, sessions):
     story = SessionWriter(sessions / "s.jsonl", start=recently())
     story.turn("one", "1")
     story.user("two")
@@ -180,7 +180,7 @@ def test_one_pass_delivers_what_is_there_and_ends(command, server, sessions):
     assert len(server.requests) == requests, "the second pass has nothing to send"
 
 
-def test_a_second_watcher_says_who_holds_the_ledger(command, server, sessions):
+def test_a_second_watcher_names_the_process_that_holds_the_ledger(command, server, sessions):
     with Watch(command, server, sessions) as first:
         ready(server, sessions)
         second = finish(Watch(command, server, sessions).process)
@@ -194,7 +194,7 @@ def test_a_second_watcher_says_who_holds_the_ledger(command, server, sessions):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_delivers_what_waits_and_ends_with_0(command, server, sessions, number):
+def test_at_a_signal_the_watcher_delivers_its_queue_and_ends_with_0(command, server, sessions, number):
     with Watch(command, server, sessions) as watch:
         ready(server, sessions)
         SessionWriter(sessions / "last.jsonl", "last", start=recently()).turn("last", "words")
@@ -204,7 +204,7 @@ def test_a_signal_delivers_what_waits_and_ends_with_0(command, server, sessions,
     assert len(sent(server)) == len(server.accepted)
 
 
-def test_privacy_mode_shows_no_prompt_and_sends_none(command, server, sessions):
+def test_privacy_mode_shows_and_sends_no_prompt(command, server, sessions):
     with Watch(command, server, sessions, "--privacy-mode", "-v") as watch:
         story = SessionWriter(sessions / "s.jsonl", start=recently())
         story.user("my secret prompt")

@@ -1,4 +1,4 @@
-"""What can go wrong around the live tail: torn writes, other hands on the files, PostHog away, signals."""
+"""Faults around `watch`: torn writes, changed files, a PostHog that fails, signals, wrong usage."""
 
 from __future__ import annotations
 
@@ -42,13 +42,15 @@ def calls(*paths):
     return {uuid for uuid, data in imported(*paths).items() if b'"event":"$ai_generation"' in data}
 
 
-def test_a_torn_line_waits_for_its_rest_and_a_broken_one_is_skipped_with_a_warning(command, server, sessions):
+def test_a_torn_line_waits_for_its_rest_and_a_broken_line_is_skipped_with_a_warning(
+    command, server, sessions
+):
     with Watch(command, server, sessions, "--settle", NEVER_S) as watch:
         ready(server, sessions)
         before = len(ids(server))
         story = SessionWriter(sessions / "s.jsonl", start=recently())
         story.user("go")
-        line = line_of(story, lambda: story.assistant(text("whole")))
+        line = make_line(story, lambda: story.assistant(text("whole")))
         story.raw(line[:100])
         SessionWriter(sessions / "other.jsonl", "other", start=recently(minutes=40)).turn("o", "o")
         eventually(lambda: len(ids(server)) == before + 1, "the other session's call alone")
@@ -62,8 +64,8 @@ def test_a_torn_line_waits_for_its_rest_and_a_broken_one_is_skipped_with_a_warni
     assert finished.err.count("not JSON") == 1
 
 
-def line_of(story, write):
-    """The line that `write` would append to a session, whose file nobody sees it in."""
+def make_line(story, write):
+    """Return the line that `write` would append to the session, without appending it."""
     path = story.path
     story.path = path.with_suffix(".scratch")
     write()
@@ -73,7 +75,7 @@ def line_of(story, write):
     return line
 
 
-def test_two_writers_append_to_two_files_and_to_the_same_one(command, server, sessions):
+def test_writers_that_append_to_different_files_and_to_the_same_file_lose_nothing(command, server, sessions):
     stories = [SessionWriter(sessions / f"{n}.jsonl", n, start=recently(hours=int(n))) for n in "123"]
     stories[2].path = stories[1].path  # continues the second session, from an entry of its own
 
@@ -96,7 +98,7 @@ def test_two_writers_append_to_two_files_and_to_the_same_one(command, server, se
     check(server, sessions)
 
 
-def test_a_file_that_pi_migrates_in_place_brings_nothing_twice_and_goes_on(command, server, sessions):
+def test_a_file_that_pi_migrates_in_place_sends_no_event_twice_and_is_read_on(command, server, sessions):
     modern = SessionWriter(sessions / "aside" / "s.txt", start=recently())
     for number in range(5):
         modern.turn(f"prompt {number}", "answer")
@@ -133,7 +135,7 @@ def test_a_file_that_shrinks_is_read_again_from_its_start(command, server, sessi
     assert imported(sessions).keys() <= set(ids(server))
 
 
-def test_a_renamed_file_goes_on_under_its_new_name(command, server, sessions):
+def test_a_renamed_file_is_followed_under_its_new_name(command, server, sessions):
     with Watch(command, server, sessions, "-v") as watch:
         story = SessionWriter(sessions / "--a--" / "s.jsonl", start=recently())
         story.turn("one", "1")
@@ -147,7 +149,7 @@ def test_a_renamed_file_goes_on_under_its_new_name(command, server, sessions):
     check(server, sessions)
 
 
-def test_what_was_read_of_a_deleted_file_is_delivered_its_trace_too(command, server, sessions):
+def test_the_events_of_a_deleted_file_are_delivered_and_its_trace_too(command, server, sessions):
     with Watch(command, server, sessions, "--settle", 3):
         ready(server, sessions)
         story = SessionWriter(sessions / "s.jsonl", start=recently(seconds=1))
@@ -158,10 +160,10 @@ def test_what_was_read_of_a_deleted_file_is_delivered_its_trace_too(command, ser
         eventually(lambda: set(ids(server)) == expected.keys(), "the trace of the deleted session")
 
 
-def test_while_posthog_is_away_nothing_is_lost_and_all_arrives_in_order(command, sessions):
+def test_events_written_while_posthog_is_down_arrive_later_in_the_order_of_their_file(command, sessions):
     server = PostHogServer()
     address = server._server.server_address
-    server._server.socket.close()  # nobody listens any more
+    server._server.socket.close()  # nobody listens now
     stories = [SessionWriter(sessions / f"{n}.jsonl", n, start=recently(hours=int(n))) for n in "123"]
     with Watch(command, server, sessions) as watch:
         for story in stories:
@@ -191,7 +193,7 @@ def last_error(command):
         return next((known.last_error for known in ledger.describe()), None)
 
 
-def test_a_signal_ends_the_watcher_soon_even_while_posthog_is_away(command, sessions):
+def test_a_signal_ends_the_watcher_within_seconds_even_while_posthog_is_down(command, sessions):
     SessionWriter(sessions / "s.jsonl", start=recently()).turn("one", "1")
     with PostHogServer() as failing, PostHogServer() as silent:
         failing.faults = [Fault(503)] * 50
@@ -216,7 +218,7 @@ def test_a_signal_ends_the_watcher_soon_even_while_posthog_is_away(command, sess
             assert set(ids(server)) == imported(sessions).keys()
 
 
-def test_a_wrong_key_ends_the_watcher_with_one_line_that_does_not_hold_it(command, server, sessions):
+def test_a_wrong_key_ends_the_watcher_with_one_line_without_the_key(command, server, sessions):
     SessionWriter(sessions / "s.jsonl", start=recently()).turn("one", "1")
     finished = finish(Watch(command, server, sessions, POSTHOG_API_KEY="phc_wrong").process)
     assert finished.code == 1
@@ -247,7 +249,7 @@ def test_a_watcher_that_is_switched_off_says_so(command, server, sessions):
 
 
 @pytest.mark.parametrize(("flag", "lines"), [("-q", 0), (None, 1), ("-v", 2)])
-def test_the_log_is_as_loud_as_it_is_asked_to_be(command, server, sessions, flag, lines):
+def test_quiet_and_verbose_set_the_number_of_log_lines(command, server, sessions, flag, lines):
     story = SessionWriter(sessions / "s.jsonl", start=recently())
     story.user("one")
     story.assistant(text("1"))
@@ -258,7 +260,7 @@ def test_the_log_is_as_loud_as_it_is_asked_to_be(command, server, sessions, flag
         assert finished.error_lines[-1].endswith("delivered 1 event, 0 waiting")
 
 
-def test_one_event_that_is_not_valid_is_named_and_the_watcher_goes_on(command, server, sessions):
+def test_an_event_that_posthog_refuses_is_named_and_the_others_are_delivered(command, server, sessions):
     story = SessionWriter(sessions / "s.jsonl", start=recently())
     for number in range(4):
         story.turn(f"prompt {number}", "answer")

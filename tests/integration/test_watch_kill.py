@@ -1,4 +1,4 @@
-"""The watcher is killed again and again while a session is written: nothing is lost, nothing comes twice."""
+"""Kill the watcher again and again while a session is written: no event is lost, none arrives twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KILLS = 50
 
 
 def write_on(story: SessionWriter, stop: threading.Event, chance: random.Random) -> None:
-    """Runs with tools, errors and retries, a line every few milliseconds, some of them torn for a moment."""
+    """Write runs with tools, errors and retries; each line in two parts, some milliseconds apart."""
     number = 0
     append = story.raw
 
@@ -39,17 +39,17 @@ def write_on(story: SessionWriter, stop: threading.Event, chance: random.Random)
         story.assistant(text(f"answer {number}"))
 
 
-def test_killed_at_50_moments_it_delivers_what_one_clean_backfill_would(tmp_path):
+def test_a_watcher_killed_at_50_moments_delivers_the_events_of_one_clean_backfill(tmp_path):
     chance = random.Random(20261123)
     command, folder, stop = Command(tmp_path / "home"), tmp_path / "sessions", threading.Event()
-    # The runs must not seem settled while they are being written, hence times that are still to come.
+    # Times in the future: a run that is being written must not seem settled.
     story = SessionWriter(folder / "s.jsonl", start=recently(minutes=-60))
     with PostHogServer() as server:
         writer = threading.Thread(target=write_on, args=(story, stop, chance))
         writer.start()
         try:
             for kill in range(KILLS):
-                # An answer that gets lost: taken, but not known to be.
+                # A lost answer: PostHog took the events, and the watcher does not know.
                 server.faults = [Fault(reset="after")] if kill % 5 == 0 else []
                 watch = Watch(command, server, folder, "-q")
                 if kill % 2:

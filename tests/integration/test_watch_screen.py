@@ -19,7 +19,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?\x07")
 
 
 class Terminal:
-    """A watcher in a terminal of 110 columns, and all that it wrote."""
+    """A watcher in a terminal of 110 columns, and what it wrote."""
 
     def __init__(self, command, server, *arguments, **environment):
         ours, theirs = pty.openpty()
@@ -47,7 +47,7 @@ class Terminal:
 
     @property
     def written(self):
-        """All that was written so far, without escape sequences."""
+        """The text written so far, without escape sequences."""
         while select.select([self._descriptor], [], [], 0)[0]:
             try:
                 data = os.read(self._descriptor, 65536)
@@ -92,7 +92,7 @@ def test_the_live_view_shows_session_totals_and_delivery(command, tmp_path, priv
             assert "Traceback" not in terminal.written
 
 
-def test_the_live_view_says_why_nothing_is_delivered(command, tmp_path):
+def test_the_live_view_shows_the_error_and_the_next_try(command, tmp_path):
     with PostHogServer() as server:
         server.faults = [Fault(503, {"Retry-After": "30"})]
         story_in(tmp_path / "sessions")
