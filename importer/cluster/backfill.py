@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING
 from importer.build.facts import find_facts
 from importer.cluster.client import AHEAD, GOES_ON, PARTS, CancelledError, Cluster
 from importer.cluster.count import make_absolute
-from importer.cluster.messages import ROOT, STOPPED, TOPIC, Done, Sealed, Share, WantedFile, decode_report
+from importer.cluster.messages import (
+    ROOT,
+    STOPPED,
+    TOPIC,
+    Parcel,
+    Share,
+    ShareResult,
+    WantedFile,
+    decode_report,
+)
 from importer.cluster.work import send
 from importer.deliver.backfill import Backfill
 from importer.deliver.batching import Counters
@@ -58,7 +67,7 @@ class ClusterBackfill(Backfill):
         self._cluster = cluster
         self._run = uuid.uuid4().hex
         self._messages: SimpleQueue[list[str]] = SimpleQueue()
-        self._tasks: dict[str, tuple[Share, Future[Sealed]]] = {}
+        self._tasks: dict[str, tuple[Share, Future[Parcel]]] = {}
         self._places: dict[str, dict[bytes, int]] = {}  # of events in the plan, by task and id
         self._running: set[str] = set()
         self._counters: dict[str, tuple[int, ...]] = {}  # the latest of each attempt
@@ -170,7 +179,7 @@ class ClusterBackfill(Backfill):
     def _finish(self, task: str) -> None:
         """Record the result of a task that ended."""
         share, future = self._tasks[task]
-        done: Done = self._cluster.result(future)
+        done: ShareResult = self._cluster.result(future)
         for packed in done.reports:
             self._record(task, packed)
         self.outcome.notes += done.notes

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
-from importer.cluster.messages import Sealed, own_version
+from importer.cluster.messages import Parcel, own_version
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable, quoted
 
@@ -65,23 +65,23 @@ class Cluster:
         return found
 
     def submit(
-        self, task: Callable[[Sealed], Sealed], work: object, workers: Collection[str] | None = None
-    ) -> Future[Sealed]:
+        self, task: Callable[[Parcel], Parcel], work: object, workers: Collection[str] | None = None
+    ) -> Future[Parcel]:
         """Submit a task.
 
         Args:
             task: a function of :mod:`importer.cluster.work`.
-            work: its argument, which is sealed.
+            work: what the task gets, in a :class:`Parcel`.
             workers: addresses of the workers that may run it; None: all.
         """
         self._submitted += 1
         name = f"pi2posthog-{task.__name__}-{self._run}-{self._submitted}"
         chosen = list(workers) if workers is not None else None
         with self.explain_errors():
-            return self._client.submit(task, Sealed(work), key=name, pure=False, workers=chosen)
+            return self._client.submit(task, Parcel(work), key=name, pure=False, workers=chosen)
 
-    def result(self, future: Future[Sealed]) -> Any:
-        """Wait for a task and return what it returned, unsealed.
+    def result(self, future: Future[Parcel]) -> Any:
+        """Wait for a task and return what is in its parcel.
 
         Raises:
             Pi2PosthogError: the task or the cluster failed.
@@ -112,7 +112,7 @@ class Cluster:
         elif now_s - self._alive_s > _WITHOUT_WORKERS_S:
             raise Pi2PosthogError(f"The workers of the Dask cluster at {self._address} are gone; {GOES_ON}.")
 
-    def cancel(self, futures: Sequence[Future[Sealed]]) -> None:
+    def cancel(self, futures: Sequence[Future[Parcel]]) -> None:
         """Cancel tasks: waiting ones at once, running ones when they notice it."""
         with self.explain_errors():
             self._client.cancel(list(futures))

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from importer.build.estimate import Estimator
 from importer.cluster.client import AHEAD, PARTS, Cluster
-from importer.cluster.messages import Sealed
+from importer.cluster.messages import Parcel
 from importer.errors import UsageError
 from importer.plan.counter import split
 from importer.quoting import printable
@@ -48,7 +48,7 @@ class ClusterCounter:
 
         threads = sum(self._cluster.count_threads().values()) or 1
         parts = split(files, sum(file.size for file in files) // (threads * PARTS))
-        waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]] = deque()
+        waiting: deque[tuple[Sequence[SessionFile], Future[Parcel]]] = deque()
         for part in parts:
             absolute = [make_absolute(file) for file in part]
             waiting.append((part, self._cluster.submit(count, (absolute, *self._work))))
@@ -58,7 +58,7 @@ class ClusterCounter:
             yield self._await_first(waiting)
 
     def _await_first(
-        self, waiting: deque[tuple[Sequence[SessionFile], Future[Sealed]]]
+        self, waiting: deque[tuple[Sequence[SessionFile], Future[Parcel]]]
     ) -> tuple[Sequence[SessionFile], CountedFiles]:
         """Wait for the oldest task."""
         part, future = waiting.popleft()

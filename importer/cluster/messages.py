@@ -33,16 +33,16 @@ STOPPED = "stopped"
 """The error of a task that was cancelled."""
 
 
-class Sealed:
+class Parcel:
     """A pickled object that Dask carries without showing any of it in a log or a dashboard.
 
     Args:
         content: any object that can be pickled.
 
     Example:
-        >>> Sealed({"api_key": "phc_…"})
+        >>> Parcel({"api_key": "phc_…"})
         <32 bytes>
-        >>> Sealed({"api_key": "phc_…"}).open()
+        >>> Parcel({"api_key": "phc_…"}).open()
         {'api_key': 'phc_…'}
     """
 
@@ -55,7 +55,7 @@ class Sealed:
     def __repr__(self) -> str:
         return f"<{len(self._packed)} bytes>"
 
-    def __reduce__(self) -> tuple[Callable[..., Sealed], tuple[str, bytes]]:
+    def __reduce__(self) -> tuple[Callable[..., Parcel], tuple[str, bytes]]:
         return _restore, (self._version, self._packed)
 
     def open(self) -> Any:
@@ -72,10 +72,10 @@ class Sealed:
         return pickle.loads(self._packed)  # noqa: S301 - a cluster runs whatever its clients send
 
 
-def _restore(version: str, packed: bytes) -> Sealed:
-    sealed = Sealed.__new__(Sealed)
-    sealed._version, sealed._packed = version, packed
-    return sealed
+def _restore(version: str, packed: bytes) -> Parcel:
+    parcel = Parcel.__new__(Parcel)
+    parcel._version, parcel._packed = version, packed
+    return parcel
 
 
 @lru_cache
@@ -152,7 +152,7 @@ class Report(msgspec.Struct, array_like=True):
     notes: list[Note]
 
 
-class Done(NamedTuple):
+class ShareResult(NamedTuple):
     """How a task ended.
 
     Attributes:

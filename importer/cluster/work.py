@@ -18,11 +18,11 @@ from importer.cluster.messages import (
     ROOT,
     STOPPED,
     TOPIC,
-    Done,
     Note,
+    Parcel,
     Report,
-    Sealed,
     Share,
+    ShareResult,
     WantedFile,
     decode_report,
 )
@@ -36,30 +36,30 @@ _LOOK_S = 0.2  # between two looks at whether the task was cancelled
 _MAX_PACES = 16  # a worker keeps those of the latest runs
 
 
-def count(sealed: Sealed) -> Sealed:
-    """Count session files; arguments and result, sealed, are those of `importer.plan.counter.count_files`."""
+def count(parcel: Parcel) -> Parcel:
+    """Count session files with `importer.plan.counter.count_files`: its arguments in, its result out."""
     from importer.plan.counter import count_files
 
-    return Sealed(count_files(*sealed.open()))
+    return Parcel(count_files(*parcel.open()))
 
 
-def send(sealed: Sealed) -> Sealed:
+def send(parcel: Parcel) -> Parcel:
     """Send the events of a share that no report says are delivered.
 
     An error is returned and not raised, because Dask writes to a log what a task raises.
 
     Args:
-        sealed: a :class:`Share`.
+        parcel: holds a :class:`Share`.
 
     Returns:
-        A sealed :class:`Done`.
+        A parcel with a :class:`ShareResult`.
     """
-    share: Share = sealed.open()
+    share: Share = parcel.open()
     store = _ReportStore(share)
     with _watch_cancellation() as stop:
         store.tell("began")
         try:
-            return Sealed(_Attempt(share, store, stop).run())
+            return Parcel(_Attempt(share, store, stop).run())
         finally:
             store.tell("ended")
 
@@ -114,7 +114,7 @@ class _Attempt:
             ids = decode_report(packed).ids
             self._delivered.update(ids[at : at + 16] for at in range(0, len(ids), 16))
 
-    def run(self) -> Done:
+    def run(self) -> ShareResult:
         """Send what is left and return what to tell the client."""
         from importer.errors import DeliveryStoppedError
 
@@ -126,7 +126,7 @@ class _Attempt:
         except Exception as raised:
             error = _describe_error(raised)
         final = msgspec.msgpack.encode(self._make_report(()))  # counters and notes since the last batch
-        return Done([*self._store.reports.values(), final], self._notes, self._issues, error)
+        return ShareResult([*self._store.reports.values(), final], self._notes, self._issues, error)
 
     def _deliver(self) -> None:
         from importer.deliver.delivery import Delivery

@@ -9,7 +9,7 @@ import pytest
 from importer.build.events import make_estimator
 from importer.cluster.backfill import _split_rate
 from importer.cluster.count import ClusterCounter
-from importer.cluster.messages import Sealed, Share
+from importer.cluster.messages import Parcel, Share
 from importer.cluster.work import _get_pace
 from importer.errors import UsageError
 from importer.sessions.discovery import find_sessions
@@ -44,19 +44,19 @@ def test_files_that_only_this_machine_can_read_end_the_count_with_advice():
         list(counter.count(find_sessions([SAMPLES]).sessions))
 
 
-def test_a_sealed_object_shows_only_its_size_and_opens_to_the_same():
+def test_a_parcel_shows_only_its_size_and_opens_to_its_content():
     share = Share("run", "1", [], Settings(), "phc_secret", NOW_MS)
     assert "phc_secret" not in repr(share)
-    sealed = pickle.loads(pickle.dumps(Sealed(share)))
-    assert repr(sealed) == f"<{len(pickle.dumps(share, pickle.HIGHEST_PROTOCOL))} bytes>"
-    assert sealed.open() == share
+    parcel = pickle.loads(pickle.dumps(Parcel(share)))
+    assert repr(parcel) == f"<{len(pickle.dumps(share, pickle.HIGHEST_PROTOCOL))} bytes>"
+    assert parcel.open() == share
 
 
-def test_an_object_sealed_by_another_version_does_not_open(monkeypatch):
-    sealed = Sealed("work")
+def test_a_parcel_of_another_version_does_not_open(monkeypatch):
+    parcel = Parcel("work")
     monkeypatch.setattr("importer.cluster.messages.own_version", lambda: "99.9")
     with pytest.raises(UsageError, match=r"another version of pi2posthog \(99\.9\)"):
-        sealed.open()
+        parcel.open()
 
 
 @pytest.mark.parametrize(
