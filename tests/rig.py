@@ -12,14 +12,15 @@ from tests.session_writer import SessionWriter
 NEVER_MS = 10**12
 
 
-def session(path, runs=1, **header):
+def write_session(path, runs=1, **header):
+    """Write a session of some runs with a prompt and an answer each; return its writer."""
     story = SessionWriter(path, header.pop("session_id", path.stem), **header)
     for number in range(runs):
         story.turn(f"{path.stem} {number}", "answer")
     return story
 
 
-class Desk:
+class FakeSender:
     """A fake sender: takes ``capacity`` events until :meth:`deliver` marks them as delivered."""
 
     def __init__(self, capacity=10**6):
@@ -67,10 +68,10 @@ class Rig:
     """
 
     def __init__(self, *paths, capacity=10**6, since_ms=None, settle_ms=NEVER_MS, **settings):
-        self.desk = Desk(capacity)
+        self.sender = FakeSender(capacity)
         self.said = []
         options = WatchOptions(since_ms, settle_ms)
-        self.watcher = Watcher(Source(paths), Settings(**settings), options, self.desk, self.said.append)
+        self.watcher = Watcher(Source(paths), Settings(**settings), options, self.sender, self.said.append)
 
     def run(self, script):
         steps, deadline = script(), time.monotonic() + 60
@@ -87,7 +88,7 @@ class Rig:
         return self
 
     def kinds(self):
-        return [event.event.removeprefix("$ai_") for event in self.desk.taken.values()]
+        return [event.event.removeprefix("$ai_") for event in self.sender.taken.values()]
 
     def sources(self):
-        return {event.source for event in self.desk.taken.values()}
+        return {event.source for event in self.sender.taken.values()}

@@ -9,7 +9,7 @@ import pytest
 from importer.watch import watcher as module
 from tests.building import built
 from tests.command import SAMPLES
-from tests.rig import Rig, session
+from tests.rig import Rig, write_session
 from tests.session_writer import SessionWriter
 from tests.watching import recently
 
@@ -22,36 +22,36 @@ def _quick(monkeypatch):
 
 
 def test_after_an_overflow_all_events_arrive_in_the_order_of_each_file(tmp_path):
-    stories = [session(tmp_path / f"{n}.jsonl", 10, start=recently(hours=n)) for n in (3, 2, 1)]
+    stories = [write_session(tmp_path / f"{n}.jsonl", 10, start=recently(hours=n)) for n in (3, 2, 1)]
     rig = Rig(tmp_path, capacity=4)
 
     def script():
         yield
         stories[0].turn("while it is full", "yes")
-        while len(rig.desk.taken) < 3 * 19 + 2:
-            rig.desk.deliver()
+        while len(rig.sender.taken) < 3 * 19 + 2:
+            rig.sender.deliver()
             yield
 
     rig.run(script)
-    assert rig.desk.refusals
+    assert rig.sender.refusals
     for story in stories:
         expected = [event.uuid for event in built(story.path)][:-1]  # the last run has not settled
-        assert [uuid for uuid in rig.desk.taken if uuid in expected] == expected
+        assert [uuid for uuid in rig.sender.taken if uuid in expected] == expected
 
 
 def test_while_the_queue_is_full_nothing_is_read_again(tmp_path, monkeypatch):
-    session(tmp_path / "s.jsonl", 10)
+    write_session(tmp_path / "s.jsonl", 10)
     rig = Rig(tmp_path, capacity=4)
 
     def script():
         yield
-        refused = rig.desk.refusals
+        refused = rig.sender.refusals
         for _ in range(20):
             yield
-        assert rig.desk.refusals == refused
+        assert rig.sender.refusals == refused
 
     rig.run(script)
-    assert len(rig.desk.taken) == 4
+    assert len(rig.sender.taken) == 4
 
 
 def test_after_an_overflow_the_events_of_a_forks_copies_are_still_those_of_its_parent(tmp_path):
@@ -64,57 +64,57 @@ def test_after_an_overflow_the_events_of_a_forks_copies_are_still_those_of_its_p
             expected.setdefault(event.uuid, event.encode())
 
     def script():
-        while len(rig.desk.taken) < len(expected):
-            rig.desk.deliver()
+        while len(rig.sender.taken) < len(expected):
+            rig.sender.deliver()
             yield
 
     rig.run(script)
-    assert {uuid: event.encode() for uuid, event in rig.desk.taken.items()} == expected
+    assert {uuid: event.encode() for uuid, event in rig.sender.taken.items()} == expected
 
 
 def test_after_an_overflow_the_traces_of_dropped_sessions_are_sent_too(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_BYTES", 0)
     for number in range(1, 9):
-        story = session(tmp_path / f"{number}.jsonl", 2, start=recently(hours=number))
+        story = write_session(tmp_path / f"{number}.jsonl", 2, start=recently(hours=number))
         os.utime(story.path, (story.now.timestamp(),) * 2)
     rig = Rig(tmp_path, capacity=6, settle_ms=0)
 
     def script():
         for _ in range(8):  # ticks: all files are read once
             yield
-        assert rig.desk.refusals
-        while len(rig.desk.taken) < 8 * 4:
-            rig.desk.deliver()
+        assert rig.sender.refusals
+        while len(rig.sender.taken) < 8 * 4:
+            rig.sender.deliver()
             yield
 
     rig.run(script)
 
 
 def test_a_refused_file_that_is_renamed_keeps_its_place(tmp_path):
-    story = session(tmp_path / "s.jsonl", 10)
+    story = write_session(tmp_path / "s.jsonl", 10)
     rig = Rig(tmp_path, capacity=4)
 
     def script():
         yield
-        assert rig.desk.refusals
+        assert rig.sender.refusals
         story.path.rename(tmp_path / "t.jsonl")
-        while len(rig.desk.taken) < 19:
+        while len(rig.sender.taken) < 19:
             yield
-            rig.desk.deliver()
+            rig.sender.deliver()
 
     rig.run(script)
     assert not rig.said
 
 
 def test_a_refused_file_that_is_deleted_is_named_and_does_not_delay_the_others(tmp_path):
-    stories = [session(tmp_path / f"{n}.jsonl", 4, start=recently(hours=n)) for n in (2, 1)]
+    stories = [write_session(tmp_path / f"{n}.jsonl", 4, start=recently(hours=n)) for n in (2, 1)]
     rig = Rig(tmp_path, capacity=4)
 
     def script():
         yield
         stories[0].path.unlink()
-        while not {event.uuid for event in built(stories[1].path)[:-1]} <= rig.desk.taken.keys():
-            rig.desk.deliver()
+        while not {event.uuid for event in built(stories[1].path)[:-1]} <= rig.sender.taken.keys():
+            rig.sender.deliver()
             yield
 
     rig.run(script)
@@ -122,23 +122,23 @@ def test_a_refused_file_that_is_deleted_is_named_and_does_not_delay_the_others(t
 
 
 def test_events_that_ended_before_the_start_are_left_out(tmp_path):
-    old = session(tmp_path / "old.jsonl", start=recently(days=3))
-    both = session(tmp_path / "both.jsonl", start=recently(days=2))
+    old = write_session(tmp_path / "old.jsonl", start=recently(days=3))
+    both = write_session(tmp_path / "both.jsonl", start=recently(days=2))
     both.wait(days=2, minutes=-30)
     both.turn("now", "n")
     os.utime(old.path, (time.time() - 3 * 24 * 3600,) * 2)
     since_ms = round((time.time() - 24 * 3600) * 1000)
     rig = Rig(tmp_path, since_ms=since_ms, settle_ms=0).pass_once()
     assert rig.kinds() == ["generation", "trace"]
-    assert all(event.end_ms >= since_ms for event in rig.desk.taken.values())
+    assert all(event.end_ms >= since_ms for event in rig.sender.taken.values())
     assert old.path not in rig.watcher.tails, "not even read"
 
 
 def test_the_identify_event_goes_once_before_all_others(tmp_path):
-    session(tmp_path / "s.jsonl", 2)
+    write_session(tmp_path / "s.jsonl", 2)
     rig = Rig(tmp_path, distinct_id="me@example.com").pass_once()
     assert rig.kinds()[:2] == ["$identify", "generation"]
     again = Rig(tmp_path, distinct_id="me@example.com")
-    again.desk.done = set(rig.desk.taken)
+    again.sender.done = set(rig.sender.taken)
     SessionWriter(tmp_path / "t.jsonl", "t").turn("other", "o")
     assert again.pass_once().kinds() == ["generation"]

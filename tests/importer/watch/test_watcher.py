@@ -7,7 +7,7 @@ import pytest
 
 from importer.sessions.session_file import Skipped
 from importer.watch import watcher as module
-from tests.rig import Rig, session
+from tests.rig import Rig, write_session
 from tests.session_writer import SessionWriter, text
 from tests.watching import recently
 
@@ -19,15 +19,15 @@ def _quick(monkeypatch):
 
 def test_a_dropped_session_that_grows_sends_its_new_events_and_none_again(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_S", 0.0)
-    story = session(tmp_path / "s.jsonl", 2)
+    story = write_session(tmp_path / "s.jsonl", 2)
     rig = Rig(tmp_path)
 
     def script():
-        while rig.watcher.tails or not rig.desk.taken:
+        while rig.watcher.tails or not rig.sender.taken:
             yield
-        rig.desk.deliver()
+        rig.sender.deliver()
         story.turn("more", "words")
-        while len(rig.desk.taken) < 5:
+        while len(rig.sender.taken) < 5:
             yield
 
     rig.run(script)
@@ -37,13 +37,13 @@ def test_a_dropped_session_that_grows_sends_its_new_events_and_none_again(tmp_pa
 def test_the_trace_of_a_dropped_session_is_sent_when_its_run_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_S", 0.0)
     rig = Rig(tmp_path, settle_ms=1500)
-    session(tmp_path / "s.jsonl", start=recently(seconds=2))
+    write_session(tmp_path / "s.jsonl", start=recently(seconds=2))
 
     def script():
-        while rig.watcher.tails or not rig.desk.taken:
+        while rig.watcher.tails or not rig.sender.taken:
             yield
         assert rig.kinds() == ["generation"]
-        while len(rig.desk.taken) < 2:
+        while len(rig.sender.taken) < 2:
             yield
 
     rig.run(script)
@@ -53,27 +53,27 @@ def test_the_trace_of_a_dropped_session_is_sent_when_its_run_has_ended(tmp_path,
 def test_idle_sessions_are_dropped_beyond_the_limit_of_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_BYTES", 10_000)
     for number in range(9):
-        story = session(tmp_path / f"{number}.jsonl", 10, start=recently(hours=number + 1))
+        story = write_session(tmp_path / f"{number}.jsonl", 10, start=recently(hours=number + 1))
         if number < 8:
             os.utime(story.path, (time.time() - 3600,) * 2)
     rig = Rig(tmp_path).pass_once()
     kept = [path.name for path in rig.watcher.tails]
     assert "8.jsonl" in kept, "somebody writes to it"
     assert 1 <= len(kept) <= 4
-    assert len(rig.desk.taken) == 9 * 19
+    assert len(rig.sender.taken) == 9 * 19
 
 
 def test_a_renamed_session_is_read_on_and_not_from_its_start(tmp_path):
-    story = session(tmp_path / "s.jsonl")
+    story = write_session(tmp_path / "s.jsonl")
     rig = Rig(tmp_path)
 
     def script():
-        while not rig.desk.taken:
+        while not rig.sender.taken:
             yield
         (tail,) = rig.watcher.tails.values()
         story.path = story.path.rename(tmp_path / "t.jsonl")
         story.turn("more", "words")
-        while len(rig.desk.taken) < 3:
+        while len(rig.sender.taken) < 3:
             yield
         assert rig.watcher.tails == {story.path: tail}, "it was not read again"
 
@@ -81,7 +81,7 @@ def test_a_renamed_session_is_read_on_and_not_from_its_start(tmp_path):
 
 
 def test_the_trace_of_a_settled_run_is_sent_once(tmp_path):
-    story = session(tmp_path / "s.jsonl", 1)
+    story = write_session(tmp_path / "s.jsonl", 1)
     rig = Rig(tmp_path, settle_ms=0)
 
     def script():
@@ -92,7 +92,7 @@ def test_the_trace_of_a_settled_run_is_sent_once(tmp_path):
         for _ in range(5):
             yield
         story.turn("next", "one")
-        while len(rig.desk.taken) < 4:
+        while len(rig.sender.taken) < 4:
             yield
 
     rig.run(script)
@@ -113,8 +113,8 @@ def test_a_file_that_becomes_a_session_is_followed(tmp_path):
 
     def script():
         yield
-        session(path)
-        while not rig.desk.taken:
+        write_session(path)
+        while not rig.sender.taken:
             yield
 
     rig.run(script)
@@ -122,14 +122,14 @@ def test_a_file_that_becomes_a_session_is_followed(tmp_path):
 
 def test_a_warning_is_said_once_however_often_a_file_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEEP_S", 0.0)
-    story = session(tmp_path / "s.jsonl")
+    story = write_session(tmp_path / "s.jsonl")
     story.raw(b"broken\n")
     rig = Rig(tmp_path)
 
     def script():
         for number in range(3):
             story.turn(f"run {number}", "answer")
-            while rig.watcher.tails or len(rig.desk.taken) < 2 * number + 3:
+            while rig.watcher.tails or len(rig.sender.taken) < 2 * number + 3:
                 yield
 
     rig.run(script)
@@ -137,7 +137,7 @@ def test_a_warning_is_said_once_however_often_a_file_is_read(tmp_path, monkeypat
 
 
 def test_a_file_that_cannot_be_read_is_named_once_and_tried_again(tmp_path, monkeypatch):
-    story = session(tmp_path / "s.jsonl")
+    story = write_session(tmp_path / "s.jsonl")
     error = PermissionError(13, "Permission denied")
     with monkeypatch.context() as patch:
         patch.setattr(module, "read_session_file", lambda path, agent: Skipped.unreadable(path, error))
@@ -149,17 +149,17 @@ def test_a_file_that_cannot_be_read_is_named_once_and_tried_again(tmp_path, monk
 def test_changes_that_no_observer_reports_are_found_by_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SWEEP_S", 0.05)
     monkeypatch.setattr(module.Changes, "on_any_event", lambda self, event: None)
-    story = session(tmp_path / "s.jsonl")
+    story = write_session(tmp_path / "s.jsonl")
     rig = Rig(tmp_path)
 
     def script():
-        while not rig.desk.taken:
+        while not rig.sender.taken:
             yield
         story.turn("more", "words")
-        while len(rig.desk.taken) < 3:
+        while len(rig.sender.taken) < 3:
             yield
-        session(tmp_path / "new" / "t.jsonl", start=recently())
-        while len(rig.desk.taken) < 4:
+        write_session(tmp_path / "new" / "t.jsonl", start=recently())
+        while len(rig.sender.taken) < 4:
             yield
 
     rig.run(script)
@@ -167,7 +167,7 @@ def test_changes_that_no_observer_reports_are_found_by_the_sweep(tmp_path, monke
 
 def test_a_stop_ends_the_reading_of_many_files(tmp_path):
     for number in range(50):
-        session(tmp_path / f"{number}.jsonl", start=recently(hours=number))
+        write_session(tmp_path / f"{number}.jsonl", start=recently(hours=number))
     rig = Rig(tmp_path)
     rig.watcher.run(lambda: rig.watcher.stop())
     assert len(rig.watcher.tails) == 1
@@ -182,7 +182,7 @@ def test_a_run_with_an_error_counts_today(tmp_path):
 
 
 def test_before_a_run_settles_its_unreported_lines_are_read(tmp_path):
-    story = session(tmp_path / "s.jsonl", start=recently(seconds=10))
+    story = write_session(tmp_path / "s.jsonl", start=recently(seconds=10))
     rig = Rig(tmp_path, settle_ms=20_000).pass_once()
     story.turn("late", "answer")
     rig.watcher.settle(round(time.time() * 1000) + 60_000)
