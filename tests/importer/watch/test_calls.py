@@ -60,6 +60,15 @@ def test_a_trace_adds_up_its_own_calls_and_a_trace_without_calls_is_zero(call):
     assert calls.sum_all()[:2] == (len(calls), 360) == (3, 360)
 
 
+def test_a_call_that_comes_after_the_sum_of_its_trace_is_in_the_next_sum(call):
+    calls = Calls()
+    for trace_id, input_tokens in (("a", 100), ("b", 100), ("a", 200)):
+        for each in (trace_id, "open"):
+            calls.add(replace(call(datetime.now(BERLIN)), trace_id=each))
+        assert calls.sum_trace(trace_id).input_tokens == input_tokens
+    assert calls.sum_trace("open").input_tokens == 300
+
+
 def test_tokens_beyond_64_bits_add_up_exactly(call):
     calls = Calls()
     usage = call(datetime.now(BERLIN)).usage._replace(input_tokens=2**62 + 1, total_tokens=2**62 + 1)
