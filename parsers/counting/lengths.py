@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from parsers.pi import entries as e
-from parsers.pi.messages import Source, bash_text, text_of
+from parsers.pi.messages import Source, format_bash, join_text
 
 MESSAGE = len('{"role":"assistant","content":""},')
 PART = len('{"type":"text","text":""},')
@@ -144,10 +144,10 @@ def message_size(source: Source, longest: int) -> int:
     if isinstance(source, e.ToolResultMessage):
         return result_size(source, longest).sent
     if isinstance(source, e.BashExecutionMessage):
-        return MESSAGE + PART + text_size(bash_text(source))
+        return MESSAGE + PART + text_size(format_bash(source))
     content: e.Content = getattr(source, "content", None)
     images = sum(block.type == "image" for block in content) if isinstance(content, list) else 0
-    return MESSAGE + PART + text_size(text_of(content)) + IMAGE * images
+    return MESSAGE + PART + text_size(join_text(content)) + IMAGE * images
 
 
 def _encoded(value: Any) -> bytes:

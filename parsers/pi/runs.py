@@ -17,7 +17,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from parsers.identity import derive
-from parsers.pi.messages import first_line
+from parsers.pi.messages import find_first_line
 from parsers.records import AnyRecord, Generation, Trace
 
 Grouping = Literal["message", "session"]
@@ -58,7 +58,7 @@ class OpenTrace(Struct, eq=False):
     last_stop: str | None = None
 
     def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> None:
-        """Count a call in."""
+        """Add a call's times and output."""
         self.calls += 1
         if self.start_ms is None:
             self.start_ms = start_ms if start_ms is not None else end_ms
@@ -87,7 +87,7 @@ class OpenTrace(Struct, eq=False):
         self.last_ms = max(self.last_ms, ms)
 
     def as_record(self) -> Trace:
-        """Return the trace as it stands."""
+        """Make a record of the trace as it stands."""
         return Trace(
             id=self.id,
             trace_id=self.id,
@@ -183,7 +183,7 @@ class Traces:
         if self.grouping == "session":
             return run, []
         complete = self.close_all(copied=copied)
-        name = first_line(prompt or "")
+        name = find_first_line(prompt or "")
         run.trace = OpenTrace(trace_id, name, True, prompt, ms, copied, session_name)
         self.open.append(run.trace)
         return run, complete
@@ -200,7 +200,7 @@ class Traces:
     def place(
         self, run: Run | None, call: Generation, text: Any, session_name: str | None = None
     ) -> tuple[Run, list[AnyRecord]]:
-        """Put a call into its trace: sets its trace and window.
+        """Put a call into its trace, and set its trace and window.
 
         Args:
             run: the run that goes on at the call's place in the tree.
@@ -240,7 +240,7 @@ class Traces:
         return run, complete
 
     def _find_run(self, run: Run | None, call: Generation) -> Run | None:
-        """Return the run that a call without a prompt of its own belongs to, if one is going on.
+        """Find the run that a call without a prompt of its own belongs to, if one goes on.
 
         The file shows a call when it has ended: by then the run's trace may have been sent.
         """
@@ -292,7 +292,7 @@ class Traces:
         return not trace.copied and now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
 
     def _begin(self, prompt: str | None, call: Generation, session_name: str | None) -> OpenTrace:
-        name = first_line(prompt) if prompt else call.name
+        name = find_first_line(prompt) if prompt else call.name
         trace = OpenTrace(
             derive("trace", call.id), name, prompt is not None, prompt, None, call.copied, session_name
         )
@@ -301,5 +301,5 @@ class Traces:
 
 
 def patience_ms(last_stop: str | None, settle_ms: int) -> int:
-    """Tell how long a quiet agent may still go on by itself, in ms."""
+    """Return how long a quiet agent may still go on by itself, in ms."""
     return settle_ms * RETRY_FACTOR if last_stop in FINAL - IDLE else settle_ms
