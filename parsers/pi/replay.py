@@ -45,16 +45,11 @@ _ACTS = _Acts(
         e.BranchSummary: "_branch_summary",
         e.SessionInfo: "_session_info",
         e.UsageEntry: "_usage",
-    }
-)
-_MESSAGE_ACTS = _Acts(
-    {
         e.UserMessage: "_user",
         e.AssistantMessage: "_assistant",
         e.ToolResultMessage: "_tool_result",
         e.BashExecutionMessage: "_user_bash",
         e.CustomMessage: "_custom",
-        e.HookMessage: "_custom",
         e.SystemMessage: "_system",
     }
 )
@@ -71,11 +66,7 @@ class Replay:
     """
 
     def __init__(
-        self,
-        traces: Traces,
-        positions: Mapping[str, Position],
-        orders: Mapping[str, int],
-        keeper: Keeper,
+        self, traces: Traces, positions: Mapping[str, Position], orders: Mapping[str, int], keeper: Keeper
     ) -> None:
         self._traces = traces
         self._positions = positions
@@ -98,7 +89,7 @@ class Replay:
 
     def _message_entry(self, at: Position, entry: e.MessageEntry, where: Where) -> Step:
         message = entry.message
-        act = _MESSAGE_ACTS[type(message)]
+        act = _ACTS[type(message)]
         return getattr(self, act)(at, message, where) if act else (at, [])
 
     def _model_change(self, at: Position, entry: e.ModelChange, where: Where) -> Step:
@@ -286,9 +277,9 @@ class Replay:
     def _close_turn(self, at: Position, where: Where) -> Step:
         """Give up the open tool calls of this branch, because an answer or a prompt follows them."""
         turn = at.turn
-        if turn is None or not turn.open:
+        if turn is None:
             return at, []
-        records = self._abandon(turn, where)
+        records = self._abandon(turn, where) if turn.open else []
         return replace(at, turn=None), records
 
     def _close_all_turns(self, where: Where) -> list[AnyRecord]:

@@ -1,8 +1,7 @@
 """Runs, session windows and the traces that are made of them.
 
-A run is one prompt to an idle agent and all that follows until it is idle again. A window is a stretch of
-a session without a long pause. With ``message`` grouping a run is a trace, with ``session`` grouping a
-window is.
+A run is one prompt to an idle agent and all that follows until it is idle again. A window is a stretch of a
+session without a long pause. A trace is a run with ``message`` grouping, a window with ``session`` grouping.
 
 What comes without a prompt to an agent that has been quiet for 20 s (a late ``/compact``, cache warming, an
 extension that wakes it) makes a trace of its own: the trace before may have been sent by then, and a trace
@@ -155,10 +154,7 @@ class Window:
         return self.last_ms is not None and now_ms - self.last_ms > self.window_ms
 
     def enter(self, trace: OpenTrace, edge_ms: int, end_ms: int) -> None:
-        """Note a call of a trace, which belongs to the window of its first call.
-
-        ``edge_ms`` decides whether the call is past this window; the call was not added to the trace yet.
-        """
+        """Note a trace's next call; ``edge_ms`` tells whether it is past this window."""
         if not trace.calls:
             if self.is_over(edge_ms):
                 self.number += 1
@@ -183,8 +179,7 @@ class Traces:
         if self.grouping == "session":
             return run, []
         complete = self.close_all(copied=copied)
-        name = find_first_line(prompt or "")
-        run.trace = OpenTrace(trace_id, name, True, prompt, ms, copied, session_name)
+        run.trace = OpenTrace(trace_id, find_first_line(prompt or ""), True, prompt, ms, copied, session_name)
         self.open.append(run.trace)
         return run, complete
 
@@ -292,10 +287,8 @@ class Traces:
         return not trace.copied and now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
 
     def _begin(self, prompt: str | None, call: Generation, session_name: str | None) -> OpenTrace:
-        name = find_first_line(prompt) if prompt else call.name
-        trace = OpenTrace(
-            derive("trace", call.id), name, prompt is not None, prompt, None, call.copied, session_name
-        )
+        name, own_id = find_first_line(prompt) if prompt else call.name, derive("trace", call.id)
+        trace = OpenTrace(own_id, name, prompt is not None, prompt, None, call.copied, session_name)
         self.open.append(trace)
         return trace
 

@@ -275,3 +275,13 @@ def test_odd_nested_calls_lose_nothing_else(odd: object) -> None:
     assert script.name == "codemode"
     assert "read" in {span.name for span in others}
     assert len({span.id for span in others}) == len(others)
+
+
+def test_a_result_that_is_repeated_behind_a_prompt_has_no_call() -> None:
+    talk = Transcript()
+    talk.user("go")
+    talk.assistant(call("c1"))
+    talk.result("c1", "done")
+    talk.user("more")
+    talk.result("c1", "again")
+    assert [span.output["content"][0]["text"] for span in talk.read().spans] == ["done", "again"]
