@@ -12,10 +12,15 @@ LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Pyt
 
 
 def to_ms(timestamp: Timestamp) -> int | None:
-    """Return milliseconds since the epoch of an entry's ISO text or of a message's number.
+    """Read the milliseconds since the epoch from an entry's ISO text or a message's number.
 
-    Returns None for a text that is no date, a number that is no moment from 1970 to the end of 9999, or no
-    value.
+    Example:
+        >>> to_ms("2026-09-21T14:13:20.123Z")
+        1790000000123
+
+    Returns:
+        None for a text that is no date, a number that is no moment from 1970 to the end of 9999, or
+        no value.
     """
     if type(timestamp) is int and 0 < timestamp <= LATEST_MS:
         return timestamp
@@ -35,10 +40,15 @@ def to_ms(timestamp: Timestamp) -> int | None:
 
 
 def to_rfc3339(ms: int) -> str:
-    """``2026-11-23T10:33:17.047Z`` for milliseconds since the epoch."""
+    """Write milliseconds since the epoch as a text.
+
+    Example:
+        >>> to_rfc3339(1_790_000_000_123)
+        '2026-09-21T14:13:20.123Z'
+    """
     return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
-def measured(ms: float | None) -> float | None:
-    """Return a duration that pi measured, in ms; None where it is no length of time."""
+def check_duration(ms: float | None) -> float | None:
+    """Return a duration that pi measured, in ms; None where it is negative, infinite or not a number."""
     return ms if ms is not None and math.isfinite(ms) and ms >= 0 else None

@@ -56,8 +56,12 @@ class Usage(NamedTuple):
 NO_USAGE = Usage()
 
 
-def usage_of(block: UsageBlock | None) -> Usage:
-    """Return the tokens and cost of a usage block; zeros where there is none.
+def read_usage(block: UsageBlock | None) -> Usage:
+    """Read the tokens and the cost from a usage block; zeros where there is none.
+
+    Example:
+        >>> read_usage(UsageBlock(input=3, output=4)).total_tokens
+        7
 
     Version 1 files have no total of tokens: it is their sum. ``input_cost_usd`` holds the cost of cached
     tokens, too, so that input and output add up to the total that pi recorded.

@@ -28,9 +28,9 @@ from parsers.identity import digest
 from parsers.pi import entries as e
 from parsers.pi.decoding import BadLineError, decode_after_torn, decode_line
 from parsers.pi.session import Session
-from parsers.pi.subagents import usage_of_result
+from parsers.pi.subagents import read_result_usage
 from parsers.records import AnyRecord, Generation
-from parsers.usage import usage_of
+from parsers.usage import read_usage
 from tests import cases
 from tests.parsers.reading import plain
 
@@ -206,11 +206,11 @@ def _tokens_of(entry: Any) -> int:
     if isinstance(entry, e.MessageEntry):
         message = entry.message
         if isinstance(message, e.AssistantMessage):
-            return usage_of(message.usage).output_tokens
-        nested = usage_of_result(message) if isinstance(message, e.ToolResultMessage) else None
+            return read_usage(message.usage).output_tokens
+        nested = read_result_usage(message) if isinstance(message, e.ToolResultMessage) else None
         return nested.output_tokens if nested else 0
     if isinstance(entry, (e.UsageEntry, e.Compaction, e.BranchSummary)):
-        return usage_of(entry.usage).output_tokens
+        return read_usage(entry.usage).output_tokens
     return 0
 
 

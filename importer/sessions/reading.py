@@ -1,4 +1,4 @@
-"""A session file read up to the size that it had when it was found: later lines are for a later import."""
+"""Reads session files up to the size that they had when they were found."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BLOCK = 256 * 1024  # bytes: as much as a processor's cache holds
 
 
 def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
-    """Return a session to read a file into, with the traces that the settings ask for."""
+    """Make a parser for one file, with the traces that the settings ask for."""
     return agent.parser(settings.trace_grouping, _window_ms(settings))
 
 
 def new_count(settings: Settings, agent: Agent) -> SessionParser:
-    """Return the same for a session that is only counted, where the agent's parser can do that."""
+    """Make a parser that only counts, where the agent has one."""
     if agent.counter is None:
         return new_session(settings, agent)
     return agent.counter(settings.trace_grouping, _window_ms(settings), settings.max_attribute_length)
@@ -62,7 +62,7 @@ def count(
 
 
 def _lines(file: SessionFile) -> Iterator[bytes]:
-    """Return the lines of a file with their newlines; the last one may have none."""
+    """Yield the lines of a file with their newlines; the last one may have none."""
     left = file.size
     with _opened(file.path) as lines:
         for line in lines:
@@ -76,7 +76,7 @@ def _lines(file: SessionFile) -> Iterator[bytes]:
 
 
 def _blocks(file: SessionFile) -> Iterator[memoryview]:
-    """Return the bytes of a file in blocks of whole lines, each in the place of the one before.
+    """Yield the bytes of a file in blocks of whole lines, each in the memory of the one before.
 
     The last line may have no newline.
     """
@@ -104,7 +104,7 @@ def _blocks(file: SessionFile) -> Iterator[memoryview]:
 
 
 def _whole(path: Path, size: int) -> bytes:
-    """That many bytes of a small file, or as many as there are; a file object takes as long to make."""
+    """Read that many bytes of a small file; to open a file object would take as long again."""
     descriptor = os.open(path, _FLAGS)
     try:
         data = os.read(descriptor, size)

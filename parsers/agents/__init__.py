@@ -13,7 +13,7 @@ AGENTS = {agent.name: agent for agent in (PI, OPENCLAW, OMP)}
 
 
 def recognize(folder: str, *, by_shape: bool = False) -> Agent:
-    """Return the agent whose sessions are in a folder, by nothing but the folder's absolute path.
+    """Recognize the agent whose sessions are in a folder by the folder's absolute path alone.
 
     It is the one whose mark stands deepest in the path, so that pi's sessions in an OpenClaw workspace are
     pi's; pi where there is none.

@@ -1,4 +1,4 @@
-"""What the importer knows of an agent: where its sessions are, which files they are, and what reads them."""
+"""An agent: where its sessions are, which files they are, and what reads them."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class SessionParser(Protocol):
         """Return the records that the next line completes; it may depend on nothing but the lines so far."""
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = ...) -> list[AnyRecord]:
-        """Return the records of what has ended by now although no further line says so; changes nothing."""
+        """Return the records of what has ended by now, although no line says so; changes nothing."""
 
     def is_final(self, now_ms: int, written_ms: int) -> bool:
-        """Tell whether `finish` tells all that it ever will, unless something more is written."""
+        """Tell whether `finish` would return the same for ever, unless a line is written."""
 
     def open_traces(self) -> set[str]:
         """Return the ids of the traces that are still being collected."""

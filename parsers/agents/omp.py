@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def in_pi_terms(decoded: Decoded) -> Decoded:
-    """Make pi's entry of one that only oh-my-pi writes."""
+    """Rewrite an entry that only oh-my-pi writes in pi's terms."""
     from parsers.agents.omp_terms import rewrite  # only where there is a file to read
 
     return rewrite(decoded)
 
 
 def parent_id(parent: str) -> str | None:
-    """Return the id of a session's parent, which is named by its id or its file."""
+    """Read a session's parent's id, which is given by itself or in its file's name."""
     return id_of_parent(parent) if "/" in parent or "\\" in parent else parent or None
 
 

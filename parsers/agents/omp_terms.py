@@ -1,4 +1,4 @@
-"""What oh-my-pi writes in its own way, in pi's terms. Source: as :mod:`parsers.agents.omp`."""
+"""Rewrites what oh-my-pi writes in its own way in pi's terms. Source: as :mod:`parsers.agents.omp`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Fields = dict[str, Any]
 
 
 def rewrite(decoded: Decoded) -> Decoded:
-    """Make pi's entry of one that only oh-my-pi writes, as far as pi has one that means the same."""
+    """Rewrite an entry that only oh-my-pi writes as pi's entry that means the same, where there is one."""
     line = decoded.line
     if isinstance(line, e.MessageEntry) and isinstance(line.message, e.AssistantMessage):
         _rename_reasoning(line.message.usage)
@@ -42,7 +42,7 @@ def _rename_reasoning(usage: UsageBlock | None) -> None:
 
 
 def _model_usage(fields: Fields) -> Fields:
-    """Return a model call outside the conversation; no other line holds what it cost."""
+    """Rewrite a model call outside the conversation; no other line holds its cost."""
     return {"type": "usage", "kind": fields.get("purpose") or "usage"}
 
 
@@ -51,7 +51,7 @@ def _title_change(fields: Fields) -> Fields:
 
 
 def _session_init(fields: Fields) -> Fields:
-    """Tell what a subagent was told; of its tools only the names are recorded."""
+    """Rewrite what a subagent was told; only the names of its tools are recorded."""
     names = fields.get("tools")
     tools = [{"name": name} for name in names if isinstance(name, str)] if isinstance(names, list) else []
     told = {"role": "system", "content": fields.get("systemPrompt"), "toolsAdded": tools}
@@ -63,12 +63,12 @@ def _developer(fields: Fields) -> Fields:
 
 
 def _python_execution(fields: Fields) -> Fields:
-    """Code that the user ran with ``$``, like a command with ``!``."""
+    """Rewrite code that the user ran with ``$`` as a command with ``!``."""
     return {"role": "bashExecution", "command": fields.get("code")}
 
 
 def _file_mention(fields: Fields) -> Fields:
-    """Return the files that a prompt named with ``@``, which the model reads along with it."""
+    """Rewrite the files that a prompt named with ``@``, which the model reads along with it."""
     files = fields.get("files")
     read = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
     blocks = [

@@ -48,14 +48,14 @@ def agent_name(path: PurePath) -> str | None:
 
 
 def parent_id(parent: str) -> str | None:
-    """The id of a session's parent, which is named by its file, ``<id>.jsonl`` or ``<time>_<id>.jsonl``."""
+    """Read a session's parent's id from its file's name, ``<id>.jsonl`` or ``<time>_<id>.jsonl``."""
     name = re.split(r"[/\\]", parent)[-1]
     stem, found, _ = name.partition(".jsonl")
     return (stem.rpartition("_")[2] or None) if found else None
 
 
 def in_pi_terms(decoded: Decoded) -> Decoded:
-    """Make no model call of a text that OpenClaw itself puts into a session as an assistant.
+    """Mark the texts that OpenClaw itself puts into a session as an assistant: they are no model calls.
 
     It writes them with its own name for a provider, without usage, and keeps them from the model
     (isTranscriptOnlyOpenClawAssistantMessage in its ``dist``).

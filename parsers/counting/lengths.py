@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from parsers.pi import entries as e
-from parsers.pi.messages import Source, bash_text, text_of
+from parsers.pi.messages import Source, format_bash, join_text
 
 MESSAGE = len('{"role":"assistant","content":""},')
 PART = len('{"type":"text","text":""},')
@@ -24,8 +24,9 @@ RESULT_ID = len('"tool_call_id":"call_01234567890123456789",')
 IMAGE = 100  # an image is replaced by some words
 CUT = len("...[truncated 10000 chars]")
 SAMPLE = 256  # bytes of a longer text that tell how often quotes are escaped in it
-NO_STATE = 100
+NULL = len("null")
 QUOTES = 2
+_UNKNOWN = 100  # bytes of what cannot be encoded
 
 _encode = msgspec.json.Encoder().encode
 _FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
@@ -89,8 +90,6 @@ def state_size(value: Any, longest: int) -> int:
         value: the value.
         longest: how many characters of a tool's input or output an event has.
     """
-    if value is None:
-        return NO_STATE
     encoded = _encoded(value)
     size, most = len(encoded) + escapes_in(encoded), 2 * longest
     return size if size < most else most
@@ -144,17 +143,17 @@ def message_size(source: Source, longest: int) -> int:
     if isinstance(source, e.ToolResultMessage):
         return result_size(source, longest).sent
     if isinstance(source, e.BashExecutionMessage):
-        return MESSAGE + PART + text_size(bash_text(source))
+        return MESSAGE + PART + text_size(format_bash(source))
     content: e.Content = getattr(source, "content", None)
     images = sum(block.type == "image" for block in content) if isinstance(content, list) else 0
-    return MESSAGE + PART + text_size(text_of(content)) + IMAGE * images
+    return MESSAGE + PART + text_size(join_text(content)) + IMAGE * images
 
 
 def _encoded(value: Any) -> bytes:
     try:
         return _encode(value)
     except _FAULTS:  # such as half of a surrogate pair, or a number that no double holds
-        return b" " * NO_STATE
+        return b" " * _UNKNOWN
 
 
 def _texts(content: e.Content) -> list[str | None]:

@@ -18,7 +18,7 @@ from parsers.counting.lengths import (
 )
 from parsers.pi import entries as e
 from parsers.pi.chain import is_sent
-from parsers.pi.messages import Source, text_of
+from parsers.pi.messages import Source, join_text
 from parsers.pi.prompt import NO_PROMPT, SystemPrompt
 from parsers.pi.toolcalls import ToolCall
 
@@ -182,7 +182,7 @@ class SizeKeeper:
         """Return the size of the text of an answer or a summary."""
         if isinstance(answer, AnswerSize):
             return answer.text
-        return None if answer is None else text_size(text_of(answer))
+        return None if answer is None else text_size(join_text(answer))
 
     def arguments(self, call: ToolCall, answer: AnswerSize) -> ArgumentsSize:
         """Return the size of a tool call's arguments."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from parsers.pi import entries as e
-from parsers.pi.messages import COMPACTION_FRAME, MissingResult, Source, Summary, blocks_of, with_content
+from parsers.pi.messages import COMPACTION_FRAME, MissingResult, Source, Summary, list_blocks, replace_content
 
 FAILED = frozenset({"error", "aborted"})
 """The stop reasons of answers that pi keeps from later calls."""
@@ -45,7 +45,7 @@ class ContextMessage(Struct, eq=False):
     def forget(self) -> None:
         """Drop what was said, once it was encoded: a session's memory holds it once, not twice."""
         if not self.is_forgotten:
-            self.source, self.is_forgotten = with_content(self.source, None), True
+            self.source, self.is_forgotten = replace_content(self.source, None), True
 
     @property
     def is_compaction(self) -> bool:
@@ -61,20 +61,20 @@ def is_sent(source: Source) -> bool:
         case e.AssistantMessage():
             content = source.content
             return source.stop_reason not in FAILED and (
-                any(block.type == "toolCall" for block in blocks_of(content)) or says_something(content)
+                any(block.type == "toolCall" for block in list_blocks(content)) or says_something(content)
             )
         case e.UserMessage() | e.CustomMessage() | e.CustomMessageEntry():
-            return any(block.type == "image" or block.text for block in blocks_of(source.content))
+            return any(block.type == "image" or block.text for block in list_blocks(source.content))
         case e.BashExecutionMessage():
             return not source.exclude_from_context
         case _:
             return True
 
 
-def context_message(
+def make_context_message(
     source: Source, order: int, entry_id: str | None = None, *, opens_run: bool = False
 ) -> ContextMessage:
-    """Return the message of what pi recorded."""
+    """Make a message of what pi recorded."""
     sent = is_sent(source)
     match source:
         case e.ToolResultMessage():
@@ -91,12 +91,12 @@ def context_message(
 
 def says_something(content: e.Content) -> bool:
     """Tell whether an answer holds words."""
-    return any(block.text.strip() for block in blocks_of(content))
+    return any(block.text.strip() for block in list_blocks(content))
 
 
 def call_ids(answer: e.AssistantMessage) -> tuple[str, ...]:
-    """Return the ids of an answer's tool calls, each once; a call without an id is known by its place."""
-    ids = [block.id for block in blocks_of(answer.content) if block.type == "toolCall"]
+    """List the ids of an answer's tool calls, each once; a call without an id is known by its place."""
+    ids = [block.id for block in list_blocks(answer.content) if block.type == "toolCall"]
     if not all(ids):
         ids = [call_id or f"#{index}" for index, call_id in enumerate(ids)]
     return tuple(ids) if len(ids) < 2 else tuple(dict.fromkeys(ids))
@@ -124,7 +124,7 @@ class Link(Struct, eq=False):
 
 
 def linked(previous: Link | None, message: ContextMessage) -> Link:
-    """Return the link of a message behind another."""
+    """Link a message behind another."""
     if previous is None:
         return Link(None, message, 1, 1 if message.is_result else len(message.call_ids), None)
     return Link(
@@ -143,22 +143,22 @@ class MessageRange(Struct, frozen=True):
     end: Link | None
 
     def newest_first(self) -> Iterator[Link]:
-        """Return the links from the last message back to the first."""
+        """Yield the links from the last message back to the first."""
         link = self.end
         while link is not None and link is not self.start:
             yield link
             link = link.previous
 
     def messages(self) -> list[ContextMessage]:
-        """Return the messages, oldest first."""
+        """List the messages, oldest first."""
         return [link.message for link in self.newest_first()][::-1]
 
 
 NOTHING = MessageRange(None, None)
 
 
-def since_fork(end: Link | None, other: Link | None) -> MessageRange:
-    """Return the messages up to ``end`` that the chain ending in ``other`` does not share."""
+def find_since_fork(end: Link | None, other: Link | None) -> MessageRange:
+    """Find the messages up to ``end`` that the chain ending in ``other`` does not share."""
     start = end
     while start is not other and start is not None:
         if other is None or start.depth > other.depth:
@@ -171,7 +171,7 @@ def since_fork(end: Link | None, other: Link | None) -> MessageRange:
 
 
 def answered(end: Link | None) -> Link | None:
-    """Return the chain with a made-up result for each tool call of its last batch that has none."""
+    """Add a made-up result for each tool call of the last batch that has none."""
     if end is None or not end.batch:
         return end
     results: set[str] = set()
@@ -181,5 +181,5 @@ def answered(end: Link | None) -> Link | None:
         link = link.previous
     for call_id in link.message.call_ids if link else ():
         if link and call_id not in results:
-            end = linked(end, context_message(MissingResult(call_id), link.message.order))
+            end = linked(end, make_context_message(MissingResult(call_id), link.message.order))
     return end

@@ -20,14 +20,14 @@ from parsers.pi.chain import (
     Link,
     MessageRange,
     answered,
-    context_message,
+    find_since_fork,
     linked,
-    since_fork,
+    make_context_message,
 )
-from parsers.pi.messages import COMPACTION_FRAME, Source, Summary, text_of, with_content
+from parsers.pi.messages import COMPACTION_FRAME, Source, Summary, join_text, replace_content
 from parsers.pi.position import LINK
 from parsers.pi.prompt import NO_PROMPT, SystemPrompt
-from parsers.pi.toolcalls import ToolCall, result_state
+from parsers.pi.toolcalls import ToolCall, make_result_state
 
 
 class ModelInput(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Context(Struct, frozen=True):
         return self.size_from(self.first_kept)
 
     def size_from(self, first_kept: int) -> int:
-        """Return the same for a compaction that keeps the entries from that place on."""
+        """Return about how many bytes a compaction takes that keeps the entries from that place on."""
         depth = self.branch.depth if self.branch else 0
         kept = depth - self.left_behind if first_kept >= self.first_kept else depth
         return LINK * (kept + len(self.edits))
@@ -103,7 +103,7 @@ class Context(Struct, frozen=True):
         return (self if message.goes_between else self.answered()).linked(message)
 
     def linked(self, message: ContextMessage) -> Context:
-        """Return the same, where no tool call is open or the message can stand between."""
+        """Return the same where no tool call is open, or where the message can stand before its result."""
         branch = linked(self.branch, message)
         if not message.is_sent:
             return replace(self, branch=branch)
@@ -112,22 +112,22 @@ class Context(Struct, frozen=True):
         )
 
     def answered(self) -> Context:
-        """The context with a result for each open tool call, as pi makes them up where no result follows."""
+        """Return the context with a result for each open tool call, as pi makes them up."""
         end = answered(self.end)
         return self if end is self.end else replace(self, end=end)
 
     def given(self) -> ModelInput:
-        """Tell what a call is given that is made here."""
+        """Return the input of a call that is made here."""
         return ModelInput(self.prompt, self.full, self.turn, self.new)
 
     def given_to_compaction(self, first_kept: int) -> ModelInput:
-        """Tell what a compaction is given: the messages before the first kept entry, which it replaces."""
+        """Return the input of a compaction: the messages before the first kept entry, which it replaces."""
         replaced = self.before(first_kept)
         return ModelInput(self.prompt, replaced, replaced, replaced)
 
     def given_to_summary(self, left: Context | None) -> ModelInput:
-        """Tell what the summary of a branch is given that was left: its messages from where it began."""
-        seen = since_fork(left.end, self.end) if left else NOTHING
+        """Return the input of the summary of a branch that was left: its messages from where it began."""
+        seen = find_since_fork(left.end, self.end) if left else NOTHING
         return ModelInput(self.prompt, seen, seen, seen)
 
     def after_call(self) -> Context:
@@ -146,17 +146,17 @@ class Context(Struct, frozen=True):
             return self
         edited = None
         if edit.replacement is not None:
-            source = with_content(target.source, edit.replacement.content)
-            edited = context_message(source, target.order, target.entry_id, opens_run=target.opens_run)
+            source = replace_content(target.source, edit.replacement.content)
+            edited = make_context_message(source, target.order, target.entry_id, opens_run=target.opens_run)
         others = (each for each in self.edits if each[0] != edit.target_id)
         edits = (*others, (edit.target_id, edited))
         return replace(self, edits=edits)._rebuilt(self._kept(self.first_kept))
 
     def compacted(self, entry: e.Compaction, order: int, first_kept: int) -> Context:
-        """The context after a compaction: its summary, then the messages from the first kept entry on."""
-        head = [context_message(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)]
+        """Return the context after a compaction: its summary, then what follows from the first kept entry."""
+        head = [make_context_message(Summary(entry.summary, COMPACTION_FRAME), order, entry.id)]
         if entry.retained_tail is not None:
-            head += [context_message(m, order) for m in entry.retained_tail if is_context(m)]
+            head += [make_context_message(m, order) for m in entry.retained_tail if is_context(m)]
             first_kept = order
         prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
         kept = self._kept(first_kept)
@@ -178,7 +178,7 @@ class Context(Struct, frozen=True):
         return list(takewhile(lambda message: message.order >= first_kept, messages))[::-1]
 
     def _rebuilt(self, kept: Iterable[ContextMessage]) -> Context:
-        """Return the context as pi makes it of the branch: what was kept, edited, then answered."""
+        """Rebuild the context as pi does: from what was kept, with edits, then made-up results."""
         edits = dict(self.edits)
         seen = self.last_call_end.message.order if self.last_call_end else -1
         edited = (edits.get(m.entry_id, m) if m.entry_id else m for m in kept)
@@ -209,7 +209,7 @@ class MessageKeeper:
         self, source: Source, order: int, entry_id: str | None = None, *, opens_run: bool = False
     ) -> ContextMessage:
         """Return a message with the place of its entry in the file."""
-        return context_message(source, order, entry_id, opens_run=opens_run)
+        return make_context_message(source, order, entry_id, opens_run=opens_run)
 
     def answer(self, content: e.Content) -> e.Content:
         """Return an answer's content."""
@@ -217,7 +217,7 @@ class MessageKeeper:
 
     def text(self, answer: e.Content) -> str | None:
         """Return the text of an answer's content, None where it has none."""
-        return None if answer is None else text_of(answer)
+        return None if answer is None else join_text(answer)
 
     def arguments(self, call: ToolCall, answer: e.Content) -> Any:
         """Return a tool call's arguments."""
@@ -225,7 +225,7 @@ class MessageKeeper:
 
     def result(self, result: e.ToolResultMessage) -> Any:
         """Return a tool's result as JSON values."""
-        return result_state(result)
+        return make_result_state(result)
 
 
 def is_context(message: e.Message) -> TypeGuard[Source]:

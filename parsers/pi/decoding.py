@@ -1,4 +1,4 @@
-"""A line's bytes to a typed entry: fast where the line is as pi documents it, forgiving where it is not."""
+"""Decodes a line to a typed entry: fast where it is as pi documents it, forgiving where it is not."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def decode_line(line: bytes) -> Decoded:
 
 
 def _decode_bad(line: bytes) -> Decoded:
-    """Return the same for a line that is not as pi documents it."""
+    """Decode a line that is not as pi documents it."""
     line = line.strip(b" \t\r\n\0")
     if not line.isascii():
-        line = valid_utf8(line)
+        line = repair_utf8(line)
     try:
         return Decoded(_decode(line), ())
     except _ERRORS:
-        return decode_object(untyped(line))
+        return decode_object(decode_json(line))
 
 
 def decode_after_torn(line: bytes) -> Decoded | None:
@@ -106,7 +106,7 @@ def decode_after_torn(line: bytes) -> Decoded | None:
 
 
 def decode_object(value: Any) -> Decoded:
-    """Return the entry that a line's JSON value stands for; returns and raises as :func:`decode_line`."""
+    """Convert a line's JSON value to an entry; returns and raises as :func:`decode_line`."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise BadLineError("no JSON object with a type")
     dropped: list[str] = []
@@ -142,7 +142,7 @@ def _message(value: Any, dropped: list[str]) -> e.Message | e.UnknownMessage | N
 
 
 def _struct(value: dict[str, Any], kind: type[Any], prefix: str, dropped: list[str]) -> Any:
-    """``value`` as a struct of ``kind``, without the fields that do not fit."""
+    """Convert a value to a struct of ``kind``, without the fields that do not fit."""
     fields: dict[str, Any] = {}
     for field in _fields(kind):  # type: ignore[arg-type]  # a struct's type has a hash
         if field.encode_name not in value:
@@ -160,7 +160,7 @@ def _fields(kind: type[Any]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
-    """``value`` as ``kind``; where only a part of it fits, that part; UNSET where none does."""
+    """Convert a value, or the part of it that fits, to ``kind``; UNSET where no part does."""
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError):
@@ -182,7 +182,7 @@ def _value(value: Any, kind: Any, name: str, dropped: list[str]) -> Any:
 def _fitting(
     items: Iterable[tuple[Any, Any]], kind: Any, name: str, dropped: list[str]
 ) -> Iterator[tuple[Any, Any]]:
-    """Return those of a list's or object's values that fit, each as ``kind``."""
+    """Yield those of a list's or object's values that fit, each as ``kind``."""
     for key, value in items:
         if len(dropped) >= _MOST_DROPPED:
             return
@@ -197,8 +197,8 @@ def _options(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
-def valid_utf8(line: bytes) -> bytes:
-    """Return the same bytes, as UTF-8: pi reads others as U+FFFD, too."""
+def repair_utf8(line: bytes) -> bytes:
+    """Replace what is no UTF-8 by U+FFFD, as pi does when it reads a file."""
     try:
         line.decode()
     except UnicodeDecodeError:
@@ -211,8 +211,8 @@ def _whole_pair(match: re.Match[bytes]) -> bytes:
     return bytes(escaped + (pair or rb"\ufffd"))
 
 
-def untyped(line: bytes) -> Any:
-    """Return the JSON value of a line or a part of one.
+def decode_json(line: bytes) -> Any:
+    """Decode JSON as JavaScript would read it, from other writers than pi, too.
 
     Raises:
         BadLineError: it is no JSON.
@@ -220,7 +220,7 @@ def untyped(line: bytes) -> Any:
     try:
         return msgspec.json.decode(line)
     except UnicodeDecodeError:
-        line = valid_utf8(line)
+        line = repair_utf8(line)
     except (msgspec.DecodeError, RecursionError):
         pass
     if b"\\u" in line:

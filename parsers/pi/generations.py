@@ -1,4 +1,4 @@
-"""Entries to generations, and the spans that no tool call stands behind. Identity is settled here."""
+"""Makes generations of entries, and spans of what no tool call asked for; their ids are made here, too."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from parsers.identity import as_uuid, derive, digest, fingerprint
+from parsers.identity import derive, digest
 from parsers.pi import entries as e
-from parsers.pi.messages import blocks_of
+from parsers.pi.messages import list_blocks
 from parsers.records import Generation, Span
-from parsers.times import measured, to_ms
-from parsers.usage import Usage, usage_of
+from parsers.times import check_duration, to_ms
+from parsers.usage import Usage, read_usage
 
 _SEARCHED = 2000  # characters: a body that an error quotes may be long, and be anything
 _STATUS = r"([45]\d\d)\b"
@@ -46,14 +46,14 @@ class Where(Struct, frozen=True):
     entry_id: str | None
 
 
-def generation_fingerprint(
+def make_generation_id(
     message: e.AssistantMessage,
     start_ms: int | None,
     end_ms: int,
     tokens: tuple[int, int, int, int],
     call_ids: Iterable[str],
-) -> bytes:
-    """Tell what the id of an assistant message's generation is made of.
+) -> str:
+    """Make the id of an assistant message's generation.
 
     Args:
         message: the message.
@@ -62,7 +62,7 @@ def generation_fingerprint(
         tokens: the first four numbers of its usage.
         call_ids: the ids of its tool calls as they are recorded, in their order.
     """
-    return fingerprint(
+    return derive(
         "generation",
         message.provider,
         message.model,
@@ -76,15 +76,15 @@ def generation_fingerprint(
     )
 
 
-def chat_generation(
+def make_chat_generation(
     message: e.AssistantMessage, where: Where, given: Any, output: Any, thinking_level: str | None
 ) -> Generation:
-    """Return an assistant message: one model call, from the message's own time to that of its entry."""
+    """Make the generation of an answer, from the message's own time to that of its entry."""
     start_ms = to_ms(message.timestamp)
-    usage = usage_of(message.usage)
-    call_ids = [block.id for block in blocks_of(message.content) if block.type == "toolCall"]
+    usage = read_usage(message.usage)
+    call_ids = [block.id for block in list_blocks(message.content) if block.type == "toolCall"]
     return Generation(
-        id=as_uuid(generation_fingerprint(message, start_ms, where.ms, usage[:4], call_ids)),
+        id=make_generation_id(message, start_ms, where.ms, usage[:4], call_ids),
         trace_id="",
         parent_id="",
         window=1,
@@ -97,7 +97,7 @@ def chat_generation(
         model=message.model,
         response_model=message.response_model,
         response_id=message.response_id,
-        measured_ms=measured(message.duration_ms),
+        measured_ms=check_duration(message.duration_ms),
         thinking_level=message.thinking_level or thinking_level,
         provider_thinking_level=message.provider_thinking_level,
         stop_reason=message.stop_reason,
@@ -108,27 +108,27 @@ def chat_generation(
     )
 
 
-def compaction_generation(
+def make_compaction_generation(
     entry: e.Compaction, where: Where, given: Any, provider: str | None, model: str | None
 ) -> Generation:
-    """Return a compaction whose usage pi recorded. pi summarizes with the session's own model."""
+    """Make the generation of a compaction; pi summarizes with the session's own model."""
     return _summary("compaction", entry, (entry.tokens_before,), where, given, provider, model)
 
 
-def branch_summary_generation(
+def make_summary_generation(
     entry: e.BranchSummary,
     where: Where,
     given: Any,
     provider: str | None,
     model: str | None,
 ) -> Generation:
-    """Return a branch summary whose usage pi recorded."""
+    """Make the generation of a branch's summary."""
     return _summary("branch_summary", entry, (), where, given, provider, model)
 
 
-def usage_generation(entry: e.UsageEntry, where: Where) -> Generation:
-    """Return a usage entry, such as ``cache_warm``: model work outside the conversation."""
-    usage = usage_of(entry.usage)
+def make_usage_generation(entry: e.UsageEntry, where: Where) -> Generation:
+    """Make the generation of a usage entry: model work outside the conversation, such as ``cache_warm``."""
+    usage = read_usage(entry.usage)
     return _generation(
         entry.kind,
         derive("usage", entry.kind, entry.provider, entry.model, where.ms, *_tokens(usage)),
@@ -139,18 +139,18 @@ def usage_generation(entry: e.UsageEntry, where: Where) -> Generation:
     )
 
 
-def nested_generation(
+def make_nested_generation(
     result: e.ToolResultMessage, usage: Usage, span_id: str, own_ms: int, where: Where
 ) -> Generation:
-    """Return the model work that a tool did itself; pi records its usage, not its model."""
+    """Make the generation of the model work that a tool did itself; pi does not record its model."""
     call_id = derive("nested", span_id, own_ms, *_tokens(usage))
     generation = _generation(result.tool_name or "tool", call_id, where, usage)
     generation.parent_id = span_id
     return generation
 
 
-def user_bash_span(message: e.BashExecutionMessage, where: Where) -> Span:
-    """Return a command that the user ran with ``!``; pi records when it ended, not when it began."""
+def make_bash_span(message: e.BashExecutionMessage, where: Where) -> Span:
+    """Make the span of a command that the user ran with ``!``; pi does not record when it began."""
     failed = message.cancelled or bool(message.exit_code)
     return _span(
         "user_bash",
@@ -162,14 +162,14 @@ def user_bash_span(message: e.BashExecutionMessage, where: Where) -> Span:
     )
 
 
-def orphan_span(result: e.ToolResultMessage, own_ms: int, output: Any, where: Where) -> Span:
-    """Return a tool result whose call stands nowhere before it."""
+def make_orphan_span(result: e.ToolResultMessage, own_ms: int, output: Any, where: Where) -> Span:
+    """Make the span of a tool result without a call before it."""
     span_id = derive("orphan", result.tool_call_id, result.tool_name, own_ms, where.ms)
     return _span(result.tool_name or "unknown", span_id, where, None, output, result.is_error)
 
 
-def compaction_span(entry: e.Compaction, where: Where) -> Span:
-    """Return a compaction of a pi that did not record its usage."""
+def make_compaction_span(entry: e.Compaction, where: Where) -> Span:
+    """Make the span of a compaction whose usage pi did not record."""
     span_id = derive("compaction", where.ms, entry.tokens_before, digest(entry.summary))
     return _span(
         "compaction", span_id, where, {"tokensBefore": entry.tokens_before}, {"summary": entry.summary}
@@ -185,7 +185,7 @@ def _summary(
     provider: str | None,
     model: str | None,
 ) -> Generation:
-    usage = usage_of(entry.usage)
+    usage = read_usage(entry.usage)
     call_id = derive(name, where.ms, *_tokens(usage), *recorded, digest(entry.summary))
     fields = {"provider": provider, "model": model, "input": given, "output": entry.summary}
     return _generation(name, call_id, where, usage, **fields)
@@ -234,7 +234,15 @@ def _tokens(usage: Usage) -> tuple[int, int, int, int]:
 
 
 def http_status(error: str | None) -> int | None:
-    """Return the status that an error message shows, from 400 to 599; None where it shows none."""
+    """Find the HTTP status in an error message.
+
+    Example:
+        >>> http_status("429 Rate limit")
+        429
+
+    Returns:
+        A status from 400 to 599; None where the message shows none.
+    """
     if not error:
         return None
     head = error[:_SEARCHED].replace("\n", " ")

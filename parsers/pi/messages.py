@@ -1,4 +1,4 @@
-"""pi's messages in OpenAI's chat format, as pi itself hands them to a model.
+"""Writes pi's messages in OpenAI's chat format, as pi itself hands them to a model.
 
 Source: pi's docs ``message-types.md``, and the requests that the real agent sends (0.73.1 and 0.87.1).
 """
@@ -51,29 +51,34 @@ Source = (
 """Whatever a model can see of a session, apart from the system prompt."""
 
 
-def blocks_of(content: e.Content) -> list[e.Block]:
-    """Return content as blocks: a bare text is one text block, null is none."""
+def list_blocks(content: e.Content) -> list[e.Block]:
+    """List the blocks of a content: a bare text is one text block, null is none."""
     if content is None:
         return []
     return [e.Block(type="text", text=content)] if isinstance(content, str) else content
 
 
-def text_of(content: e.Content, separator: str = "\n") -> str:
-    """Return the text blocks of a content, joined."""
+def join_text(content: e.Content, separator: str = "\n") -> str:
+    """Join the text blocks of a content.
+
+    Example:
+        >>> join_text([e.Block(type="text", text="one"), e.Block(type="text", text="two")], " ")
+        'one two'
+    """
     if isinstance(content, str):
         return content
     if content and len(content) == 1 and content[0].type == "text":
         return content[0].text
-    return separator.join(block.text for block in blocks_of(content) if block.type == "text")
+    return separator.join(block.text for block in list_blocks(content) if block.type == "text")
 
 
-def first_line(text: str) -> str:
-    """Return the first line of a text that is not blank."""
+def find_first_line(text: str) -> str:
+    """Find the first line of a text that is not blank; an empty text where there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def chat_message(source: Source) -> ChatMessage:
-    """Return one message of a model's input.
+    """Write one message of a model's input.
 
     Tool arguments stay an object here (``function.arguments``): whoever sends the message redacts them first.
     """
@@ -83,21 +88,21 @@ def chat_message(source: Source) -> ChatMessage:
         case e.ToolResultMessage():
             return {"role": "tool", "tool_call_id": source.tool_call_id, "content": _tool_content(source)}
         case e.BashExecutionMessage():
-            return {"role": "user", "content": [_text(bash_text(source))]}
+            return {"role": "user", "content": [_text(format_bash(source))]}
         case Summary(text, (before, after)):
             return {"role": "user", "content": [_text(before + text + after)]}
         case MissingResult(tool_call_id):
             return {"role": "tool", "tool_call_id": tool_call_id, "content": "No result provided"}
         case e.CustomMessage() | e.CustomMessageEntry():
-            return {"role": "user", "content": _user_content(blocks_of(source.content))}
+            return {"role": "user", "content": _user_content(list_blocks(source.content))}
         case _:
             return {"role": "user", "content": _user_content(source.content)}
 
 
 def output_choice(content: e.Content) -> ChatMessage:
-    """Return a model's answer: text, thinking and tool calls as content parts, in their order."""
+    """Write a model's answer: text, thinking and tool calls as content parts, in their order."""
     parts: list[dict[str, Any]] = []
-    for block in blocks_of(content):
+    for block in list_blocks(content):
         if block.type == "text":
             parts.append(_text(block.text))
         elif block.type == "thinking" and block.thinking:
@@ -108,7 +113,7 @@ def output_choice(content: e.Content) -> ChatMessage:
 
 
 def tool_call(block: e.Block) -> dict[str, Any]:
-    """Return a tool call in OpenAI's format, its arguments still an object."""
+    """Write a tool call; its arguments stay an object."""
     return {
         "type": "function",
         "id": block.id,
@@ -116,8 +121,8 @@ def tool_call(block: e.Block) -> dict[str, Any]:
     }
 
 
-def bash_text(message: e.BashExecutionMessage) -> str:
-    """Tell what the model reads of a command that the user ran."""
+def format_bash(message: e.BashExecutionMessage) -> str:
+    """Write what the model reads of a command that the user ran."""
     output = f"```\n{message.output}\n```" if message.output else "(no output)"
     text = f"Ran `{message.command}`\n{output}"
     if message.cancelled:
@@ -129,8 +134,8 @@ def bash_text(message: e.BashExecutionMessage) -> str:
     return text
 
 
-def with_content(source: Source, content: e.Content) -> Source:
-    """Return the message with another content, as a context edit asks for."""
+def replace_content(source: Source, content: e.Content) -> Source:
+    """Replace a message's content, as a context edit asks for."""
     if isinstance(source, (Summary, MissingResult, e.BashExecutionMessage)):
         return source
     if isinstance(source, e.ToolResultMessage):
@@ -139,9 +144,9 @@ def with_content(source: Source, content: e.Content) -> Source:
 
 
 def _assistant(message: e.AssistantMessage) -> ChatMessage:
-    text = "".join(b.text for b in blocks_of(message.content) if b.type == "text" and b.text.strip())
+    text = "".join(b.text for b in list_blocks(message.content) if b.type == "text" and b.text.strip())
     chat: ChatMessage = {"role": "assistant", "content": text or None}
-    calls = [tool_call(b) for b in blocks_of(message.content) if b.type == "toolCall"]
+    calls = [tool_call(b) for b in list_blocks(message.content) if b.type == "toolCall"]
     if calls:
         chat["tool_calls"] = calls
     return chat
@@ -151,7 +156,7 @@ def _user_content(content: e.Content) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
     parts = []
-    for block in blocks_of(content):
+    for block in list_blocks(content):
         if block.type == "image":
             parts.append(_image())
         elif block.type == "text" and block.text:
@@ -160,8 +165,8 @@ def _user_content(content: e.Content) -> str | list[dict[str, Any]]:
 
 
 def _tool_content(message: e.ToolResultMessage) -> str | list[dict[str, Any]]:
-    text = text_of(message.content)
-    images = [_image() for block in blocks_of(message.content) if block.type == "image"]
+    text = join_text(message.content)
+    images = [_image() for block in list_blocks(message.content) if block.type == "image"]
     if images:
         return [_text(text or "(see attached image)"), *images]
     return text or "(no tool output)"

@@ -39,7 +39,7 @@ class BranchContext(Protocol):
         """About how many bytes the results take that the next message may make necessary."""
 
     def size_from(self, first_kept: int) -> int:
-        """Tell about how many bytes a compaction takes that keeps the entries from that place on."""
+        """Return about how many bytes a compaction takes that keeps the entries from that place on."""
 
     def emptied(self) -> Self:
         """Return the context without its messages."""
@@ -48,7 +48,7 @@ class BranchContext(Protocol):
         """Return the context with one more message, which may be one that no model sees."""
 
     def linked(self, message: Any) -> Self:
-        """Return the same where no tool call is open, or where the message answers one."""
+        """Return the same where no tool call is open, or where the message can stand before its result."""
 
     def answered(self) -> Self:
         """Return the context with a made-up result for each open tool call."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from parsers.pi.entries import SystemMessage
-from parsers.pi.messages import text_of
+from parsers.pi.messages import join_text
 
 _PART = 100  # bytes that a part takes besides what it says
 
@@ -36,7 +36,7 @@ class SystemPrompt:
     def patched(self, message: SystemMessage) -> SystemPrompt:
         """Return the prompt after one more system message."""
         before = SystemPrompt() if message.replace else self
-        text = text_of(message.content)
+        text = join_text(message.content)
         sections, tools = dict(before.sections), dict(before.tools)
         size = before.size + len(text)
         for name, value in (message.sections or {}).items():

@@ -11,11 +11,11 @@ from parsers.pi import entries as e
 from parsers.pi import generations as g
 from parsers.pi.chain import FAILED
 from parsers.pi.generations import Where
-from parsers.pi.messages import BRANCH_FRAME, Source, Summary, text_of
+from parsers.pi.messages import BRANCH_FRAME, Source, Summary, join_text
 from parsers.pi.position import Allowance, Keeper, Position, is_queued
 from parsers.pi.runs import Traces
-from parsers.pi.subagents import Delegation, may_start_subagents, subagent_of, usage_of_result
-from parsers.pi.toolcalls import ToolCall, Turn, calls_of, nested_spans
+from parsers.pi.subagents import Delegation, may_start_subagents, parse_subagent, read_result_usage
+from parsers.pi.toolcalls import ToolCall, Turn, list_calls, make_nested_spans
 from parsers.records import AnyRecord, Generation, Span
 from parsers.times import to_ms
 
@@ -45,16 +45,11 @@ _ACTS = _Acts(
         e.BranchSummary: "_branch_summary",
         e.SessionInfo: "_session_info",
         e.UsageEntry: "_usage",
-    }
-)
-_MESSAGE_ACTS = _Acts(
-    {
         e.UserMessage: "_user",
         e.AssistantMessage: "_assistant",
         e.ToolResultMessage: "_tool_result",
         e.BashExecutionMessage: "_user_bash",
         e.CustomMessage: "_custom",
-        e.HookMessage: "_custom",
         e.SystemMessage: "_system",
     }
 )
@@ -71,11 +66,7 @@ class Replay:
     """
 
     def __init__(
-        self,
-        traces: Traces,
-        positions: Mapping[str, Position],
-        orders: Mapping[str, int],
-        keeper: Keeper,
+        self, traces: Traces, positions: Mapping[str, Position], orders: Mapping[str, int], keeper: Keeper
     ) -> None:
         self._traces = traces
         self._positions = positions
@@ -98,7 +89,7 @@ class Replay:
 
     def _message_entry(self, at: Position, entry: e.MessageEntry, where: Where) -> Step:
         message = entry.message
-        act = _MESSAGE_ACTS[type(message)]
+        act = _ACTS[type(message)]
         return getattr(self, act)(at, message, where) if act else (at, [])
 
     def _model_change(self, at: Position, entry: e.ModelChange, where: Where) -> Step:
@@ -115,16 +106,18 @@ class Replay:
         return replace(at, context=at.context.emptied(), turn=None), []
 
     def _session_info(self, at: Position, entry: e.SessionInfo, where: Where) -> Step:
-        subagent = subagent_of(entry.given_name)
+        subagent = parse_subagent(entry.given_name)
         name = subagent.name if subagent else entry.given_name
         self._traces.rename(at.run, name, where.ms, copied=where.copied)
         return replace(at, session_name=name), []
 
     def _usage(self, at: Position, entry: e.UsageEntry, where: Where) -> Step:
-        return self._place_call(at, g.usage_generation(entry, where)) if entry.usage is not None else (at, [])
+        if entry.usage is None:
+            return at, []
+        return self._place_call(at, g.make_usage_generation(entry, where))
 
     def _user_bash(self, at: Position, message: e.BashExecutionMessage, where: Where) -> Step:
-        return self._append(at, message, where), [self._attach_span(at, g.user_bash_span(message, where))]
+        return self._append(at, message, where), [self._attach_span(at, g.make_bash_span(message, where))]
 
     def _custom(self, at: Position, message: e.CustomMessage | e.CustomMessageEntry, where: Where) -> Step:
         return self._append(at, message, where), []
@@ -141,7 +134,7 @@ class Replay:
             run = at.run
             run.go_on()
         else:
-            text = text_of(message.content)
+            text = join_text(message.content)
             trace_id = derive("trace", typed_ms, where.ms, digest(text))
             run, complete = self._traces.open_run(
                 text, trace_id, typed_ms, copied=where.copied, session_name=at.session_name
@@ -159,7 +152,7 @@ class Replay:
         if is_answered:
             context = context.answered()
         output = self._keeper.answer(message.content)
-        call = g.chat_generation(message, where, context.given(), output, at.thinking_level)
+        call = g.make_chat_generation(message, where, context.given(), output, at.thinking_level)
         answered_by = f"{message.provider}/{message.model}"
         if at.answered_by != answered_by and at.answered_by is not None:
             call.previous_model = at.answered_by
@@ -174,7 +167,7 @@ class Replay:
             context=context.after_call(),
             run=run,
             active_ms=call.end_ms,
-            turn=self._turn(call, where.order, calls_of(message.content)),
+            turn=self._turn(call, where.order, list_calls(message.content)),
             provider=message.provider,
             model=message.model,
             answered_by=answered_by,
@@ -203,45 +196,47 @@ class Replay:
         call = turn.calls.get(message.tool_call_id) if turn else None
         records: list[AnyRecord] = []
         if turn is None or call is None:
-            span = self._attach_span(at, g.orphan_span(message, own_ms, self._keeper.result(message), where))
+            orphan = g.make_orphan_span(message, own_ms, self._keeper.result(message), where)
+            span = self._attach_span(at, orphan)
             span_id = span.id
-            records += [span, *nested_spans(message, span)]
+            records += [span, *make_nested_spans(message, span)]
         else:
             if call.id in turn.open:
                 span = turn.answer(call, message, self._keeper.result(message), own_ms, where.ms)
-                records += [span, *nested_spans(message, span)]
+                records += [span, *make_nested_spans(message, span)]
                 span_id = span.id
             else:
                 span_id = turn.span_id(call)
             if span_id in self.delegations:
                 self.delegations[span_id].end(where.ms, message)
-        usage = usage_of_result(message)
+        usage = read_result_usage(message)
         if usage is not None:
-            at, nested = self._place_call(at, g.nested_generation(message, usage, span_id, own_ms, where))
-            records += nested
+            nested = g.make_nested_generation(message, usage, span_id, own_ms, where)
+            at, placed = self._place_call(at, nested)
+            records += placed
         if at.run and at.run.trace:
             at.run.trace.touch(where.ms)
         context = at.context.linked(self._keeper.message(message, where.order, where.entry_id))
         return replace(at, context=context, active_ms=where.ms), records
 
     def _compaction(self, at: Position, entry: e.Compaction, where: Where) -> Step:
-        first_kept = self._first_kept(entry, where.order)
+        first_kept = self._find_first_kept(entry, where.order)
         if not self.allowance.takes(at.context.size_from(first_kept)):  # what is left is the summary
             first_kept, at = where.order, replace(at, context=at.context.emptied())
         records: list[AnyRecord]
         if entry.usage is None:
-            records = [self._attach_span(at, g.compaction_span(entry, where))]
+            records = [self._attach_span(at, g.make_compaction_span(entry, where))]
         else:
             given = at.context.given_to_compaction(first_kept)
-            call = g.compaction_generation(entry, where, given, at.provider, at.model)
+            call = g.make_compaction_generation(entry, where, given, at.provider, at.model)
             at, records = self._place_call(at, call)
         return replace(
             at, context=at.context.compacted(entry, where.order, first_kept), active_ms=where.ms
         ), records
 
-    def _first_kept(self, entry: e.Compaction, order: int) -> int:
+    def _find_first_kept(self, entry: e.Compaction, order: int) -> int:
         if entry.first_kept_entry_index is not None:
-            # index 0 is the header, which pi's migration takes for nothing
+            # pi's migration takes index 0, the header, for no index
             return entry.first_kept_entry_index or order
         return self._orders.get(entry.first_kept_entry_id or "", order)
 
@@ -252,7 +247,7 @@ class Replay:
             if left and not self.allowance.takes(left.context.size + at.context.size):
                 left = None
             given = at.context.given_to_summary(left.context if left else None)
-            call = g.branch_summary_generation(entry, where, given, at.provider, at.model)
+            call = g.make_summary_generation(entry, where, given, at.provider, at.model)
             at, records = self._place_call(at, call)
         if entry.summary:
             at = self._append(at, Summary(entry.summary, BRANCH_FRAME), where)
@@ -282,9 +277,9 @@ class Replay:
     def _close_turn(self, at: Position, where: Where) -> Step:
         """Give up the open tool calls of this branch, because an answer or a prompt follows them."""
         turn = at.turn
-        if turn is None or not turn.open:
+        if turn is None:
             return at, []
-        records = self._abandon(turn, where)
+        records = self._abandon(turn, where) if turn.open else []
         return replace(at, turn=None), records
 
     def _close_all_turns(self, where: Where) -> list[AnyRecord]:

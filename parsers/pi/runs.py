@@ -1,8 +1,7 @@
 """Runs, session windows and the traces that are made of them.
 
-A run is one prompt to an idle agent and all that follows until it is idle again. A window is a stretch of
-a session without a long pause. With ``message`` grouping a run is a trace, with ``session`` grouping a
-window is.
+A run is one prompt to an idle agent and all that follows until it is idle again. A window is a stretch of a
+session without a long pause. A trace is a run with ``message`` grouping, a window with ``session`` grouping.
 
 What comes without a prompt to an agent that has been quiet for 20 s (a late ``/compact``, cache warming, an
 extension that wakes it) makes a trace of its own: the trace before may have been sent by then, and a trace
@@ -17,7 +16,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from parsers.identity import derive
-from parsers.pi.messages import first_line
+from parsers.pi.messages import find_first_line
 from parsers.records import AnyRecord, Generation, Trace
 
 Grouping = Literal["message", "session"]
@@ -58,7 +57,7 @@ class OpenTrace(Struct, eq=False):
     last_stop: str | None = None
 
     def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> None:
-        """Count a call in."""
+        """Add a call's times and output."""
         self.calls += 1
         if self.start_ms is None:
             self.start_ms = start_ms if start_ms is not None else end_ms
@@ -87,7 +86,7 @@ class OpenTrace(Struct, eq=False):
         self.last_ms = max(self.last_ms, ms)
 
     def as_record(self) -> Trace:
-        """Return the trace as it stands."""
+        """Make a record of the trace as it stands."""
         return Trace(
             id=self.id,
             trace_id=self.id,
@@ -155,10 +154,7 @@ class Window:
         return self.last_ms is not None and now_ms - self.last_ms > self.window_ms
 
     def enter(self, trace: OpenTrace, edge_ms: int, end_ms: int) -> None:
-        """Note a call of a trace, which belongs to the window of its first call.
-
-        ``edge_ms`` decides whether the call is past this window; the call was not added to the trace yet.
-        """
+        """Note a trace's next call; ``edge_ms`` tells whether it is past this window."""
         if not trace.calls:
             if self.is_over(edge_ms):
                 self.number += 1
@@ -183,8 +179,7 @@ class Traces:
         if self.grouping == "session":
             return run, []
         complete = self.close_all(copied=copied)
-        name = first_line(prompt or "")
-        run.trace = OpenTrace(trace_id, name, True, prompt, ms, copied, session_name)
+        run.trace = OpenTrace(trace_id, find_first_line(prompt or ""), True, prompt, ms, copied, session_name)
         self.open.append(run.trace)
         return run, complete
 
@@ -200,7 +195,7 @@ class Traces:
     def place(
         self, run: Run | None, call: Generation, text: Any, session_name: str | None = None
     ) -> tuple[Run, list[AnyRecord]]:
-        """Put a call into its trace: sets its trace and window.
+        """Put a call into its trace, and set its trace and window.
 
         Args:
             run: the run that goes on at the call's place in the tree.
@@ -240,7 +235,7 @@ class Traces:
         return run, complete
 
     def _find_run(self, run: Run | None, call: Generation) -> Run | None:
-        """Return the run that a call without a prompt of its own belongs to, if one is going on.
+        """Find the run that a call without a prompt of its own belongs to, if one goes on.
 
         The file shows a call when it has ended: by then the run's trace may have been sent.
         """
@@ -292,14 +287,12 @@ class Traces:
         return not trace.copied and now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
 
     def _begin(self, prompt: str | None, call: Generation, session_name: str | None) -> OpenTrace:
-        name = first_line(prompt) if prompt else call.name
-        trace = OpenTrace(
-            derive("trace", call.id), name, prompt is not None, prompt, None, call.copied, session_name
-        )
+        name, own_id = find_first_line(prompt) if prompt else call.name, derive("trace", call.id)
+        trace = OpenTrace(own_id, name, prompt is not None, prompt, None, call.copied, session_name)
         self.open.append(trace)
         return trace
 
 
 def patience_ms(last_stop: str | None, settle_ms: int) -> int:
-    """Tell how long a quiet agent may still go on by itself, in ms."""
+    """Return how long a quiet agent may still go on by itself, in ms."""
     return settle_ms * RETRY_FACTOR if last_stop in FINAL - IDLE else settle_ms

@@ -16,11 +16,11 @@ from parsers.pi import entries as e
 from parsers.pi.context import MessageKeeper
 from parsers.pi.decoding import BadLineError, Decoded, decode_after_torn, decode_line
 from parsers.pi.generations import Where
-from parsers.pi.messages import text_of
+from parsers.pi.messages import join_text
 from parsers.pi.position import Keeper, Position
 from parsers.pi.replay import Replay
 from parsers.pi.runs import ABANDONED_MS, SETTLE_MS, Grouping, OpenTrace, Traces
-from parsers.pi.subagents import Delegation, Subagent, subagent_of
+from parsers.pi.subagents import Delegation, Subagent, parse_subagent
 from parsers.pi.toolcalls import Turn
 from parsers.records import AnyRecord, Issue
 from parsers.times import to_ms
@@ -31,6 +31,13 @@ _MOST_ISSUES = 100  # kinds of damage that are told apart in one file
 
 class Session:
     """One session file as it grows.
+
+    Example:
+        >>> session = Session()
+        >>> session.feed(b'{"type":"session","id":"s","cwd":"/shop"}')
+        []
+        >>> session.header.cwd
+        '/shop'
 
     Args:
         grouping: what becomes a trace: a run (``message``) or a session window (``session``).
@@ -125,10 +132,10 @@ class Session:
             return []
         self._order += 1
         records = self._add(entry)
-        return self._owned(records) if records else records
+        return self._note_maker(records) if records else records
 
     def finish(self, now_ms: int, written_ms: int = 0, *, settle_ms: int = SETTLE_MS) -> list[AnyRecord]:
-        """Return the records that no further line is needed for: traces of runs that have ended by now.
+        """Return the records that need no further line: runs that have ended, and their open calls.
 
         A run has ended if its last call stopped for good and nothing followed for 20 s (two minutes after an
         error or a cut answer, for pi may be trying again), or if nothing followed at all for a day (a crash).
@@ -140,21 +147,21 @@ class Session:
             settle_ms: how long it must have been quiet after a final stop, in ms; after an error or a cut
                 answer, six times that.
         """
-        turns, traces = self._ended(now_ms, written_ms, settle_ms)
+        turns, traces = self._find_ended(now_ms, written_ms, settle_ms)
         records: list[AnyRecord] = [span for turn in turns for span in turn.unanswered()]
         records.extend(trace.as_record() for trace in traces)
-        return self._owned(records)
+        return self._note_maker(records)
 
     def is_final(self, now_ms: int, written_ms: int) -> bool:
-        """Tell whether :meth:`finish` tells all that it ever will, unless something more is written.
+        """Tell whether :meth:`finish` would return the same for ever, unless a line is written.
 
         Args:
             now_ms: the time now, in ms.
             written_ms: when the file was last written, in ms.
         """
-        return self._ended(now_ms, written_ms) == self._ended(now_ms + _LATER_MS, written_ms)
+        return self._find_ended(now_ms, written_ms) == self._find_ended(now_ms + _LATER_MS, written_ms)
 
-    def _ended(
+    def _find_ended(
         self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS
     ) -> tuple[list[Turn], list[OpenTrace]]:
         """Return the turns whose open calls will not be answered, and the traces that have ended."""
@@ -198,7 +205,7 @@ class Session:
         parent_id, entry_id, order = entry.parent_id, entry.id, self._order
         at = self._positions.get(parent_id) if parent_id is not None else None  # type: ignore[arg-type]
         if at is None or entry_id is None:
-            at = self._parent(entry)
+            at = self._find_parent(entry)
         allowance = self._replay.allowance
         allowance.add_line()
         records: list[AnyRecord] = []
@@ -215,8 +222,8 @@ class Session:
             self._orders[entry_id] = order
         return records
 
-    def _owned(self, records: list[AnyRecord]) -> list[AnyRecord]:
-        """Note in the records which subagent made them; what was copied was made by the parent's agent."""
+    def _note_maker(self, records: list[AnyRecord]) -> list[AnyRecord]:
+        """Note the subagent that made records; the parent's agent made those that were copied."""
         for record in records:
             if not record.copied:
                 self._has_records = True
@@ -225,8 +232,8 @@ class Session:
                 record.agent = maker.name
         return records
 
-    def _parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
-        """Return the position that an entry hangs off; version 1 is a plain sequence."""
+    def _find_parent(self, entry: e.Entry | e.UnknownEntry) -> Position:
+        """Find the position that an entry hangs off; version 1 is a plain sequence."""
         if entry.id is None or entry.parent_id is UNSET:
             return self._last
         if entry.parent_id is None:
@@ -249,11 +256,11 @@ class Session:
         return Where(ms, copied, self._order, entry.id)
 
     def _describe(self, entry: e.Entry, *, copied: bool) -> None:
-        """Keep what a person recognizes the session by; forks share the prompts that they copied."""
+        """Keep the prompts and names that a person knows the session by; a fork's own prompt comes first."""
         message = entry.message if isinstance(entry, e.MessageEntry) else None
         if isinstance(message, e.UserMessage):
             self.prompts += 1
-            self.last_prompt = text_of(message.content)
+            self.last_prompt = join_text(message.content)
             if self.first_prompt is None or (self._is_first_copied and not copied):
                 self.first_prompt, self._is_first_copied = self.last_prompt, copied
                 self.words_at = (self.words_at[0], self._lines)
@@ -263,15 +270,15 @@ class Session:
         elif isinstance(entry, e.SessionInfo):
             self._rename(entry.given_name)
             if copied:
-                self._copied_subagent = self._copied_subagent or subagent_of(self.name)
+                self._copied_subagent = self._copied_subagent or parse_subagent(self.name)
             elif not self._has_records:  # a name that came later would be known to some of the records only
-                self.subagent = self.subagent or subagent_of(self.name)
+                self.subagent = self.subagent or parse_subagent(self.name)
 
     def _rename(self, name: str | None) -> None:
         self.name, self.words_at = name, (self._lines, self.words_at[1])
 
     def _is_repeated(self, entry: e.Entry | e.UnknownEntry, line: bytes) -> bool:
-        """Tell whether the same entry stands in the file already, as after a file was appended to itself."""
+        """Tell whether the file holds the same entry already, as after it was appended to itself."""
         seen = self._seen
         count = len(seen)
         if entry.id is not None:

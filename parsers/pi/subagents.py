@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from parsers.pi import entries as e
-from parsers.usage import MOST_TOKENS, Usage, usage_of
+from parsers.usage import MOST_TOKENS, Usage, read_usage
 
 _ROUNDING_USD = 1e-9
 _TOOL = re.compile(r"agent|task|delegate", re.IGNORECASE)
@@ -38,8 +38,8 @@ class Subagent(NamedTuple):
     run_id: str
 
 
-def subagent_of(session_name: str | None) -> Subagent | None:
-    """Tell who the extensions named a session after; None for a session that a person named, or nobody.
+def parse_subagent(session_name: str | None) -> Subagent | None:
+    """Read a subagent from its session's name; None where no extension gave that name.
 
     ``subagent-<agent>-<run id>-<step>`` is pi-subagents' way, ``<agent>#<run id>`` that of
     @tintinweb/pi-subagents. Both write it before the first prompt.
@@ -51,15 +51,15 @@ def subagent_of(session_name: str | None) -> Subagent | None:
     return None
 
 
-def usage_of_result(result: e.ToolResultMessage) -> Usage | None:
-    """Return the model work of a tool that no session file holds; None where there is none.
+def read_result_usage(result: e.ToolResultMessage) -> Usage | None:
+    """Read the usage of a tool's own model work that no session file holds; None where there is none.
 
     pi-subagents gives its tool the usage of all its subagents, and lists them in ``details.results``. Those
     with a ``sessionFile`` have recorded their calls there, and money that was spent once counts once.
     """
     if result.usage is None:
         return None
-    usage = usage_of(result.usage)
+    usage = read_usage(result.usage)
     recorded = [r for r in _results(result.details) if str(r.get("sessionFile")).endswith(".jsonl")]
     if not recorded:
         return usage
@@ -75,7 +75,7 @@ def _results(details: Any) -> list[dict[str, Any]]:
 
 
 def _less(usage: Usage, recorded: list[dict[str, Any]]) -> Usage:
-    """Return the usage without that of the results, which pi-subagents sums up as tokens and dollars."""
+    """Subtract the usage of results, which pi-subagents sums up as tokens and dollars."""
     spent = [r["usage"] for r in recorded if isinstance(r.get("usage"), dict)]
 
     def total(name: str) -> float:
@@ -141,7 +141,7 @@ def starter_of(
     subagent: Subagent | None = None,
     session_ms: int = 0,
 ) -> str | None:
-    """Return the span of the tool call that started a run of a subagent; None where the files do not tell.
+    """Find the span of the tool call that started a run of a subagent; None where the files do not tell.
 
     Args:
         delegations: those of the parent's session.

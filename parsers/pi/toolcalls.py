@@ -1,4 +1,4 @@
-"""Tool calls paired with their results: each call becomes one span, whether or not it was answered."""
+"""Pairs tool calls with their results: each call becomes one span, answered or not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from msgspec import UNSET, Struct, field
 
 from parsers.identity import derive
 from parsers.pi import entries as e
-from parsers.pi.messages import MEDIA, blocks_of
+from parsers.pi.messages import MEDIA, list_blocks
 from parsers.records import Span
-from parsers.times import measured
+from parsers.times import check_duration
 
 NO_RESULT = "no result: the run was aborted or crashed"
 NOT_FINISHED = "not finished when the tool that called it ended"
@@ -60,7 +60,7 @@ class Turn(Struct, eq=False):
     def answer(
         self, call: ToolCall, result: e.ToolResultMessage, output: Any, own_ms: int, written_ms: int
     ) -> Span:
-        """Return the span of a call and its result.
+        """Make the span of a call and its result.
 
         Args:
             call: one of this turn's calls.
@@ -72,12 +72,12 @@ class Turn(Struct, eq=False):
         self.open.discard(call.id)
         start_ms = self.start_of_result(own_ms, written_ms)
         span = self._span(call, start_ms, own_ms, output, result.is_error)
-        span.measured_ms = measured(result.duration_ms)
+        span.measured_ms = check_duration(result.duration_ms)
         call.arguments = None  # the span has them
         return span
 
     def start_of_result(self, own_ms: int, written_ms: int) -> int:
-        """Note the next result, and tell when its tool started, in ms.
+        """Note a result, and return when its tool started, in ms.
 
         pi writes the results of a parallel batch in one go; else a tool starts when the one before is done.
 
@@ -93,7 +93,7 @@ class Turn(Struct, eq=False):
         return self._batch_start_ms
 
     def abandon(self) -> list[Span]:
-        """Return the spans of the calls that will never be answered; none of them is open afterwards."""
+        """Make spans of all open calls, because they will never be answered, and close them."""
         spans = self.unanswered()
         for call_id in self.open:
             self.calls[call_id].arguments = None
@@ -101,7 +101,7 @@ class Turn(Struct, eq=False):
         return spans
 
     def unanswered(self) -> list[Span]:
-        """Return the spans of the open calls, as they would be if no result came any more."""
+        """Make the spans that the open calls would have if no result came any more."""
         if not self.open:
             return []  # without a look at all the calls: very many branches may hang off one answer
         calls = [call for call in self.calls.values() if call.id in self.open]
@@ -125,18 +125,18 @@ class Turn(Struct, eq=False):
         )
 
 
-def calls_of(content: e.Content) -> dict[str, ToolCall]:
-    """Return the tool calls of an answer, by their id."""
+def list_calls(content: e.Content) -> dict[str, ToolCall]:
+    """List the tool calls of an answer by their id."""
     calls: dict[str, ToolCall] = {}
-    for index, block in enumerate(b for b in blocks_of(content) if b.type == "toolCall"):
+    for index, block in enumerate(b for b in list_blocks(content) if b.type == "toolCall"):
         call_id = block.id or f"#{index}"
         if call_id not in calls:
             calls[call_id] = ToolCall(call_id, block.name, block.arguments, index)
     return calls
 
 
-def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
-    """The calls that a tool made to other tools, as spans below its own, or that of the call they are in.
+def make_nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
+    """Make spans of the calls that a tool made to other tools, below its own or that of the call they are in.
 
     pi records how long they took, not when they began. An id is that of the call it was made in, a slash
     and a number (pi's ``message-types.md``, "ToolResultMessage").
@@ -153,7 +153,7 @@ def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
             start_ms=None,
             end_ms=tool.end_ms,
             copied=tool.copied,
-            measured_ms=measured(call.duration_ms),
+            measured_ms=check_duration(call.duration_ms),
             name=call.name or "unknown",
             parent_id=spans.get(call.id.rpartition("/")[0], tool).id,
             input=call.arguments,
@@ -165,10 +165,10 @@ def nested_spans(result: e.ToolResultMessage, tool: Span) -> list[Span]:
     return list(spans.values())
 
 
-def result_state(result: e.ToolResultMessage) -> Any:
-    """Return a result as JSON values: its content blocks and its details, without media."""
+def make_result_state(result: e.ToolResultMessage) -> Any:
+    """Make JSON values of a result: its content blocks and its details, without media."""
     content: list[dict[str, Any]] = []
-    for block in blocks_of(result.content):
+    for block in list_blocks(result.content):
         if block.type == "text":
             content.append({"type": "text", "text": block.text})
         else:

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from parsers.pi.entries import UsageBlock
-from parsers.usage import NO_USAGE, Usage, usage_of
+from parsers.usage import NO_USAGE, Usage, read_usage
 from tests.parsers.build import Transcript, usage
 
 
 def parse(**block: Any) -> Usage:
-    return usage_of(msgspec.convert(block, UsageBlock))
+    return read_usage(msgspec.convert(block, UsageBlock))
 
 
 def test_tokens_and_cost_are_taken_as_pi_recorded_them() -> None:
@@ -69,7 +69,7 @@ def test_unknown_reasoning_is_not_zero_reasoning() -> None:
 
 
 def test_no_usage_is_no_tokens() -> None:
-    assert usage_of(None) == NO_USAGE
+    assert read_usage(None) == NO_USAGE
     assert parse() == NO_USAGE
 
 

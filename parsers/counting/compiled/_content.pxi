@@ -2,8 +2,8 @@
 
 cdef enum:
     SAMPLE = 256  # as parsers.counting.lengths.SAMPLE
-    NO_STATE = 100  # as parsers.counting.lengths.NO_STATE
     QUOTES = 2
+    NULL_SIZE = 4
 
 
 cdef struct Block:
@@ -37,8 +37,8 @@ cdef inline Py_ssize_t escapes_in(const byte *at, Py_ssize_t size) noexcept nogi
 
 cdef inline Py_ssize_t state_size(const Text *value, Py_ssize_t longest) noexcept nogil:
     """As parsers.counting.lengths.state_size."""
-    if value.at == NULL or value.at[0] == c'n':
-        return NO_STATE
+    if value.at == NULL:
+        return NULL_SIZE
     return min(value.size + escapes_in(value.at, value.size), 2 * longest)
 
 

@@ -1,4 +1,4 @@
-# What ids are made of, as parsers.identity.fingerprint writes it: JSON of plain ASCII, behind the namespace.
+# What ids are derived from, as parsers.identity.derive writes it: JSON of plain ASCII, behind the namespace.
 
 cdef enum:
     MOST_RECORDED = 32 * 1024  # bytes: more than all that is kept of a line
@@ -76,7 +76,7 @@ cdef inline bytes digest_of(const Recorded *recorded, byte *end):
 
 
 cdef bytes generation_fingerprint(Recorded *recorded, const Line *line):
-    """As parsers.pi.generations.generation_fingerprint."""
+    """What parsers.pi.generations.make_generation_id derives an id from, as its SHA-1."""
     cdef byte *to = put(recorded.bytes + 16, b'["generation"', 13)
     cdef int i
     to = put_text(to, &line.provider)
@@ -96,7 +96,7 @@ cdef bytes generation_fingerprint(Recorded *recorded, const Line *line):
 cdef bytes span_fingerprint(
     Recorded *recorded, const Text *generation_id, const Text *call_id, long long index
 ):
-    """As parsers.pi.toolcalls.Turn.span_fingerprint."""
+    """What parsers.pi.toolcalls.Turn.span_id derives an id from, as its SHA-1."""
     cdef byte *to = put(recorded.bytes + 16, b'["span"', 7)
     to = put_text(to, generation_id)
     to = put_text(to, call_id)
@@ -104,7 +104,7 @@ cdef bytes span_fingerprint(
 
 
 cdef str uuid_of(bytes own):
-    """As parsers.identity.as_uuid."""
+    """The text of a UUID of version 5, of its SHA-1."""
     cdef str made = PyUnicode_New(36, 127)
     cdef byte *to = <byte *>PyUnicode_DATA(made)
     cdef const byte *fingerprint = <const byte *>PyBytes_AS_STRING(own)

@@ -62,7 +62,7 @@ include "_trace.pxi"
 include "_branch.pxi"
 include "_rows.pxi"
 
-if (SAMPLE, NO_STATE, QUOTES) != (lengths.SAMPLE, lengths.NO_STATE, lengths.QUOTES):
+if (SAMPLE, QUOTES, NULL_SIZE) != (lengths.SAMPLE, lengths.QUOTES, lengths.NULL):
     raise ImportError("built from another version")
 
 

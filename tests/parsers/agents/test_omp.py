@@ -8,7 +8,7 @@ import pytest
 from parsers.agents.omp import in_pi_terms, parent_id
 from parsers.pi import entries as e
 from parsers.pi.decoding import decode_line
-from parsers.pi.messages import text_of
+from parsers.pi.messages import join_text
 from tests.parsers.agents.totals import RECORDED, lines, spent
 from tests.parsers.reading import read
 
@@ -27,7 +27,7 @@ def decoded(**fields):
 
 
 def seen_by(call) -> list[str]:
-    return [text_of(getattr(m.source, "content", None)) for m in call.input.full.messages()]
+    return [join_text(getattr(m.source, "content", None)) for m in call.input.full.messages()]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(path.parts[-4:]))
@@ -89,7 +89,7 @@ def test_nothing_from_before_a_clear_is_seen_after_it():
     call = reading(NEW).generations[-1]
 
     assert seen_by(call) == ["start over"]
-    assert [text_of(m.source.content) for m in call.input.new.messages()] == ["start over"]
+    assert [join_text(m.source.content) for m in call.input.new.messages()] == ["start over"]
 
 
 def test_a_session_that_was_not_cleared_goes_on():
@@ -98,7 +98,7 @@ def test_a_session_that_was_not_cleared_goes_on():
 
 @pytest.mark.parametrize("path", [NEW, OLD], ids=["18.2.3", "14.9.9"])
 def test_mentioned_files_and_the_developers_words_are_seen(path):
-    (call,) = (c for c in reading(path).generations if c.output and text_of(c.output) == "hello")
+    (call,) = (c for c in reading(path).generations if c.output and join_text(c.output) == "hello")
 
     seen = seen_by(call)
     assert '<file path="a.txt">\nhello\n</file>' in seen

@@ -7,7 +7,7 @@ import pytest
 from parsers.agents.openclaw import OPENCLAW, agent_name, in_pi_terms, parent_id, takes
 from parsers.pi import entries as e
 from parsers.pi.decoding import decode_line
-from parsers.pi.messages import text_of
+from parsers.pi.messages import join_text
 from tests.parsers.agents.totals import RECORDED, spent
 from tests.parsers.reading import read
 
@@ -36,7 +36,7 @@ def test_what_openclaw_says_itself_is_no_model_call(path):
     assert [call.model for call in found.generations] == ["claude-test"] * 3
     assert [call.stop_reason for call in found.generations] == ["toolUse", "stop", "stop"]
     seen = [m.source for call in found.generations for m in call.input.full.messages()]
-    assert all("sent to the channel" not in text_of(getattr(m, "content", None)) for m in seen)
+    assert all("sent to the channel" not in join_text(getattr(m, "content", None)) for m in seen)
 
 
 def test_only_openclaws_own_words_are_left_out():

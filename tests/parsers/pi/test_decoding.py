@@ -8,7 +8,7 @@ import pytest
 
 from parsers.pi import entries as e
 from parsers.pi.decoding import BadLineError, decode_line
-from parsers.pi.messages import text_of
+from parsers.pi.messages import join_text
 
 HEAD = {"id": "a1", "parentId": None, "timestamp": "2026-01-02T03:04:05.678Z"}
 
@@ -175,7 +175,7 @@ def test_a_wrong_type_costs_only_its_own_field(wrong: dict[str, Any], name: str)
     if "usage" not in wrong or isinstance(wrong["usage"], dict):
         assert message.usage.output == 3
     if not isinstance(wrong.get("content"), int):
-        assert text_of(message.content) == "kept"
+        assert join_text(message.content) == "kept"
 
 
 def test_wrong_types_outside_the_message_leave_the_message() -> None:
@@ -276,7 +276,7 @@ def test_a_line_of_50_mb_takes_seconds_not_minutes() -> None:
     began = time.perf_counter()
     entry, _ = decode_line(line)
     assert isinstance(entry, e.MessageEntry)
-    assert len(text_of(entry.message.content)) == len(body) - body.count(b"\\n")
+    assert len(join_text(entry.message.content)) == len(body) - body.count(b"\\n")
     with pytest.raises(BadLineError):
         decode_line(line[:-1])
     assert time.perf_counter() - began < 20

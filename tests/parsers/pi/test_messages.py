@@ -3,7 +3,7 @@
 import pytest
 
 from parsers.pi import entries as e
-from parsers.pi.messages import MEDIA, chat_message, output_choice, text_of
+from parsers.pi.messages import MEDIA, chat_message, join_text, output_choice
 from tests.parsers.build import IMAGE, Transcript, call, text
 from tests.parsers.reading import seen
 
@@ -146,12 +146,12 @@ def test_a_summary_is_an_answer_too() -> None:
 
 
 def test_the_text_of_a_content_is_its_text_blocks() -> None:
-    assert text_of("as it is") == "as it is"
+    assert join_text("as it is") == "as it is"
     assert (
-        text_of([e.Block(type="text", text="a"), e.Block(type="image"), e.Block(type="text", text="b")])
+        join_text([e.Block(type="text", text="a"), e.Block(type="image"), e.Block(type="text", text="b")])
         == "a\nb"
     )
-    assert text_of(None) == ""
+    assert join_text(None) == ""
 
 
 def test_arguments_that_are_no_object_are_kept() -> None:
