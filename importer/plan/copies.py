@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from parsers.counting.rows import ROW, TRACE, CountedFiles
 
-_KIND_AT = ROW.size - 2
+_KIND_AT = ROW.size - 3
 
 
 class OpenTraces:

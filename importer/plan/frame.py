@@ -16,6 +16,8 @@ input_tokens … cache_write_tokens  int64                  tokens, 0 for all bu
 cost_usd                           float64                US dollars, 0 for all but generations
 prompts                            int8                   1 for the first call that a prompt led to
 full, turn, new                    int32                  bytes of the event by input context (estimated)
+bare                               int32                  the same without content
+cost_basis                         category of str        where its cost comes from, empty for other kinds
 =================================  =====================  ====================================================
 """
 
@@ -31,7 +33,7 @@ import pandas as pd
 from importer.plan.copies import OpenTraces
 from importer.selection import local_day
 from importer.totals import CONTEXTS, TOKENS, totals
-from parsers.counting.rows import GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
+from parsers.counting.rows import COST_BASES, GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,9 +55,10 @@ ROW_DTYPE = np.dtype(
         *((name, "<i8") for name in TOKENS),
         ("cost_usd", "<f8"),
         ("model", "<i4"),
-        *((name, "<i4") for name in CONTEXTS),
+        *((name, "<i4") for name in (*CONTEXTS, "bare")),
         ("kind", "u1"),
         ("prompts", "u1"),
+        ("cost_basis", "u1"),
     ]
 )
 """A :data:`parsers.counting.rows.ROW` as numpy reads it."""
@@ -65,7 +68,9 @@ assert ROW_DTYPE.itemsize == ROW.size  # noqa: S101  two words for one layout
 _NAMES = ROW_DTYPE.names or ()
 _QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
 _OF_CALLS = (*TOKENS, "cost_usd")
-_NARROW = {"model": np.int32, "kind": np.int8, "prompts": np.int8} | dict.fromkeys(CONTEXTS, np.int32)
+_NARROW = dict.fromkeys(("model", *CONTEXTS, "bare"), np.int32) | dict.fromkeys(
+    ("kind", "prompts", "cost_basis"), np.int8
+)
 
 
 class Counted(NamedTuple):
@@ -211,7 +216,7 @@ def _totals_of_traces(frame: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
 def _add_identify(arrays: Arrays, identify: Event) -> None:
     """Put the ``$identify`` first."""
     own = UUID(identify.uuid).int
-    values: dict[str, int] = dict.fromkeys(CONTEXTS, identify.size) | {
+    values: dict[str, int] = dict.fromkeys((*CONTEXTS, "bare"), identify.size) | {
         "id_high": own >> 64,
         "id_low": own & (2**64 - 1),
         "file": -1,
@@ -239,7 +244,8 @@ def _as_frame(arrays: Arrays, models: list[str], sessions: Sequence[tuple[str, s
     columns["day"] = _days(ended_ms)
     columns["started_at"] = _moments(arrays.pop("started_ms"))
     columns["ended_at"] = _moments(ended_ms)
-    columns |= {name: arrays.pop(name) for name in (*_OF_CALLS, "prompts", *CONTEXTS)}
+    columns |= {name: arrays.pop(name) for name in (*_OF_CALLS, "prompts", *CONTEXTS, "bare")}
+    columns["cost_basis"] = _category(arrays.pop("cost_basis"), COST_BASES)
     return pd.DataFrame(columns, copy=False)
 
 

@@ -73,15 +73,15 @@ class RowWriter:
                 self._trace_id, self._trace = record.trace_id, uuid_bytes(record.trace_id)
             ids = uuid_bytes(record.id), self._trace
             if isinstance(record, Span):
-                model, size = self.model_of.get(record.parent_id, 0), self._span(record)
-                what = 0, 0, 0, 0, 0.0, model, size, size, size, SPAN, 0
+                model, (size, bare) = self.model_of.get(record.parent_id, 0), self._span(record)
+                what = 0, 0, 0, 0, 0.0, model, size, size, size, bare, SPAN, 0, 0
             elif isinstance(record, Generation):
                 usage, prompts = record.usage, record.user_prompt is not None
                 model, sizes = self._model(record), self._generation(record)
-                what = *usage[:4], usage.cost_usd, model, *sizes, GENERATION, prompts
+                what = *usage[:4], usage.cost_usd, model, *sizes, GENERATION, prompts, 1
             else:
-                size = self._trace_size(record)
-                what = 0, 0, 0, 0, 0.0, 0, size, size, size, TRACE, 0
+                size, bare = self._trace_size(record)
+                what = 0, 0, 0, 0, 0.0, 0, size, size, size, bare, TRACE, 0, 0
             self.rows += _row(*ids, start_ms, record.end_ms, *what)
 
     def _model(self, call: Generation) -> int:
@@ -92,21 +92,22 @@ class RowWriter:
         self.model_of[call.id] = number
         return number
 
-    def _generation(self, call: Generation) -> tuple[int, int, int]:
-        """Return the sizes of a generation with each input context: full, turn and new."""
+    def _generation(self, call: Generation) -> tuple[int, int, int, int]:
+        """Return the sizes of a generation with each input context (full, turn, new), and without content."""
         size = self.bases.generation + len(call.model or "")
         if self.bases.private:
-            return size, size, size
+            return size, size, size, size
+        if call.user_prompt:
+            size += text_size(call.user_prompt)
+        bare = size
         if call.output is not None:
             output = call.output
             size += (
                 output if isinstance(output, AnswerSize) else answer_size(output, self.bases.longest)
             ).said
-        if call.user_prompt:
-            size += text_size(call.user_prompt)
         given = call.input
         if given is None:
-            return size, size, size
+            return size, size, size, bare
         if isinstance(given, ModelInput):  # of a parser that cannot count
             given = self._measured(given)
         tools, text = prompt_sizes(given.prompt)
@@ -114,8 +115,8 @@ class RowWriter:
         limit = self.bases.limit
         full = size + text + given.full
         if full > limit:
-            return limit, min(limit, size + given.turn), min(limit, size + given.new)
-        return full, size + given.turn, size + given.new
+            return limit, min(limit, size + given.turn), min(limit, size + given.new), bare
+        return full, size + given.turn, size + given.new, bare
 
     def _measured(self, given: ModelInput) -> InputSizes:
         sizes = [
@@ -124,10 +125,11 @@ class RowWriter:
         ]
         return InputSizes(given.prompt, *sizes)
 
-    def _span(self, span: Span) -> int:
-        size = self.bases.span + len(span.name)
+    def _span(self, span: Span) -> tuple[int, int]:
+        """Return the size of a span, and that without content."""
+        size = bare = self.bases.span + len(span.name)
         if self.bases.private:
-            return size
+            return size, size
         given, output, longest = span.input, span.output, self.bases.longest
         size += given.state if isinstance(given, ArgumentsSize) else state_size(given, longest)
         said = 0
@@ -135,16 +137,19 @@ class RowWriter:
             said = output.state
         elif output is not None:
             said = state_size(output, longest)
-        return size + (2 * said if span.error_is_output else said)
+        error = said if span.error_is_output else 0  # it is sent as the error, too
+        return size + said + error, bare + error
 
-    def _trace_size(self, trace: Trace) -> int:
+    def _trace_size(self, trace: Trace) -> tuple[int, int]:
+        """Return the size of a trace, and that without content."""
         size = self.bases.trace
         if self.bases.private:
-            return size
+            return size, size
         longest, output = self.bases.longest, trace.output
         size += min(_LONGEST_NAME, len(trace.name) + len(trace.session_name or ""))
+        bare = size
         size += min(longest, text_size(trace.input or ""))
-        return size + min(longest, output if isinstance(output, int) else text_size(output or ""))
+        return size + min(longest, output if isinstance(output, int) else text_size(output or "")), bare
 
 
 @lru_cache(maxsize=8)

@@ -13,8 +13,11 @@ GENERATION, SPAN, TRACE, IDENTIFY = range(4)
 NO_TIME = -(2**63)
 """Stands for a start that pi did not record."""
 
-ROW = struct.Struct("<16s16sqqqqqqdiiiiBB")
-"""An event, little-endian, without padding (106 bytes):
+COST_BASES = ("", "list", "billed", "subscription", "estimated", "free", "unpriced")
+"""Where the cost of a generation comes from; empty for other kinds, and where no tokens were used."""
+
+ROW = struct.Struct("<16s16sqqqqqqdiiiiiBBB")
+"""An event, little-endian, without padding (111 bytes):
 
 - ``id``, ``trace_id``: the 16 bytes of each UUID
 - ``started_ms``, ``ended_ms``: ms since the epoch (UTC); ``NO_TIME`` where pi did not record the start
@@ -22,8 +25,10 @@ ROW = struct.Struct("<16s16sqqqqqqdiiiiBB")
 - ``cost_usd``: US dollars of a generation; 0 for other kinds
 - ``model``: the place of its model in ``CountedFiles.model_names``
 - ``full``, ``turn``, ``new``: about how many bytes of JSON the event takes with each input context
+- ``bare``: the same without the content that PostHog keeps for 30 days
 - ``kind``: its place in ``KINDS``
 - ``prompts``: 1 for the first generation that a prompt led to, else 0
+- ``cost_basis``: its place in ``COST_BASES``
 """
 
 

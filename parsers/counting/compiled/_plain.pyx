@@ -254,6 +254,7 @@ cdef class PlainLines:
             branch.turn.start_of_result(end_ms, line.ms),
             end_ms,
             <long long>call.arguments.state + (2 * said if line.is_error else said),
+            said if line.is_error else 0,
         )
         call.arguments = None
         if not branch.turn.copied:

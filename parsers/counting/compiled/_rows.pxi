@@ -1,9 +1,9 @@
 # Rows, as parsers.counting.row_writer.RowWriter writes them of records.
 
 cdef enum:
-    ROW_SIZE = 106
+    ROW_SIZE = 111
 
-if (ROW.size, ROW.format) != (ROW_SIZE, "<16s16sqqqqqqdiiiiBB"):
+if (ROW.size, ROW.format) != (ROW_SIZE, "<16s16sqqqqqqdiiiiiBBB"):
     raise ImportError("rows have another layout")
 
 cdef object NOT_ASKED = object()  # no model, and no prompt
@@ -48,7 +48,7 @@ cdef class Rows:
         self, const Line *line, bytes own, str generation_id, str trace_id, str model, prompt, Branch branch,
         Py_ssize_t said,
     ) except -1:
-        cdef long long size, full, turn, new
+        cdef long long size, full, turn, new, bare
         cdef unsigned long long cost
         cdef double cost_usd = double_of(&line.cost.text, &line.cost.number)
         cdef byte *to
@@ -61,11 +61,12 @@ cdef class Rows:
             self.model, self.number = model, number
         if generation_id:
             self.model_of[generation_id] = self.number
-        full = turn = new = size = self.generation_base + (0 if model is None else len(model))
+        full = turn = new = bare = size = self.generation_base + (0 if model is None else len(model))
         if not self.private:
-            size += said
             if prompt:
                 size += <long long>text_size(prompt)
+            bare = size
+            size += said
             if branch.system is not self.system:
                 self.tools, self.text = prompt_sizes(branch.system)
                 self.system = branch.system
@@ -80,19 +81,21 @@ cdef class Rows:
             to = put_bytes(to, <unsigned long long>line.tokens[i], 8)
         memcpy(&cost, &cost_usd, 8)
         to = put_bytes(to, cost, 8)
-        self.end(to, self.number, full, turn, new, GENERATION, prompt is not None)
+        self.end(to, self.number, full, turn, new, bare, GENERATION, prompt is not None, 1)
         return 0
 
     cdef int span(
-        self, bytes own, turn, str name, long long start_ms, long long end_ms, long long said
+        self, bytes own, turn, str name, long long start_ms, long long end_ms, long long said, long long error
     ) except -1:
         cdef long long size = self.span_base + len(name)
+        cdef long long bare = size
         cdef byte *to
         if not self.private:
             size += said
+            bare += error
         to = self.begin(own, turn.trace_id, start_ms, end_ms)
         memset(to, 0, 40)  # no tokens and no cost
-        self.end(to + 40, self.model_of.get(turn.generation_id, 0), size, size, size, SPAN, False)
+        self.end(to + 40, self.model_of.get(turn.generation_id, 0), size, size, size, bare, SPAN, False, 0)
         return 0
 
     cdef byte *begin(self, bytes own, str trace_id, long long start_ms, long long end_ms) except NULL:
@@ -111,11 +114,13 @@ cdef class Rows:
         return put_bytes(to, <unsigned long long>end_ms, 8)
 
     cdef void end(
-        self, byte *to, int model, long long full, long long turn, long long new, byte kind, bint prompts
+        self, byte *to, int model, long long full, long long turn, long long new, long long bare, byte kind,
+        bint prompts, byte basis,
     ) noexcept:
         """Write what stands behind the cost."""
         to = put_bytes(to, <unsigned long long>model, 4)
         to = put_bytes(to, <unsigned long long>full, 4)
         to = put_bytes(to, <unsigned long long>turn, 4)
         to = put_bytes(to, <unsigned long long>new, 4)
-        to[0], to[1] = kind, prompts
+        to = put_bytes(to, <unsigned long long>bare, 4)
+        to[0], to[1], to[2] = kind, prompts, basis

@@ -149,8 +149,10 @@ def rows_of(
     del session.feed
     names, rows = list(models), []
     for row in ROW.iter_unpack(counted.rows):
-        own, trace_id, start_ms, end_ms, *tokens, cost_usd, model, full, turn, new, kind, prompts = row
-        assert full >= turn > 0 < new <= full
+        own, trace_id, start_ms, end_ms, *tokens, cost_usd, model, full, turn, new, bare, kind, prompts, _ = (
+            row
+        )
+        assert full >= turn > 0 < new <= full >= bare > 0
         said = {"is": KINDS[kind], "id": str(UUID(bytes=own)), "trace_id": str(UUID(bytes=trace_id))}
         if kind != SPAN:  # a span has the model of the generation that asked for it
             said["model"] = names[model]
