@@ -30,7 +30,7 @@ class CompiledParts(BuildHookInterface[Any]):
                     old.unlink()
         self._folder = Path(tempfile.mkdtemp(prefix="pi2posthog-"))
         try:
-            built = _built(root, self._folder)
+            built = _compile(root, self._folder)
         except (Exception, SystemExit) as error:
             self.app.display_warning(f"not compiled, so previews take three times as long: {error}")
             return
@@ -50,7 +50,7 @@ class CompiledParts(BuildHookInterface[Any]):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _built(root: Path, folder: Path) -> list[Path]:
+def _compile(root: Path, folder: Path) -> list[Path]:
     """Compile the modules; raises whatever a compiler that fails or is missing raises."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
