@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from parsers.records import Generation
-
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 SUMS = (*TOKENS, "cost_usd")
 CONTEXTS = ("full", "turn", "new")
@@ -112,8 +110,3 @@ def _summable(column: pd.Series[Any]) -> pd.Series[Any]:
     if largest * len(column) <= _MOST:
         return column.astype("int64")
     return column.astype("object")
-
-
-def model_of(call: Generation) -> str:
-    """The model of a call; where pi recorded none, what the call was, in brackets."""
-    return call.model or f"({call.name})"
