@@ -241,6 +241,7 @@ def watch(
     new_only: bool = False,
     settle_s: float = 20.0,
     once: bool = False,
+    beside_extension: bool = False,
 ) -> None:
     """Follow session files and send what is new, until SIGINT or SIGTERM; call it in the main thread.
 
@@ -253,9 +254,10 @@ def watch(
         new_only: leave out what was written before the start.
         settle_s: seconds of quiet after which a run that stopped for good has ended.
         once: make one pass, then return.
+        beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
 
     Raises:
-        UsageError: no API key, or another process uses the ledger.
+        UsageError: no API key, another process uses the ledger, or PostHog's own extension runs, too.
         DeliveryError: PostHog refuses the events for good.
 
     Example:
@@ -267,7 +269,9 @@ def watch(
 
     named = [Path(path).expanduser() if str(path).startswith("~") else path for path in paths]
     ledger = None if state is None else Path(state)
-    request = WatchRequest(named, agent, ledger, history, new_only, settle_s, once)
+    request = WatchRequest(
+        named, agent, ledger, history, new_only, settle_s, once, beside_extension=beside_extension
+    )
     run_watch(request, settings or load_settings(), Screen())
 
 
