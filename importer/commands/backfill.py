@@ -207,10 +207,9 @@ def _deliver(
         except Pi2PosthogError as error:
             end = str(error)
     warn_some(work.outcome.notes, screen)
-    if end:
-        screen.warn(end)
-    if unanswered := work.outcome.counters.unanswered:
-        screen.warn(describe_unanswered(unanswered))
+    unanswered = work.outcome.counters.unanswered
+    if last := " ".join(filter(None, (end, describe_unanswered(unanswered) if unanswered else ""))):
+        screen.warn(last)
     return 1 if end or work.outcome.left or work.outcome.failed else 0
 
 
