@@ -100,13 +100,19 @@ def test_what_is_under_way_when_it_stops_is_in_doubt(server, monkeypatch):
     sender = delivery(
         server, lambda: 2_000_000_000.0, sleep=threading.Event().wait, parallel=2, on_request=notes
     )
+    monkeypatch.setattr(sender._workers, "hear", _interrupt)
     with pytest.raises(KeyboardInterrupt), sender:
-        for each in sent:
-            sender.add(each)
-        monkeypatch.setattr(sender._workers, "hear", _interrupt)
-        sender.flush()
+        _send_one_by_one(sender, sent)
     assert sender.counters.unanswered == 2
     assert notes.left == sorted(uuids(sent))
+
+
+def _send_one_by_one(sender, envelopes):
+    for each in envelopes:
+        sender.add(each)
+        for lane in sender._queue.lanes():
+            sender._queue.end_batch(lane)
+    sender.flush()
 
 
 def _interrupt(*, wait):
