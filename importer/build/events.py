@@ -251,14 +251,9 @@ def make_estimator(settings: Settings) -> Estimator:
 
 
 def make_identify_event(settings: Settings, at_ms: int = IDENTIFY_MS) -> Event | None:
-    """Make the ``$identify`` that makes a person of the distinct id; None where none is set.
+    """Return the ``$identify`` without which PostHog makes no person; None where no distinct id is set.
 
-    PostHog's AI lane looks persons up and never makes them: without this event there would be none.
-
-    Args:
-        settings: the distinct id, which becomes the e-mail address, too, if it is one.
-        at_ms: the event's time, in ms since the epoch: when it is first sent (`date_identify` of the ledger
-            knows). A plan, which needs only uuid and size, names none.
+    Its time in ms is when it is first sent, as the ledger knows. A plan, of uuids and sizes, names none.
     """
     person = settings.distinct_id
     if person is None:
