@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from importer.errors import LedgerError
-from importer.ledger.attempts import FRESH_MS, UnderWay, date_identify, find_unanswered, has_history
+from importer.ledger.attempts import FRESH_MS, KEPT_MS, UnderWay, date_identify, find_unanswered, has_history
 from importer.ledger.ledger import Ledger
 from tests.importer.ledger.test_ledger_schema import SENT, version_1
 
@@ -79,6 +79,20 @@ def test_events_that_are_delivered_later_are_in_doubt_no_more(ledger, destinatio
     ledger.record(destination, EVENTS[2:4], NOW_MS)
     under_way.forget_delivered()
     assert ledger.run("SELECT * FROM under_way") == []
+
+
+def test_after_30_days_nothing_is_in_doubt(ledger, destination, monkeypatch):
+    under_way = UnderWay(ledger, destination)
+    monkeypatch.setattr("importer.ledger.attempts.time.time", lambda: NOW_MS / 1000)
+    under_way.begin(EVENTS[:1])
+    monkeypatch.setattr("importer.ledger.attempts.time.time", lambda: (NOW_MS + KEPT_MS - 1) / 1000)
+    under_way.begin(EVENTS[1:2])
+    under_way.forget_delivered()
+    assert find_unanswered(ledger, destination) == set(EVENTS[:2])
+    monkeypatch.setattr("importer.ledger.attempts.time.time", lambda: (NOW_MS + KEPT_MS + 1000) / 1000)
+    assert find_unanswered(ledger, destination) == {EVENTS[1]}
+    under_way.forget_delivered()
+    assert len(ledger.run("SELECT * FROM under_way")) == 1
 
 
 def test_a_ledger_has_a_history_once_anything_was_sent(ledger, destination):
