@@ -181,7 +181,7 @@ class Backfill:
         try:
             with self._make_builder() as builder, output.opened() as write:
                 limit = min(self._settings.max_event_bytes or EVENT_LIMIT, EVENT_LIMIT)
-                for envelope in self._build_events(builder, lambda uuid: self._plan.now_ms):
+                for envelope in self._build_events(builder):
                     write(_cut(envelope, limit) if envelope.size > limit else envelope)
                     self._count([envelope])
         except BaseException:
@@ -193,18 +193,22 @@ class Backfill:
         size = sum(planned.file.size for planned in self._plan.files) if self.outcome.planned else 0
         return make_builder(self._settings, self._plan.now_ms, size)
 
-    def _build_events(self, builder: Builder, date_person: Callable[[str], int]) -> Iterator[Envelope]:
+    def _build_events(
+        self, builder: Builder, date_person: Callable[[str], int] | None = None
+    ) -> Iterator[Envelope]:
         """Yield the events to deliver, read again from their files.
 
         Args:
             builder: builds them.
-            date_person: gives the time of the ``$identify`` with some uuid, in ms since the epoch.
+            date_person: gives the time of the ``$identify`` with some uuid, in ms since the epoch; by default
+                the moment of the import.
         """
         files = self._plan.find_wanted()
         first = next(files, None)
         if first and first[0] < 0:
             (uuid,) = first[1]
-            if identify := make_identify_event(self._settings, date_person(uuid)):
+            identified_ms = date_person(uuid) if date_person else self._plan.now_ms
+            if identify := make_identify_event(self._settings, identified_ms):
                 self._under_way.update(first[1])
                 yield identify
             first = next(files, None)
