@@ -189,6 +189,7 @@ def backfill(
     *,
     state: str | Path | None = None,
     output: str | Path | None = None,
+    beside_extension: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Send the events of a plan that are not delivered yet, each once; or write all of them to a file.
@@ -199,13 +200,14 @@ def backfill(
         state: the ledger's file; by default the one that the commands use.
         output: a file (``.gz``: gzipped) or a folder (its name ends in ``/``) to write the events to as JSON
             lines, instead of sending them. The ledger is left alone then.
+        beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
         on_progress: called whenever something has changed.
 
     Returns:
         What was done: how many events were delivered, refused or left, and lines about them.
 
     Raises:
-        UsageError: no API key, or another process uses the ledger.
+        UsageError: no API key, another process uses the ledger, or PostHog's own extension runs, too.
         DeliveryError: PostHog did not take the events; call it again to go on.
         LedgerError: the ledger cannot be written; nothing was sent after that.
 
@@ -213,11 +215,13 @@ def backfill(
         >>> outcome = importer.backfill(importer.make_plan(importer.find_sessions(), since="7d"))
         >>> print(f"{outcome.delivered} events, ${outcome.cost_usd:.2f}")
     """
+    from importer.commands.extension import find_extension, refuse_extension
     from importer.commands.ledgers import mark_delivered
     from importer.deliver.backfill import Backfill
     from importer.deliver.remote_output import output_of
     from importer.ledger.ledger import Ledger
     from importer.places import default_ledger
+    from parsers.agents import PI
 
     settings = settings or load_settings()
     if output is not None:
@@ -225,6 +229,9 @@ def backfill(
         work.write(output_of(output))
         return work.outcome
     key = settings.require_api_key()
+    is_pi = any(planned.file.agent is PI for planned in plan.files)
+    if is_pi and not beside_extension and (extension := find_extension()):
+        raise refuse_extension(extension)
     with Ledger.open(state or default_ledger()) as ledger:
         mark_delivered(plan, ledger, settings)
         work = _watched(Backfill(plan, settings), on_progress)
@@ -241,6 +248,7 @@ def watch(
     new_only: bool = False,
     settle_s: float = 20.0,
     once: bool = False,
+    beside_extension: bool = False,
 ) -> None:
     """Follow session files and send what is new, until SIGINT or SIGTERM; call it in the main thread.
 
@@ -253,9 +261,10 @@ def watch(
         new_only: leave out what was written before the start.
         settle_s: seconds of quiet after which a run that stopped for good has ended.
         once: make one pass, then return.
+        beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
 
     Raises:
-        UsageError: no API key, or another process uses the ledger.
+        UsageError: no API key, another process uses the ledger, or PostHog's own extension runs, too.
         DeliveryError: PostHog refuses the events for good.
 
     Example:
@@ -267,7 +276,9 @@ def watch(
 
     named = [Path(path).expanduser() if str(path).startswith("~") else path for path in paths]
     ledger = None if state is None else Path(state)
-    request = WatchRequest(named, agent, ledger, history, new_only, settle_s, once)
+    request = WatchRequest(
+        named, agent, ledger, history, new_only, settle_s, once, beside_extension=beside_extension
+    )
     run_watch(request, settings or load_settings(), Screen())
 
 

@@ -7,12 +7,33 @@ What a command does is in :mod:`importer.commands`, which is imported only when 
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from importer.errors import UsageError
+from importer.options import (
+    BesideExtension,
+    By,
+    DistinctId,
+    Endpoint,
+    From,
+    Host,
+    InputContext,
+    Json,
+    Limit,
+    MaxEventsPerMinute,
+    MaxMbPerMinute,
+    Parallel,
+    Paths,
+    Privacy,
+    Project,
+    Scheduler,
+    Since,
+    State,
+    TraceGrouping,
+    Until,
+)
 
 app = typer.Typer(
     name="pi2posthog",
@@ -22,75 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_SETTINGS = "Settings (they win over environment and posthog.json)"
-
-Paths = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="PATH",
-        help="Session files and folders, also s3://… addresses. Default: the agent's own folders.",
-    ),
-]
-From = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        metavar="AGENT|PATH",
-        help="The agent whose sessions to read: pi, openclaw or omp. Or one more PATH.",
-    ),
-]
-Since = Annotated[str | None, typer.Option(help="Only events from then on: 2026-11-01, 7d, yesterday.")]
-Until = Annotated[str | None, typer.Option(help="Only events up to then; a date includes the whole day.")]
-Project = Annotated[str | None, typer.Option(help="Only this project; * matches anything.")]
-By = Annotated[
-    str,
-    typer.Option(
-        metavar="session|day|project|model",
-        help="The rows of the table.",
-    ),
-]
-Limit = Annotated[int, typer.Option(metavar="N", min=0, help="At most N rows in the table; 0 shows all.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-State = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The ledger of what was delivered. Default: in the state folder."),
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(metavar="tcp://HOST:PORT", help="Read and send on the workers of this Dask cluster."),
-]
-Host = Annotated[str | None, typer.Option(help="PostHog's address.", rich_help_panel=_SETTINGS)]
-Privacy = Annotated[
-    bool | None,
-    typer.Option(
-        "--privacy-mode/--no-privacy-mode",
-        help="Send no prompts, answers or paths.",
-        rich_help_panel=_SETTINGS,
-    ),
-]
-TraceGrouping = Annotated[
-    str | None,
-    typer.Option(
-        metavar="message|session",
-        help="What one trace holds.",
-        rich_help_panel=_SETTINGS,
-    ),
-]
-InputContext = Annotated[
-    str | None, typer.Option(metavar="full|turn|new", help="What $ai_input holds.", rich_help_panel=_SETTINGS)
-]
-DistinctId = Annotated[
-    str | None, typer.Option(help="The person that the events belong to.", rich_help_panel=_SETTINGS)
-]
-Endpoint = Annotated[
-    str | None,
-    typer.Option(
-        metavar="auto|batch|ai",
-        help="The PostHog endpoint that takes AI events.",
-        rich_help_panel=_SETTINGS,
-    ),
-]
 
 
 def _collect_rarely() -> None:
@@ -168,6 +120,7 @@ def backfill(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Send without asking, and set a damaged ledger aside.")
     ] = False,
+    beside_extension: BesideExtension = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as preview.")] = False,
     host: Host = None,
     privacy_mode: Privacy = None,
@@ -175,14 +128,9 @@ def backfill(
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
     endpoint: Endpoint = None,
-    parallel: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Requests at the same time. Default: 4.", rich_help_panel=_SETTINGS),
-    ] = None,
-    max_events_per_minute: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Send at most N events a minute.", rich_help_panel=_SETTINGS),
-    ] = None,
+    parallel: Parallel = None,
+    max_events_per_minute: MaxEventsPerMinute = None,
+    max_mb_per_minute: MaxMbPerMinute = None,
 ) -> None:
     """Send what was not delivered yet. You can stop it and run it again: nothing is sent twice."""
     _collect_rarely()
@@ -193,14 +141,15 @@ def backfill(
     from importer.settings import load_settings
 
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
-    flags |= {"endpoint": endpoint, "parallel": parallel, "max_events_per_minute": max_events_per_minute}
+    flags |= {"endpoint": endpoint, "parallel": parallel}
+    flags |= {"max_events_per_minute": max_events_per_minute, "max_mb_per_minute": max_mb_per_minute}
     settings = load_settings(flags)
     request = Request(paths or (), origin, since, until, project, by, limit, state, scheduler)
     screen = Screen(as_json=as_json)
     code = (
         run_preview(request, settings, screen)
         if dry_run
-        else run(request, settings, screen, output=output, yes=yes)
+        else run(request, settings, screen, output=output, yes=yes, beside_extension=beside_extension)
     )
     raise typer.Exit(code)
 
@@ -218,6 +167,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Make one pass, then exit (for cron).")] = False,
     poll: Annotated[bool, typer.Option("--poll", help="Poll the files for changes.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    beside_extension: BesideExtension = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")] = False,
     state: State = None,
     host: Host = None,
@@ -238,7 +188,9 @@ def watch(
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
     settings = load_settings(flags | {"endpoint": endpoint})
     level = 0 if quiet else 2 if verbose else 1
-    request = WatchRequest(paths or (), origin, state, history, new_only, settle, once, poll, level)
+    request = WatchRequest(
+        paths or (), origin, state, history, new_only, settle, once, poll, level, beside_extension
+    )
     raise typer.Exit(run(request, settings, Screen()))
 
 

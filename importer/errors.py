@@ -45,7 +45,7 @@ class DamagedLedgerError(UsageError):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"The ledger {printable(path)} is damaged: run pi2posthog backfill --yes to set it aside and "
-            "begin a new one, or move it away (PostHog keeps one copy of an event that is sent twice)."
+            "begin a new one, or move it away (PostHog's trace screens then count the last 30 days twice)."
         )
         self.path = path
 

@@ -21,6 +21,8 @@ CONFIG_FILE_NAME = "posthog.json"
 DEFAULT_HOST = "https://us.i.posthog.com"
 _MAX_PARALLEL = 32
 _MAX_PER_MINUTE = 10_000_000
+_MAX_MB_PER_MINUTE = 1_000_000
+_EVENT_BYTES = (16 * 1024, 8 * 1024 * 1024)  # least and most: PostHog takes no larger event anywhere
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Settings:
         endpoint: where AI events go (see :mod:`importer.deliver.endpoint`).
         parallel: most requests at once.
         max_events_per_minute: most events a minute; None: as many as the server takes.
-        sources: where each setting came from: "flag", "environment", "default", or the path of a file.
+        max_mb_per_minute: most millions of bytes of JSON a minute; None: as many as the server takes.
+        max_event_bytes: most bytes of an event; None: as many as the endpoint takes.
+        sources: where each setting came from: "flag", "environment", "default", the path of a file, or, for
+            tags, "environment and" that path.
         config_path: the config file that was looked for.
     """
 
@@ -70,6 +75,8 @@ class Settings:
     endpoint: Literal["auto", "batch", "ai"] = "auto"
     parallel: int = 4
     max_events_per_minute: int | None = None
+    max_mb_per_minute: int | None = None
+    max_event_bytes: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     config_path: Path = field(default=Path("~/.pi/agent", CONFIG_FILE_NAME), repr=False)
 
@@ -81,6 +88,11 @@ class Settings:
         # Workers get their settings pickled, which a mapping proxy cannot be.
         values = (getattr(self, each.name) for each in fields(self))
         return Settings, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
+
+    @property
+    def max_bytes_per_minute(self) -> int | None:
+        """Bytes of JSON that may be sent in a minute; None for any number."""
+        return None if self.max_mb_per_minute is None else self.max_mb_per_minute * 1_000_000
 
     def require_api_key(self) -> str:
         """Return the API key.
@@ -131,6 +143,14 @@ _SETTINGS: dict[str, _Setting] = {
     "max_events_per_minute": _Setting(
         "POSTHOG_MAX_EVENTS_PER_MINUTE", "maxEventsPerMinute", settings_values.count(_MAX_PER_MINUTE)
     ),
+    "max_mb_per_minute": _Setting(
+        "POSTHOG_MAX_MB_PER_MINUTE", "maxMbPerMinute", settings_values.count(_MAX_MB_PER_MINUTE)
+    ),
+    "max_event_bytes": _Setting(
+        "POSTHOG_MAX_EVENT_BYTES",
+        "maxEventBytes",
+        settings_values.count(_EVENT_BYTES[1], least=_EVENT_BYTES[0]),
+    ),
 }
 
 
@@ -141,6 +161,8 @@ def load_settings(
     config_path: Path | None = None,
 ) -> Settings:
     """Return the settings, each from the first place that has it: a flag, the environment, the config file.
+
+    Tags of the file and the environment are merged; where both name a key, the environment wins.
 
     Args:
         flags: values by the name of the `Settings` field. None, or an empty list of a flag that can be
@@ -174,10 +196,15 @@ def load_settings(
             sources[name] = "default"
             continue
         values[name] = _check(name, setting, raw, shown_name)
+    in_file = config.get(_SETTINGS["tags"].key)
+    if sources["tags"] == "environment" and in_file is not None:
+        shown_name = f"tags in {printable(config_path)}"
+        values["tags"] = _check("tags", _SETTINGS["tags"], in_file, shown_name) | values["tags"]
+        sources["tags"] = f"environment and {config_path}"
     return Settings(**values, sources=sources, config_path=config_path)
 
 
-def _check(name: str, setting: _Setting, raw: object, shown_name: str) -> object:
+def _check(name: str, setting: _Setting, raw: object, shown_name: str) -> Any:
     try:
         return setting.check(raw)
     except BadValueError as error:

@@ -18,6 +18,9 @@ from importer.errors import BadValueError
 
 _MAX_LENGTH = 1_000_000_000
 _MAX_DISTINCT_ID = 200  # PostHog's limit for a distinct_id
+# What PostHog takes for a mistake of the sender, in any case of letters: its isDistinctIdIllegal.
+_ILLEGAL_IDS = {"anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated", "email"}
+_ILLEGAL_IDS |= {"undefined", "true", "false", "null", "none", "nan", "0", "[object object]"}
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,10}")
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
@@ -85,17 +88,17 @@ def minutes(raw: object) -> float:
     return value
 
 
-def count(most: int) -> Callable[[object], int]:
-    """Return a function that takes a whole number from 1 to ``most``."""
+def count(most: int, least: int = 1) -> Callable[[object], int]:
+    """Return a function that takes a whole number from ``least`` to ``most``."""
 
     def counted(raw: object) -> int:
-        value = 0
+        value = least - 1
         if isinstance(raw, str) and _WHOLE_NUMBER.fullmatch(raw.strip()):
             value = int(raw)
         elif isinstance(raw, int) and not isinstance(raw, bool):
             value = raw
-        if not 1 <= value <= most:
-            raise BadValueError(f"use a whole number from 1 to {most}")
+        if not least <= value <= most:
+            raise BadValueError(f"use a whole number from {least} to {most}")
         return value
 
     return counted
@@ -112,9 +115,17 @@ def name(raw: object) -> str:
 
 
 def distinct_id(raw: object) -> str:
-    """Return a PostHog ``distinct_id``: a text that can be shown, at most 200 characters."""
+    """Return a PostHog ``distinct_id``: a text that can be shown, at most 200 characters, not a placeholder.
+
+    PostHog drops the person of ids such as ``anonymous``, ``null`` or ``0``, also within quotes.
+    """
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable() or len(raw) > _MAX_DISTINCT_ID:
         raise BadValueError(f"use a text of 1 to {_MAX_DISTINCT_ID} characters without control characters")
+    bare = raw.strip().strip("'\"").strip().lower()
+    if not bare or bare in _ILLEGAL_IDS:
+        raise BadValueError(
+            "PostHog takes it for a placeholder, use a person's id, such as an e-mail address"
+        )
     return raw.strip()
 
 

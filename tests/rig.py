@@ -23,6 +23,8 @@ def write_session(path, runs=1, **header):
 class FakeSender:
     """A fake sender: takes ``capacity`` events until :meth:`deliver` marks them as delivered."""
 
+    identified_ms = 1_795_446_000_000
+
     def __init__(self, capacity=10**6):
         self.capacity = capacity
         self.taken = {}

@@ -27,7 +27,7 @@ from parsers.times import to_rfc3339
 from parsers.usage import Usage
 
 LIBRARY = "pi2posthog"
-IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
+IDENTIFY_MS = 1_735_689_600_000  # stands for the time of an event that is only planned
 _NAME_LENGTH = 80
 _UUID = "00000000-0000-5000-8000-000000000000"
 
@@ -250,18 +250,18 @@ def make_estimator(settings: Settings) -> Estimator:
     )
 
 
-def make_identify_event(settings: Settings) -> Event | None:
-    """Return the ``$identify`` that gives a person the e-mail address; None if the distinct id is none.
+def make_identify_event(settings: Settings, at_ms: int = IDENTIFY_MS) -> Event | None:
+    """Return the ``$identify`` without which PostHog makes no person; None where no distinct id is set.
 
-    Its time is always the same, like its uuid: it says nothing about when the person worked.
+    Its time in ms is when it is first sent, as the ledger knows. A plan, of uuids and sizes, names none.
     """
-    email = settings.distinct_id
-    if email is None or not _is_email(email):
+    person = settings.distinct_id
+    if person is None:
         return None
-    uuid = derive("identify", email)
-    properties = {"$set": {"email": email}, **_shared(settings)}
-    head = _envelope("$identify", uuid, email, IDENTIFY_MS, properties)
-    return Event("$identify", uuid, IDENTIFY_MS, "", head)
+    uuid = derive("identify", person)
+    properties = {"$set": {"email": person} if _is_email(person) else {}, **_shared(settings)}
+    head = _envelope("$identify", uuid, person, at_ms, properties)
+    return Event("$identify", uuid, at_ms, "", head)
 
 
 def _is_email(text: str) -> bool:

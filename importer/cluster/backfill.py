@@ -33,6 +33,7 @@ from importer.cluster.work import send
 from importer.deliver.backfill import Backfill
 from importer.deliver.batching import Counters
 from importer.errors import DeliveryError
+from importer.ledger.attempts import date_identify
 from importer.ledger.ledger import Ledger
 from importer.plan.counter import MOST_FILES, part_size
 from importer.plan.plan import Plan
@@ -50,8 +51,8 @@ class ClusterBackfill(Backfill):
 
     Args:
         plan: what to deliver, with the totals of its traces.
-        settings: as in the plan; ``parallel`` counts for each worker, ``max_events_per_minute`` for all
-            workers together.
+        settings: as in the plan; ``parallel`` counts for each worker, ``max_events_per_minute`` and
+            ``max_mb_per_minute`` for all workers together.
         cluster: the connection.
 
     Example:
@@ -84,9 +85,14 @@ class ClusterBackfill(Backfill):
         self._destination = ledger.destination_id(self._settings.host, api_key)
         threads = self._cluster.count_threads()
         self._workers, per_minute = _split_rate(self._settings.max_events_per_minute, threads)
+        allowed = threads if self._workers is None else {each: threads[each] for each in self._workers}
+        bytes_per_minute = self._settings.max_bytes_per_minute
+        if bytes_per_minute is not None:  # a megabyte or more for each worker
+            self._workers, _ = _split_rate(self._settings.max_mb_per_minute, allowed)
+            bytes_per_minute //= max(1, len(self._workers or ()))
         with self._cluster.listen(TOPIC, self._messages.put):
             try:
-                shares = self._make_shares(api_key, per_minute, sum(threads.values()) or 1)
+                shares = self._make_shares(api_key, per_minute, bytes_per_minute, sum(threads.values()) or 1)
                 first = next(shares, None)
                 if first and not first.files:  # the $identify event goes before all others
                     self._send_shares(iter([first]), 1)
@@ -103,7 +109,9 @@ class ClusterBackfill(Backfill):
                 with contextlib.suppress(Exception, CancelledError):
                     self._cluster.forget([ROOT, self._run])
 
-    def _make_shares(self, api_key: str, per_minute: int | None, threads: int) -> Iterator[Share]:
+    def _make_shares(
+        self, api_key: str, per_minute: int | None, bytes_per_minute: int | None, threads: int
+    ) -> Iterator[Share]:
         """Split what is to send into tasks of about the same size, in the order of the plan."""
         settings = replace(self._settings, api_key=None)
         most_bytes = part_size(sum(p.file.size for p in self._plan.files) // (threads * PARTS))
@@ -111,12 +119,20 @@ class ClusterBackfill(Backfill):
         places: dict[bytes, int] = {}
         size = number = 0
 
-        def make_share() -> Share:
+        def make_share(identified_ms: int = 0) -> Share:
             nonlocal number
             number += 1
             self._places[str(number)] = dict(places)
             share = Share(
-                self._run, str(number), list(files), settings, api_key, self._plan.now_ms, per_minute
+                self._run,
+                str(number),
+                list(files),
+                settings,
+                api_key,
+                self._plan.now_ms,
+                per_minute,
+                bytes_per_minute,
+                identified_ms,
             )
             files.clear()
             places.clear()
@@ -126,7 +142,9 @@ class ClusterBackfill(Backfill):
             ids = {uuid.UUID(each).bytes: place for each, place in wanted.items()}
             places |= ids
             if index < 0:  # the $identify event
-                yield make_share()
+                (person,) = wanted
+                now_ms = self._plan.now_ms
+                yield make_share(date_identify(self._ledger, self._destination, person, now_ms))
                 continue
             planned = self._plan.files[index]
             totals = self._plan.totals_of_file(index)

@@ -115,6 +115,8 @@ class Share:
         api_key: the project API key.
         now_ms: the time of the import, in ms since the epoch.
         per_minute: most events a minute that one worker sends in all tasks of the run; None: no limit.
+        bytes_per_minute: the same for bytes of JSON.
+        identified_ms: the time of the `$identify` event, in ms since the epoch.
     """
 
     run: str
@@ -124,6 +126,8 @@ class Share:
     api_key: str = field(repr=False)
     now_ms: int
     per_minute: int | None = None
+    bytes_per_minute: int | None = None
+    identified_ms: int = 0
 
 
 class Note(NamedTuple):

@@ -138,7 +138,8 @@ class _Attempt:
             api_key=share.api_key,
             endpoint=settings.endpoint,
             parallel=max(1, settings.parallel // self._store.threads),
-            pace=_get_pace(share.run, share.per_minute) if share.per_minute else None,
+            max_event_bytes=settings.max_event_bytes,
+            pace=_get_pace(share.run, share.per_minute, share.bytes_per_minute),
             on_delivered=self._report_delivered,
             on_retry=self._tell_retry,
             on_trimmed=self._note_trimmed,
@@ -155,7 +156,7 @@ class _Attempt:
         from importer.build.events import make_identify_event
 
         if not self._share.files:
-            identify = make_identify_event(self._share.settings)
+            identify = make_identify_event(self._share.settings, self._share.identified_ms)
             if identify and uuid.UUID(identify.uuid).bytes not in self._delivered:
                 yield identify
         for wanted in self._share.files:
@@ -233,22 +234,23 @@ def _watch_cancellation() -> Iterator[threading.Event]:
         over.set()
 
 
-_paces: dict[tuple[str, int], Pace] = {}
+_paces: dict[tuple[str, int | None, int | None], Pace | None] = {}
 _paces_lock = threading.Lock()
 
 
-def _get_pace(run: str, per_minute: int) -> Pace:
-    """Return the pace that all tasks of a run share on this worker."""
-    from importer.deliver.retry import Pace
+def _get_pace(run: str, per_minute: int | None, bytes_per_minute: int | None = None) -> Pace | None:
+    """Return the pace that all tasks of a run share on this worker; None without a limit."""
+    from importer.deliver.retry import make_pace
 
+    key = run, per_minute, bytes_per_minute
     with _paces_lock:
-        pace = _paces.get((run, per_minute))
-        if pace is None:
-            pace = _paces[run, per_minute] = Pace(per_minute)
-            pace.reserve(pace.most)  # start empty: a restarted worker must not get a second allowance
+        if key not in _paces:
+            pace = _paces[key] = make_pace(per_minute, bytes_per_minute)
+            if pace:
+                pace.use_up()  # start empty: a restarted worker must not get a second allowance
             while len(_paces) > _MAX_PACES:
                 del _paces[next(iter(_paces))]
-        return pace
+        return _paces[key]
 
 
 def _describe_error(error: Exception) -> str:

@@ -8,8 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from importer.commands.extension import REMEDY, describe_extension, find_extension, refuse_extension
 from importer.commands.findings import collect_findings, findings_json, warn_some
-from importer.commands.ledgers import mark_delivered, open_ledger
+from importer.commands.ledgers import (
+    TRACE_DAYS,
+    describe_unanswered,
+    mark_delivered,
+    open_ledger,
+    warn_first_time,
+    warn_unanswered,
+)
 from importer.commands.request import Request, choose_backfill, choose_counter, connect
 from importer.deliver.backfill import Backfill
 from importer.deliver.endpoint import plain_http_warning
@@ -24,8 +32,9 @@ from importer.screen.amounts import format_count, format_size
 from importer.screen.console import Screen
 from importer.screen.progress import ProgressDisplay
 from importer.selection import Selection
-from importer.sessions.discovery import find_sessions
+from importer.sessions.discovery import Discovery, find_sessions
 from importer.settings import Settings
+from parsers.agents import PI
 
 if TYPE_CHECKING:
     from importer.cluster.client import Cluster
@@ -41,6 +50,7 @@ def backfill(
     output: str | Path | None = None,
     yes: bool = False,
     may_set_aside: bool = True,
+    beside_extension: bool = False,
 ) -> int:
     """Send what was not delivered yet, or write everything to files.
 
@@ -55,12 +65,14 @@ def backfill(
         output: a file, or a folder with a trailing slash, to write the events to instead of sending them.
         yes: do not ask before sending, nor before a damaged ledger is set aside.
         may_set_aside: whether a damaged ledger may be set aside at all.
+        beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
 
     Returns:
         The exit code: 0 if all is delivered, 1 if something is not.
 
     Raises:
-        UsageError: no API key, a wrong path, date or grouping, or a folder to write to that is not empty.
+        UsageError: no API key, a wrong path, date or grouping, a folder to write to that is not empty, or
+            PostHog's own extension runs, too, and nobody can be asked.
     """
     if not settings.enabled:
         screen.warn("PostHog is switched off (POSTHOG_ENABLED is false): nothing was sent.")
@@ -74,7 +86,11 @@ def backfill(
     selection = request.selection()
     started_s = time.monotonic()
     with connect(request.scheduler) as cluster:
-        plan = _make_plan(request, settings, selection, screen, cluster)
+        found = find_sessions(request.paths, request.origin)
+        asks = not (target or beside_extension or request.until)
+        if not _accept_extension(found, screen, asks=asks):
+            return 0
+        plan = _make_plan(found, settings, selection, screen, cluster)
         if target:
             work = Backfill(plan, settings)
             code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
@@ -87,9 +103,11 @@ def backfill(
             )
             with ledger:
                 work = choose_backfill(cluster, plan, settings)
-                if warning := plain_http_warning(settings.host):
-                    screen.warn(warning)
-                if not _confirm(work, settings, screen, yes=yes):
+                for warning in (plain_http_warning(settings.host), warn_unanswered(ledger, settings)):
+                    if warning:
+                        screen.warn(warning)
+                first_time = warn_first_time(plan, ledger, settings)
+                if not _confirm(work, settings, screen, first_time, yes=yes):
                     return 0
                 code = _deliver(work, screen, lambda: work.send(key, ledger))
     _show(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
@@ -98,10 +116,23 @@ def backfill(
     return code or findings.code
 
 
+def _accept_extension(found: Discovery, screen: Screen, *, asks: bool) -> bool:
+    """Warn of PostHog's own extension; where calls could count twice, ask, or refuse if nobody can answer."""
+    extension = find_extension() if any(file.agent is PI for file in found.sessions) else None
+    if extension is None:
+        return True
+    if asks and not _can_ask(screen):
+        raise refuse_extension(extension)
+    screen.warn(f"{describe_extension(extension)}: {REMEDY}")
+    if not asks or _ask("Send all of it? [y/N] ", screen):
+        return True
+    screen.warn("Nothing was sent.")
+    return False
+
+
 def _make_plan(
-    request: Request, settings: Settings, selection: Selection, screen: Screen, cluster: Cluster | None
+    found: Discovery, settings: Settings, selection: Selection, screen: Screen, cluster: Cluster | None
 ) -> Plan:
-    found = find_sessions(request.paths, request.origin)
     now_ms = round(time.time() * 1000)
     with ProgressDisplay(screen) as display, Cache(default_cache(), settings) as cache:
         return make_plan(
@@ -116,7 +147,9 @@ def _make_plan(
         )
 
 
-def _confirm(work: Backfill, settings: Settings, screen: Screen, *, yes: bool) -> bool:
+def _confirm(
+    work: Backfill, settings: Settings, screen: Screen, first_time: str | None, *, yes: bool
+) -> bool:
     """Ask at a terminal before anything is sent: it cannot be taken back."""
     outcome = work.outcome
     if yes or not outcome.planned or not _can_ask(screen):
@@ -127,6 +160,8 @@ def _confirm(work: Backfill, settings: Settings, screen: Screen, *, yes: bool) -
         "PostHog cannot delete events selectively.",
         markup=False,
     )
+    if first_time:
+        screen.out.print(first_time, markup=False)
     if _ask("Send them? [y/N] ", screen):
         return True
     screen.warn("Nothing was sent.")
@@ -139,7 +174,7 @@ def _may_set_aside(error: DamagedLedgerError, screen: Screen, *, yes: bool) -> b
         return yes
     screen.out.print(
         f"The ledger {printable(error.path)} is damaged. With a new one, everything is sent again; PostHog "
-        "keeps one copy of an event that is sent twice.",
+        f"stores one copy of each event, but its trace screens count the last {TRACE_DAYS} days twice.",
         markup=False,
     )
     return _ask("Set it aside and begin a new one? [y/N] ", screen)
@@ -172,8 +207,9 @@ def _deliver(
         except Pi2PosthogError as error:
             end = str(error)
     warn_some(work.outcome.notes, screen)
-    if end:
-        screen.warn(end)
+    unanswered = work.outcome.counters.unanswered
+    if last := " ".join(filter(None, (end, describe_unanswered(unanswered) if unanswered else ""))):
+        screen.warn(last)
     return 1 if end or work.outcome.left or work.outcome.failed else 0
 
 
@@ -198,6 +234,7 @@ def _show(
         "sent_gzip_bytes": counters.gzip_bytes,
         "requests": counters.requests,
         "retries": counters.retries,
+        "unanswered": counters.unanswered,
     }
     if screen.as_json:
         notes = {"notes": [printable(note) for note in outcome.notes]}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from importer.commands.extension import REMEDY, describe_extension, find_extension
 from importer.errors import DamagedLedgerError, LedgerError, Pi2PosthogError, UsageError
 from importer.ledger.ledger import Ledger
 from importer.ledger.ledger_file import Destination
@@ -89,9 +90,10 @@ def check_settings(settings: Settings) -> Iterator[Check]:
 
 def _check_setting(settings: Settings, name: str, source: str) -> Check:
     """Say what a setting is and where it comes from."""
-    where = {"environment": f"POSTHOG_{name.upper()}", "flag": f"--{name.replace('_', '-')}"}.get(
-        source, source
-    )
+    if source == "flag":
+        where = f"--{name.replace('_', '-')}"
+    else:
+        where = re.sub(r"^environment\b", f"POSTHOG_{name.upper()}", source)
     label = "API key" if name == "api_key" else name.replace("_", " ")
     data = {"source": encodable(Path(source))}
     if name != "api_key":
@@ -193,6 +195,13 @@ def _check_skipped(skipped: Sequence[Skipped]) -> Iterator[Check]:
             f"{format_count(count, 'file')}: {reason}" for reason, count in reasons.most_common(MAX_NAMED)
         )
         yield Check("sessions", "left out", "ok", listed, data={"files": sum(reasons.values())})
+
+
+def check_extension() -> Iterator[Check]:
+    """Check whether pi runs an extension that sends the same calls."""
+    if found := find_extension():
+        data = {"extension": found}
+        yield Check("sessions", "extension", "warning", describe_extension(found), REMEDY, data)
 
 
 def check_ledger(path: Path) -> Iterator[Check]:

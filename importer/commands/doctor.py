@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from importer import __version__
-from importer.commands.checks import Check, check_error, check_ledger, check_sessions, check_settings
+from importer.commands.checks import (
+    Check,
+    check_error,
+    check_extension,
+    check_ledger,
+    check_sessions,
+    check_settings,
+)
 from importer.commands.request import Request
 from importer.commands.server_checks import check_server, send_test_event
 from importer.errors import UsageError
@@ -19,6 +26,7 @@ from importer.quoting import printable
 from importer.screen.amounts import format_count
 from importer.screen.console import Screen
 from importer.settings import Settings, load_settings
+from parsers.agents import AGENTS, PI
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 _TITLES = {
@@ -48,6 +56,8 @@ def doctor(request: Request, flags: Mapping[str, object], screen: Screen, *, sen
     """
     settings, checks = _check_settings(flags)
     checks = [_check_versions(), *checks, *check_sessions(request.paths, request.origin)]
+    if AGENTS.get(request.origin or PI.name, PI) is PI:
+        checks += check_extension()
     checks += check_ledger(request.ledger_path)
     checks += _check_posthog(settings, send=send)
     problems = sum(check.state == "problem" for check in checks)

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importer.errors import DamagedLedgerError, LedgerError
+from importer.ledger.attempts import find_unanswered, has_history
 from importer.ledger.damage import move_aside
 from importer.ledger.ledger import Ledger
 from importer.ledger.ledger_file import one_line_errors
 from importer.ledger.locking import lock, unlock
 from importer.quoting import printable
-from importer.screen.amounts import format_size
+from importer.screen.amounts import format_count, format_size
 
 if TYPE_CHECKING:
     from importer.plan.plan import Plan
     from importer.settings import Settings
 
+TRACE_DAYS = 30  # PostHog's `ai_events` keeps so many, and every copy that is sent
+DAY_MS = 24 * 3_600_000
 MIN_FREE_BYTES = 1_000_000  # what a few batches take in the ledger before they are written back
 
 
@@ -29,6 +32,52 @@ def mark_delivered(plan: Plan, ledger: Ledger, settings: Settings) -> None:
     else:
         destinations = [ledger.destination_id(settings.host, settings.api_key)]
     plan.mark_delivered(lambda ids: ledger.known(destinations, ids))
+
+
+def count_recent(plan: Plan) -> int:
+    """Count the events of the last 30 days that are not delivered. Trace screens add up copies of those."""
+    import pandas as pd
+
+    since = pd.Timestamp(plan.now_ms - TRACE_DAYS * DAY_MS, unit="ms", tz="UTC")
+    frame = plan.frame
+    return int(((frame["ended_at"] >= since) & (frame["kind"] != "identify") & ~frame["delivered"]).sum())
+
+
+def warn_first_time(plan: Plan, ledger: Ledger, settings: Settings) -> str | None:
+    """Return a line for the question before sending if the ledger knows of nothing sent to this destination.
+
+    Args:
+        plan: what is about to be sent.
+        ledger: open for writing.
+        settings: the host and the key.
+
+    Returns:
+        None where the ledger has a history, or nothing is recent enough to be shown twice.
+    """
+    destination = ledger.destination_id(settings.host, settings.require_api_key())
+    if has_history(ledger, destination) or not (recent := count_recent(plan)):
+        return None
+    return (
+        f"This ledger has never sent to {settings.host}. If another machine did, or a ledger that is lost, "
+        f"PostHog's trace screens count {format_count(recent, 'event')} of the last {TRACE_DAYS} days twice."
+    )
+
+
+def warn_unanswered(ledger: Ledger, settings: Settings) -> str | None:
+    """Return a line about requests of an earlier run that nobody heard the answer of; None without any."""
+    destination = ledger.destination_id(settings.host, settings.require_api_key())
+    left = len(find_unanswered(ledger, destination))
+    if not left:
+        return None
+    return f"An earlier run was stopped or cut off: {describe_unanswered(left)}"
+
+
+def describe_unanswered(events: int) -> str:
+    """Return a line about events that PostHog may have or not."""
+    return (
+        f"{format_count(events, 'event')} may have arrived without an answer. Where one did and is sent "
+        f"again, PostHog's trace screens count it twice for {TRACE_DAYS} days."
+    )
 
 
 def open_ledger(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from importer.commands.extension import REMEDY, describe_extension, find_extension
 from importer.commands.findings import Findings, collect_findings, findings_json
 from importer.commands.report_cache import load_report, save_report
 from importer.commands.request import Request
@@ -19,6 +20,7 @@ from importer.plan.cache import Cache
 from importer.selection import Selection
 from importer.sessions.discovery import Discovery, find_sessions
 from importer.settings import Settings
+from parsers.agents import PI
 
 if TYPE_CHECKING:
     from importer.screen.console import Screen
@@ -57,6 +59,8 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
 
         show_report(screen.out, figures, private=settings.privacy_mode, limit=request.limit)
     findings.warn(screen)
+    if any(file.agent is PI for file in found.sessions) and (extension := find_extension()):
+        screen.warn(f"{describe_extension(extension)}: {REMEDY}")
     return findings.code
 
 

@@ -39,6 +39,11 @@ TIMEOUT_S = (5.0, 10.0)  # connect, read
 _CLOUD = re.compile(r"(us|eu)(-assets)?\.i\.posthog\.com|(app|us|eu)\.posthog\.com")
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")  # what remote_config.py takes
 _SECTION = "posthog"
+_NOT_SHOWN = (
+    "no answer tells. If events are missing, look at PostHog's billing page (quota) and at the project's "
+    'settings ("drop events older than"); beyond ai_byte_limit_per_second, AI events are dropped, too: '
+    "--max-mb-per-minute slows a backfill down"
+)
 _REGION = "check POSTHOG_API_KEY (the project API key), and that POSTHOG_HOST is its region"
 
 
@@ -78,6 +83,7 @@ def check_server(settings: Settings, *, clock: Callable[[], float] = time.time) 
         yield _check_clock(response.headers.get("Date"), (began_s + ended_s) / 2)
         if there.state != "problem" and settings.api_key:
             yield _check_key(session, settings, settings.api_key)
+            yield Check(_SECTION, "stored", "ok", _NOT_SHOWN)
 
 
 def send_test_event(settings: Settings, *, clock: Callable[[], float] = time.time) -> Check:

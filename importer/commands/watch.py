@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from importer.commands.backfill import backfill
+from importer.commands.extension import REMEDY, describe_extension, find_extension, refuse_extension
+from importer.commands.ledgers import describe_unanswered
 from importer.commands.request import Request
 from importer.deliver.endpoint import plain_http_warning
 from importer.deliver.retry import RetryPolicy
@@ -25,6 +27,7 @@ from importer.sessions.storage import RemotePath
 from importer.settings import Settings
 from importer.watch.sender import ENDLESS, Sender
 from importer.watch.watcher import Watcher, WatchOptions
+from parsers.agents import PI
 
 CLOSE_S = 5.0  # how long the end waits for events that are not delivered yet
 DAY_MS = 24 * 3_600_000
@@ -44,6 +47,7 @@ class WatchRequest:
         once: make one pass, then end.
         poll: poll the files instead of waiting for the platform's events.
         level: how much to log: 0 errors only, 1 a line a batch, 2 everything.
+        beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
     """
 
     paths: Sequence[str | Path] = ()
@@ -55,6 +59,7 @@ class WatchRequest:
     once: bool = False
     poll: bool = False
     level: int = 1
+    beside_extension: bool = False
 
 
 def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
@@ -73,7 +78,8 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
         The exit code: 0, or 1 if the history or an event of the one pass could not be delivered.
 
     Raises:
-        UsageError: no API key, no such agent, or another process has the ledger.
+        UsageError: no API key, no such agent, another process has the ledger, or PostHog's own extension
+            runs, too.
         Pi2PosthogError: PostHog or the ledger refuses for good.
     """
     if not settings.enabled:
@@ -81,6 +87,7 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
         return 0
     settings.require_api_key()
     source = _local_source(request, screen)
+    _check_extension(source, request, screen)
     started_ms = round(time.time() * 1000)
     if request.history:
         with _handle_signals(signal.default_int_handler):
@@ -90,6 +97,7 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
                 screen,
                 yes=True,
                 may_set_aside=False,  # a service that starts by itself must not send all history again
+                beside_extension=True,  # checked above
             )
         if code:
             return code
@@ -113,6 +121,16 @@ def _local_source(request: WatchRequest, screen: Screen) -> Source:
     return source
 
 
+def _check_extension(source: Source, request: WatchRequest, screen: Screen) -> None:
+    """Refuse to send what PostHog's own extension sends, too, unless the user wants that."""
+    extension = find_extension() if any(source.agent_in(path) is PI for path in source.paths) else None
+    if extension is None:
+        return
+    if not request.beside_extension:
+        raise refuse_extension(extension)
+    screen.warn(f"{describe_extension(extension)}: {REMEDY}")
+
+
 def _follow(
     source: Source, since_ms: int | None, request: WatchRequest, settings: Settings, screen: Screen
 ) -> int:
@@ -134,6 +152,8 @@ def _follow(
     logging.getLogger("watchdog").addHandler(logging.NullHandler())
     with _handle_signals(lambda number, frame: watcher.stop()):
         sender.start()
+        if sender.earlier_unanswered:
+            say(describe_unanswered(sender.earlier_unanswered))
         try:
             if request.once:
                 watcher.run_once()
@@ -147,6 +167,8 @@ def _follow(
     if left:
         events = "events are" if left > 1 else "event is"
         screen.warn(f"{left} {events} not delivered yet; the next start sends what is left.")
+    if unanswered := sender.counters.unanswered:
+        screen.warn(describe_unanswered(unanswered))
     return 1 if request.once and sender.progress.failed else 0
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from importer.build.event import Envelope
+from importer.build.event import Envelope, Event
 from importer.build.events import make_identify_event
+from importer.build.trimming import EVENT_LIMIT
 from importer.deliver.batching import Counters
 from importer.deliver.builder_process import make_builder
 from importer.deliver.building import (
@@ -23,6 +24,7 @@ from importer.deliver.building import (
 from importer.deliver.output import Output
 from importer.deliver.remote_output import output_of
 from importer.errors import DeliveryError
+from importer.ledger.attempts import UnderWay, date_identify
 from importer.ledger.ledger import Ledger
 from importer.plan.plan import Plan
 from importer.plan.progress import Progress
@@ -131,21 +133,28 @@ class Backfill:
 
     def _send(self, api_key: str, ledger: Ledger, builder: Builder) -> None:
         from importer.deliver.delivery import Delivery  # imported while the first events are built
-        from importer.deliver.retry import Pace
+        from importer.deliver.retry import make_pace
 
-        destination = ledger.destination_id(self._settings.host, api_key)
-        per_minute = self._settings.max_events_per_minute
+        settings = self._settings
+        destination = ledger.destination_id(settings.host, api_key)
+        under_way = UnderWay(ledger, destination)
+        under_way.forget_delivered()
+
+        def date_person(uuid: str) -> int:
+            return date_identify(ledger, destination, uuid, self._plan.now_ms)
 
         def note_delivered(envelopes: Sequence[Envelope]) -> None:
             ledger.record(destination, [e.uuid for e in envelopes], round(time.time() * 1000))
             self._count(envelopes)
 
         with Delivery(
-            host=self._settings.host,
+            host=settings.host,
             api_key=api_key,
-            endpoint=self._settings.endpoint,
-            parallel=self._settings.parallel,
-            pace=Pace(per_minute) if per_minute else None,
+            endpoint=settings.endpoint,
+            max_event_bytes=settings.max_event_bytes,
+            parallel=settings.parallel,
+            pace=make_pace(settings.max_events_per_minute, settings.max_bytes_per_minute),
+            on_request=lambda envelopes: under_way.begin(e.uuid for e in envelopes),
             on_delivered=note_delivered,
             on_retry=self._note_retry,
             on_trimmed=self._note_trimmed,
@@ -153,7 +162,7 @@ class Backfill:
         ) as delivery:
             self.outcome.counters = delivery.counters
             try:
-                for envelope in self._build_events(builder):
+                for envelope in self._build_events(builder, date_person):
                     delivery.add(envelope)
                 delivery.flush()
             except DeliveryError as error:
@@ -171,8 +180,9 @@ class Backfill:
         before = self._plan.delivered.copy()
         try:
             with self._make_builder() as builder, output.opened() as write:
+                limit = min(self._settings.max_event_bytes or EVENT_LIMIT, EVENT_LIMIT)
                 for envelope in self._build_events(builder):
-                    write(envelope)
+                    write(_cut(envelope, limit) if envelope.size > limit else envelope)
                     self._count([envelope])
         except BaseException:
             self._plan.delivered[:] = before
@@ -183,13 +193,22 @@ class Backfill:
         size = sum(planned.file.size for planned in self._plan.files) if self.outcome.planned else 0
         return make_builder(self._settings, self._plan.now_ms, size)
 
-    def _build_events(self, builder: Builder) -> Iterator[Envelope]:
-        """Yield the events to deliver, read again from their files."""
+    def _build_events(
+        self, builder: Builder, date_person: Callable[[str], int] | None = None
+    ) -> Iterator[Envelope]:
+        """Yield the events to deliver, read again from their files.
+
+        Args:
+            builder: builds them.
+            date_person: gives the time of the ``$identify`` with some uuid, in ms since the epoch; by default
+                the moment of the import.
+        """
         files = self._plan.find_wanted()
         first = next(files, None)
         if first and first[0] < 0:
-            identify = make_identify_event(self._settings)
-            if identify:
+            (uuid,) = first[1]
+            identified_ms = date_person(uuid) if date_person else self._plan.now_ms
+            if identify := make_identify_event(self._settings, identified_ms):
                 self._under_way.update(first[1])
                 yield identify
             first = next(files, None)
@@ -238,3 +257,9 @@ class Backfill:
     def _note_refused(self, envelope: Envelope, reason: str) -> None:
         self.outcome.failed += 1
         self.outcome.notes.append(note_refused(envelope, reason))
+
+
+def _cut(envelope: Envelope, limit: int) -> Event:
+    """Return an event cut to that many bytes, as it is written to a file."""
+    data = envelope.trimmed(limit)
+    return Event(envelope.event, envelope.uuid, envelope.end_ms, envelope.source, data)

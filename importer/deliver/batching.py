@@ -39,6 +39,7 @@ class Counters:
         event_bytes: bytes of the JSON of the events that PostHog took.
         raw_bytes: bytes of the accepted bodies before compression.
         gzip_bytes: bytes of the accepted bodies as sent.
+        unanswered: events that may have arrived without an answer, whether they were sent again or not.
     """
 
     requests: int = 0
@@ -50,6 +51,7 @@ class Counters:
     event_bytes: int = 0
     raw_bytes: int = 0
     gzip_bytes: int = 0
+    unanswered: int = 0
 
 
 class BodyFormat:
@@ -134,14 +136,22 @@ class Batch:
         overhead: bytes that a body has besides its events and the commas between them.
         endpoint: where the events go.
         most: most events in one batch.
+        most_bytes: most bytes of a body with more than one event.
     """
 
-    __slots__ = ("_bytes", "_endpoint", "_envelopes", "_most", "_overhead")
+    __slots__ = ("_bytes", "_endpoint", "_envelopes", "_most", "_most_bytes", "_overhead")
 
-    def __init__(self, overhead: int, endpoint: Endpoint = BATCH, most: int = MAX_BATCH_EVENTS) -> None:
+    def __init__(
+        self,
+        overhead: int,
+        endpoint: Endpoint = BATCH,
+        most: int = MAX_BATCH_EVENTS,
+        most_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         self._overhead = overhead
         self._endpoint = endpoint
         self._most = most
+        self._most_bytes = most_bytes
         self._envelopes: list[Envelope] = []
         self._bytes = overhead
 
@@ -154,7 +164,7 @@ class Batch:
             return True
         if len(self) >= self._most:
             return False
-        return self._bytes + 1 + self._endpoint.size_of(envelope) <= MAX_BODY_BYTES
+        return self._bytes + 1 + self._endpoint.size_of(envelope) <= self._most_bytes
 
     def append(self, envelope: Envelope) -> None:
         """Put the event at the end."""
@@ -174,12 +184,20 @@ class SendQueue:
         overhead: bytes that a body has besides its events and the commas between them.
         routes: where events go.
         most: most events in one request.
+        most_bytes: most bytes of a body with more than one event.
     """
 
-    def __init__(self, overhead: int, routes: Routes, most: int = MAX_BATCH_EVENTS) -> None:
+    def __init__(
+        self,
+        overhead: int,
+        routes: Routes,
+        most: int = MAX_BATCH_EVENTS,
+        most_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         self._overhead = overhead
         self._routes = routes
         self._most = most
+        self._most_bytes = most_bytes
         self._batches: dict[Lane, Batch] = {}
         self._parts: list[Part] = []  # the next one is the last
 
@@ -192,7 +210,7 @@ class SendQueue:
         lane = (self._routes.choose(envelope), is_historical(envelope.end_ms, now_s))
         batch = self._batches.get(lane)
         if batch is None:
-            batch = self._batches[lane] = Batch(self._overhead, lane[0], self._most)
+            batch = self._batches[lane] = Batch(self._overhead, lane[0], self._most, self._most_bytes)
         if not batch.fits(envelope):
             self._parts.append(Part(batch.take(), *lane))
         batch.append(envelope)
@@ -216,8 +234,8 @@ class SendQueue:
         """
         part = self._parts.pop()
         if self._routes.lacks(part.endpoint):
-            part = Part(part.envelopes, BATCH, part.historical)
-        encoded = encode_fitting(part, self._overhead)
+            part = Part(part.envelopes, self._routes.batch, part.historical)
+        encoded = encode_fitting(part, self._overhead, self._most_bytes)
         if len(encoded) < len(part.envelopes):
             part, rest = part.split(len(encoded) or 1)
             if rest.envelopes:
@@ -245,11 +263,11 @@ class SendQueue:
         """Put a part back for `/batch/`, with all that waits for an endpoint that is not there."""
         for (endpoint, historical), batch in self._batches.items():
             if self._routes.lacks(endpoint) and batch:
-                self._parts.append(Part(batch.take(), BATCH, historical))
-        self._parts.append(Part(part.envelopes, BATCH, part.historical))
+                self._parts.append(Part(batch.take(), self._routes.batch, historical))
+        self._parts.append(Part(part.envelopes, self._routes.batch, part.historical))
 
 
-def encode_fitting(part: Part, overhead: int) -> list[Encoded]:
+def encode_fitting(part: Part, overhead: int, most_bytes: int = MAX_BODY_BYTES) -> list[Encoded]:
     """Return the JSON of as many leading events of a part as one body holds, counted on the bytes themselves.
 
     One event may be as large as its endpoint takes, but is then alone. The list is empty if the first event
@@ -257,7 +275,7 @@ def encode_fitting(part: Part, overhead: int) -> list[Encoded]:
     """
     if part.encoded:
         return [Encoded.of([part.encoded])]
-    room = MAX_BODY_BYTES - overhead
+    room = most_bytes - overhead
     encoded: list[Encoded] = []
     for envelope in part.envelopes[:MAX_BATCH_EVENTS]:
         event = Encoded.of(part.endpoint.pieces(envelope))

@@ -14,12 +14,20 @@ from functools import partial
 from types import TracebackType
 
 from importer.build.event import Envelope
-from importer.deliver.batching import MAX_BATCH_EVENTS, BodyFormat, Counters, Part, SendQueue, is_historical
+from importer.deliver.batching import (
+    MAX_BATCH_EVENTS,
+    MAX_BODY_BYTES,
+    BodyFormat,
+    Counters,
+    Part,
+    SendQueue,
+    is_historical,
+)
 from importer.deliver.endpoint import Choice, Routes, Suspect, Suspects
 from importer.deliver.packing import Packer
 from importer.deliver.parallel import Call, Inline, Say, Threads, Workers
 from importer.deliver.retry import Pace, RetryPolicy
-from importer.deliver.transport import KEPT, Connection, Reply
+from importer.deliver.transport import KEPT, Connection, InDoubt, OnRequest, Reply
 from importer.errors import DeliveryError, RefusedError
 
 GRACE_S = 2.0
@@ -44,10 +52,12 @@ class Delivery:
         host: str,
         api_key: str,
         endpoint: Choice = "batch",
+        max_event_bytes: int | None = None,
         parallel: int = 1,
         pace: Pace | None = None,
         set_aside: bool = False,
         retry: RetryPolicy | None = None,
+        on_request: OnRequest | None = None,
         on_delivered: Callable[[Sequence[Envelope]], None] | None = None,
         on_retry: Callable[[str, float], None] | None = None,
         on_trimmed: Callable[[Envelope, int], None] | None = None,
@@ -63,11 +73,14 @@ class Delivery:
             host: PostHog's address, such as `https://us.i.posthog.com`.
             api_key: the project API key. It appears in no message.
             endpoint: whether AI events go to the endpoint for them: `auto` where the server has it.
+            max_event_bytes: most bytes of one event; None for as many as the endpoint takes.
             parallel: most requests under way at once.
-            pace: how fast events may go. Without it, as fast as the server takes them.
+            pace: how fast events and bytes may go. Without it, as fast as the server takes them.
             set_aside: whether an event that is refused alone with 400 goes to `on_failed` while the others
                 go on. Otherwise, and if everything is refused, a 400 ends the delivery.
             retry: how often and how long to try again; the default is `RetryPolicy()`.
+            on_request: called with the events of each request before it is made, once for all its tries.
+                What it returns is called when PostHog has answered, or the events cannot have reached it.
             on_delivered: called with the events of each accepted request before another one is built.
                 What it raises goes through, and nothing more is sent. After a KeyboardInterrupt it may be
                 called again with the same events.
@@ -89,10 +102,11 @@ class Delivery:
         self._on_failed = on_failed or _ignore
         self._clock = clock
         self._format = BodyFormat(api_key, with_sent_at=with_sent_at)
-        self._routes = Routes(endpoint)
+        self._routes = Routes(endpoint, max_event_bytes)
         self._suspects = Suspects() if set_aside else None
-        most = pace.most if pace else MAX_BATCH_EVENTS
-        self._queue = SendQueue(self._format.overhead, self._routes, most)
+        most = (pace.most, pace.most_bytes) if pace else (MAX_BATCH_EVENTS, MAX_BODY_BYTES)
+        self._queue = SendQueue(self._format.overhead, self._routes, *most)
+        self._in_doubt = InDoubt(self.counters, on_request)
         self._unconfirmed: Sequence[Envelope] = ()
         self._broken = False
         stop = stop or threading.Event()
@@ -151,6 +165,7 @@ class Delivery:
         finally:
             if self._broken or self._workers.busy:
                 self._finish()
+            self._in_doubt.close()
             self._workers.close()
 
     def _check_usable(self) -> None:
@@ -191,6 +206,7 @@ class Delivery:
         body = self._format.wrap(encoded, now_s=now_s, historical=historical)
         event_bytes, raw_bytes = sum(event.size for event in encoded), sum(map(len, body))
         del encoded
+        number = self._in_doubt.begin(part.envelopes)
 
         def job(connection: Connection, say: Say) -> Call:
             try:
@@ -198,16 +214,20 @@ class Delivery:
                     part.endpoint.path,
                     body,
                     len(part.envelopes),
-                    lambda before: say(lambda: self._count_try(before)),
-                    lambda reason, wait_s: say(lambda: self._on_retry(reason, wait_s)),
+                    lambda before: say(lambda: self._count_try(number, before)),
+                    lambda reason, wait_s: say(lambda: self._retry_later(number, reason, wait_s)),
+                    lambda: say(lambda: self._in_doubt.note_lost(number)),
                 )
             except RefusedError as error:
-                return partial(self._on_refusal, part, error)
-            return lambda: self._on_reply(part, reply, event_bytes, raw_bytes)
+                return partial(self._on_refusal, number, part, error)
+            except DeliveryError:
+                say(lambda: self._in_doubt.end(number, is_answered=False))
+                raise
+            return lambda: self._on_reply(number, part, reply, event_bytes, raw_bytes)
 
         self._workers.start(job)
 
-    def _on_reply(self, part: Part, reply: Reply, event_bytes: int, raw_bytes: int) -> None:
+    def _on_reply(self, number: int, part: Part, reply: Reply, event_bytes: int, raw_bytes: int) -> None:
         if reply.taken:
             self.counters.event_bytes += event_bytes
             self.counters.raw_bytes += raw_bytes
@@ -215,9 +235,11 @@ class Delivery:
             self._taken(part)
         elif not self._queue.put_halves(part):
             self._shrink(part)
+        self._in_doubt.end(number, is_answered=True)
 
-    def _on_refusal(self, part: Part, error: RefusedError) -> None:
+    def _on_refusal(self, number: int, part: Part, error: RefusedError) -> None:
         """Send again by another endpoint or in smaller batches what may be taken that way."""
+        self._in_doubt.end(number, is_answered=True)
         if self._routes.give_up(part.endpoint, error.status):
             self._queue.reroute(part)
         elif error.status != 400 or self._suspects is None:
@@ -251,7 +273,12 @@ class Delivery:
             self.counters.failed += 1
             self._on_failed(envelope, f"PostHog refused this event alone with {error.status}{error.says}")
 
-    def _count_try(self, before: int) -> None:
+    def _retry_later(self, number: int, reason: str, wait_s: float) -> None:
+        self._in_doubt.note_try(number, is_under_way=False)
+        self._on_retry(reason, wait_s)
+
+    def _count_try(self, number: int, before: int) -> None:
+        self._in_doubt.note_try(number, is_under_way=True)
         self.counters.requests += 1
         self.counters.retries += before > 0
 

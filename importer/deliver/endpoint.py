@@ -49,13 +49,20 @@ class Endpoint(NamedTuple):
 
     def size_of(self, envelope: Envelope) -> int:
         """Return the bytes of what `pieces` returns."""
-        if self.event_limit > EVENT_LIMIT:
-            return envelope.size_within(self.event_limit)
-        return envelope.size
+        if self.event_limit == EVENT_LIMIT:
+            return envelope.size
+        return envelope.size_within(self.event_limit)
 
     def cuts(self, envelope: Envelope) -> bool:
         """Return whether the event is too large to be sent whole here."""
         return envelope.size_within(_ANY_SIZE) > self.event_limit
+
+    def capped(self, event_bytes: int | None) -> Endpoint:
+        """Return the same address for events of at most that many bytes; None leaves its own limit."""
+        if event_bytes is None or event_bytes >= self.event_limit:
+            return self
+        trim_limits = tuple(limit for limit in self.trim_limits if limit < event_bytes)
+        return Endpoint(self.path, event_bytes, trim_limits)
 
 
 BATCH = Endpoint("/batch/", EVENT_LIMIT, _TRIM_LIMITS)
@@ -69,26 +76,32 @@ class Routes:
 
     Args:
         choice: the setting. `batch` never uses the AI endpoint, `ai` insists on it, `auto` tries it.
+        max_event_bytes: the most that one event may have, whatever an endpoint takes; None for no such limit.
+
+    Attributes:
+        batch: the address that takes any event.
     """
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Choice, max_event_bytes: int | None = None) -> None:
+        self.batch = BATCH.capped(max_event_bytes)
+        self._ai = AI.capped(max_event_bytes)
         self._choice = choice
         self._has_ai = choice != "batch"
 
     def choose(self, envelope: Envelope) -> Endpoint:
         """Return where the event goes."""
-        return AI if self._has_ai and envelope.event.startswith("$ai_") else BATCH
+        return self._ai if self._has_ai and envelope.event.startswith("$ai_") else self.batch
 
     def give_up(self, endpoint: Endpoint, status: int) -> bool:
         """Return whether an answer with that status sends the endpoint's events to `/batch/` from now on."""
-        if endpoint is not AI or self._choice != "auto" or status not in _ABSENT_STATUS:
+        if endpoint is not self._ai or self._choice != "auto" or status not in _ABSENT_STATUS:
             return False
         self._has_ai = False
         return True
 
     def lacks(self, endpoint: Endpoint) -> bool:
         """Return whether the server is known not to have the endpoint."""
-        return endpoint is AI and not self._has_ai
+        return endpoint is self._ai and not self._has_ai
 
 
 def plain_http_warning(host: str) -> str | None:

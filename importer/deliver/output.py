@@ -27,6 +27,7 @@ OnWhole = Callable[[Path, str], None]
 
 PART_BYTES = 64 * 1024 * 1024
 MOST_OPEN = 64  # days; each takes 0.4 MB of memory and one of the 256 files that macOS gives a process
+_FIRST = "0000-00-00"  # parts are read by name, and the person must be there before the events
 _UNFINISHED = ".pi2posthog.part"
 
 
@@ -161,13 +162,13 @@ class Partitions:
             self._open.clear()
 
     def write(self, envelope: Envelope) -> None:
-        """Add an event to the part of its day (UTC).
+        """Add an event to the part of its day (UTC), an ``$identify`` to one that sorts before all days.
 
         Raises:
             OSError: it cannot be written.
         """
         line = envelope.encode() + b"\n"
-        day = to_rfc3339(envelope.end_ms)[:10]
+        day = _FIRST if envelope.event == "$identify" else to_rfc3339(envelope.end_ms)[:10]
         part = self._open.get(day)
         if part and part.size + len(line) > self._part_bytes:
             self._end(day)

@@ -1,4 +1,4 @@
-"""When to send a request: how long to wait after a failure, and at which rate events may go.
+"""When to send a request: how long to wait after a failure, and how many events and bytes may go.
 
 tenacity was considered for the loop in `importer.deliver.transport`. Here a wait ends within a second of a
 stop flag, the server's `Retry-After` is its least, and each try takes its share of the rate. With tenacity,
@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from importer.deliver.batching import MAX_BATCH_EVENTS
+from importer.deliver.batching import MAX_BATCH_EVENTS, MAX_BODY_BYTES
+from importer.deliver.endpoint import AI
 from importer.errors import DeliveryStoppedError
 
 RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -84,32 +85,79 @@ def wait(seconds: float, *, stop: threading.Event, sleep: Callable[[float], None
 
 
 class Pace:
-    """A token bucket that several threads share: in no 60 seconds do more events go than were asked for.
+    """Token buckets that several threads share: no 60 seconds have more events or bytes than were asked for.
 
-    For large migrations, PostHog advises to stay below 10,000 events a minute.
+    For large migrations, PostHog advises to stay below 10,000 events a minute; it drops AI events beyond a
+    project's bytes a second without a word. One event that is larger than half of a minute's bytes goes all
+    the same, and what follows waits for it.
 
     Args:
-        per_minute: events that may go in a minute, 1 or more.
+        per_minute: events that may go in a minute, 1 or more; None for any number.
         clock: gives seconds.
+        bytes_per_minute: bytes of JSON, before compression, that may go in a minute; None for any number.
 
     Attributes:
         most: events that one request may hold.
+        most_bytes: bytes that a request of several events may have.
+
+    Example:
+        >>> pace = Pace(10_000, bytes_per_minute=60_000_000)
+        >>> time.sleep(pace.reserve(500, 1_200_000))
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.most = max(1, min(MAX_BATCH_EVENTS, per_minute // 10))
-        # A full bucket may go at once, so a minute refills that much less.
-        self._per_s = max(per_minute - self.most, per_minute / 2) / 60
-        self._clock = clock
-        self._left = float(self.most)
-        self._counted_s = clock()
+    def __init__(
+        self,
+        per_minute: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        bytes_per_minute: int | None = None,
+    ) -> None:
+        self.most, self.most_bytes = MAX_BATCH_EVENTS, MAX_BODY_BYTES
+        self._events: _Bucket | None = None
+        self._bytes: _Bucket | None = None
+        if per_minute is not None:
+            self.most = max(1, min(MAX_BATCH_EVENTS, per_minute // 10))
+            self._events = _Bucket(per_minute, self.most, clock)
+        if bytes_per_minute is not None:
+            largest = max(1, min(AI.event_limit, bytes_per_minute // 2))
+            self.most_bytes = min(MAX_BODY_BYTES, largest)
+            self._bytes = _Bucket(bytes_per_minute, largest, clock)
         self._lock = threading.Lock()
 
-    def reserve(self, events: int) -> float:
-        """Take tokens for events; return the seconds to wait before they may go."""
+    def reserve(self, events: int, size: int = 0) -> float:
+        """Take tokens for a request of so many events and bytes; return the seconds to wait for them."""
         with self._lock:
-            now_s = self._clock()
-            self._left = min(self.most, self._left + (now_s - self._counted_s) * self._per_s)
-            self._counted_s = now_s
-            self._left -= events
-            return max(0.0, -self._left / self._per_s)
+            waits = (bucket.take(n) for bucket, n in ((self._events, events), (self._bytes, size)) if bucket)
+            return max(waits, default=0.0)
+
+    def use_up(self) -> None:
+        """Take all tokens, as for a process that takes over from another one."""
+        for bucket in (self._events, self._bytes):
+            if bucket:
+                bucket.take(bucket.most)
+
+
+def make_pace(per_minute: int | None, bytes_per_minute: int | None) -> Pace | None:
+    """Return the pace for two limits, as for `Pace`; None where there is none."""
+    if per_minute is None and bytes_per_minute is None:
+        return None
+    return Pace(per_minute, bytes_per_minute=bytes_per_minute)
+
+
+class _Bucket:
+    """One token bucket. A full one may go at once, so a minute refills that much less."""
+
+    def __init__(self, per_minute: int, most: int, clock: Callable[[], float]) -> None:
+        self.most = most
+        self._per_s = max(per_minute - most, per_minute / 2) / 60
+        self._clock = clock
+        self._left = float(most)
+        self._counted_s = clock()
+
+    def take(self, tokens: int) -> float:
+        """Take tokens; return the seconds until they are there."""
+        now_s = self._clock()
+        self._left = min(self.most, self._left + (now_s - self._counted_s) * self._per_s)
+        self._counted_s = now_s
+        self._left -= tokens
+        return max(0.0, -self._left / self._per_s)

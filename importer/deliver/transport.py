@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from importer import __version__
+from importer.build.event import Envelope
+from importer.deliver.batching import Counters
 from importer.deliver.endpoint import check_answer, read_answer
 from importer.deliver.packing import Packer
 from importer.deliver.retry import RETRYABLE_STATUS, Pace, RetryPolicy, check_stop, parse_retry_after, wait
@@ -20,11 +24,74 @@ from importer.quoting import shown_host
 KEPT = "nothing delivered so far is lost: run the same command again to go on"
 
 _TIMEOUT_S = (10.0, 60.0)  # connect, read
+_GATEWAY_TIMEOUT = 504  # a proxy did not wait for PostHog's answer
+_NOT_SENT = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE")
 _BAD_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
 )
+
+
+OnRequest = Callable[[Sequence[Envelope]], Callable[[], None]]
+"""Called with the events of a request before it is made. What it returns is called once it is known whether
+PostHog has them; never if that stays unknown."""
+
+
+@dataclass(slots=True)
+class _OpenRequest:
+    """A request without an answer that stands: whether a try is under way, and whether one was lost."""
+
+    events: int
+    settle: Callable[[], None]
+    is_trying: bool = False
+    is_lost: bool = False
+
+
+class InDoubt:
+    """Requests of which nobody knows yet whether PostHog has their events. For one thread.
+
+    Args:
+        counters: learn how many events may have arrived without an answer.
+        on_request: as `OnRequest` says.
+    """
+
+    def __init__(self, counters: Counters, on_request: OnRequest | None = None) -> None:
+        self._counters = counters
+        self._on_request = on_request
+        self._open: dict[int, _OpenRequest] = {}
+        self._last = 0
+
+    def begin(self, envelopes: Sequence[Envelope]) -> int:
+        """Take in a request that is about to be made; return its number."""
+        settle = self._on_request(envelopes) if self._on_request else _do_nothing
+        self._last += 1
+        self._open[self._last] = _OpenRequest(len(envelopes), settle)
+        return self._last
+
+    def note_try(self, number: int, *, is_under_way: bool) -> None:
+        """Note that a try of a request begins, or that it has ended."""
+        self._open[number].is_trying = is_under_way
+
+    def note_lost(self, number: int) -> None:
+        """Note that a try of a request may have arrived without an answer."""
+        request = self._open[number]
+        if not request.is_lost:
+            self._counters.unanswered += request.events
+        request.is_lost = True
+
+    def end(self, number: int, *, is_answered: bool) -> None:
+        """Note that a request was answered, or given up."""
+        request = self._open.pop(number, None)
+        if request and (is_answered or not request.is_lost):
+            request.settle()
+
+    def close(self) -> None:
+        """Note that nobody waits for the open requests any more."""
+        for number, request in list(self._open.items()):
+            if request.is_trying:
+                self.note_lost(number)
+            self.end(number, is_answered=False)
 
 
 class Reply(NamedTuple):
@@ -89,6 +156,7 @@ class Connection:
         events: int,
         on_try: Callable[[int], None],
         on_retry: Callable[[str, float], None],
+        on_lost: Callable[[], None] = lambda: None,
     ) -> Reply:
         """Post a body until there is an answer that stands. Every try sends the same bytes.
 
@@ -98,17 +166,19 @@ class Connection:
             events: number of events in it.
             on_try: called before each request with the number of tries before it.
             on_retry: called with the reason and the wait in seconds.
+            on_lost: called after a try that may have reached PostHog without an answer.
 
         Raises:
             RefusedError: the server refuses for good.
             DeliveryError: it is away for longer than the retries last, or it is not PostHog.
             DeliveryStoppedError: the stop flag was set.
         """
+        size = sum(map(len, body))
         packed = self._packer.packed(body)
         body.clear()
         for failures in range(1, max(1, self._retry.attempts) + 1):
             if self._pace:
-                wait(self._pace.reserve(events), stop=self._stop, sleep=self._sleep)
+                wait(self._pace.reserve(events, size), stop=self._stop, sleep=self._sleep)
             check_stop(self._stop)
             on_try(failures - 1)
             retry_after_s = None
@@ -121,6 +191,8 @@ class Connection:
                 raise DeliveryError(self._explain_address(error)) from error
             except requests.RequestException as error:
                 reason = f"connection to {self._host} failed ({_explain_failure(error)})"
+                if _may_have_arrived(error):
+                    on_lost()
             except OSError as error:  # what requests raises if the CA file is not there
                 raise DeliveryError(
                     "The file of CA certificates cannot be read: check REQUESTS_CA_BUNDLE and SSL_CERT_FILE."
@@ -133,6 +205,8 @@ class Connection:
                     check_answer(response, answer, api_key=self._api_key)
                     return Reply(taken=True, gzip_bytes=len(packed))
                 reason = f"{self._host} answered {status}"
+                if status == _GATEWAY_TIMEOUT:
+                    on_lost()
                 retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
             if failures >= self._retry.attempts:
                 break
@@ -150,9 +224,22 @@ class Connection:
         return f"POSTHOG_HOST is not a usable address: {self._host}."
 
 
+def _do_nothing() -> None:
+    """Settle a request of which nobody keeps note."""
+
+
 def _add_no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Leave the request as it is, so that no entry of ~/.netrc adds a password to it."""
     return request
+
+
+def _may_have_arrived(error: requests.RequestException) -> bool:
+    """Tell whether a request may have reached the server before it failed."""
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError):
+        return False
+    if isinstance(getattr(error.args[0] if error.args else None, "reason", None), NewConnectionError):
+        return False  # no such name, or refused
+    return not any(word in str(error) for word in _NOT_SENT)
 
 
 def _explain_failure(error: requests.RequestException) -> str:

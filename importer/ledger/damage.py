@@ -1,6 +1,7 @@
 """Finds out whether a ledger is damaged, marks it, and moves it out of the way.
 
-A lost ledger costs nothing but time: ids are stable, so PostHog keeps one copy of what is sent again.
+A lost ledger costs a resend: ids are stable, so PostHog stores one copy, but its trace screens add up all
+copies that arrived in the last 30 days.
 """
 
 from __future__ import annotations

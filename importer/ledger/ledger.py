@@ -1,7 +1,8 @@
 """The registry of delivered events: what went where, so that nothing is sent twice.
 
 A SQLite file: `destinations` (host and a fingerprint of the API key, never the key) and `delivered` (a row
-for each destination and event uuid). A row is written only after PostHog took the event.
+for each destination and event uuid), written only after PostHog took the event; what was tried before is in
+`people` and `under_way` (see `importer.ledger.attempts`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from importer.errors import DamagedLedgerError
 from importer.ledger.damage import check_mark, forget_mark
@@ -25,6 +27,7 @@ from importer.ledger.ledger_file import (
     connect_read_only,
     normalize_host,
     one_line_errors,
+    run_unsynced,
     split_keys,
 )
 from importer.ledger.locking import lock, unlock
@@ -264,6 +267,13 @@ class Ledger:
                 "SELECT count(*) FROM delivered WHERE ?1 IS NULL OR destination = ?1", (destination,)
             ).fetchone()
         return int(row[0])
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Run a statement, return its rows: safe from a kill, not from a power cut. Raises as `delivered`."""
+        if self._database is None:
+            return []
+        with self._errors():
+            return run_unsynced(self._database, statement, values)
 
     def version(self) -> int:
         """Return the version of the file's schema; SCHEMA_VERSION if there is no file yet."""

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from importer.errors import DamagedLedgerError, LedgerError, UsageError
@@ -33,6 +33,20 @@ CREATE TABLE delivered (
     delivered_at_ms INTEGER NOT NULL,
     PRIMARY KEY (destination, uuid)
 ) WITHOUT ROWID;
+""",
+    """
+CREATE TABLE people (
+    destination INTEGER NOT NULL,
+    uuid BLOB NOT NULL,
+    identified_ms INTEGER NOT NULL,
+    PRIMARY KEY (destination, uuid)
+) WITHOUT ROWID;
+CREATE TABLE under_way (
+    id INTEGER PRIMARY KEY,
+    destination INTEGER NOT NULL,
+    uuids BLOB NOT NULL,
+    since_ms INTEGER NOT NULL
+);
 """,
 )
 SCHEMA_VERSION = len(SCRIPTS)
@@ -145,6 +159,15 @@ def one_line_errors(path: Path, *, mark: bool = False) -> Iterator[None]:
         raise UsageError(f"{printable(path)} is a folder; name a file with --state.") from error
     except OSError as error:
         raise LedgerError(_UNUSABLE.format(path=printable(path), why=error.strerror or error)) from error
+
+
+def run_unsynced(database: sqlite3.Connection, statement: str, values: Sequence[object]) -> list[Any]:
+    """Run one statement without waiting for the disk, and return its rows."""
+    database.execute("PRAGMA synchronous = NORMAL")
+    try:
+        return database.execute(statement, values).fetchall()
+    finally:
+        database.execute("PRAGMA synchronous = FULL")
 
 
 def normalize_host(host: str) -> str:

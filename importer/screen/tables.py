@@ -88,6 +88,7 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
         "sent": f"{format_size(figures['sent_bytes'])} ({format_size(figures['sent_gzip_bytes'])} gzip)",
         "requests": f"{figures['requests']:,}"
         + (f" ({format_count(figures['retries'], 'retry')})" if figures["retries"] else ""),
+        "without answer": f"{figures['unanswered']:,} events" if figures.get("unanswered") else "",
         "cost covered": format_money(figures["cost_usd"]),
         "time": f"{seconds:.1f} s",
     }

@@ -85,7 +85,7 @@ class Outbox:
     def _offer(self, tail: Tail, record: AnyRecord) -> bool:
         """Offer one event to the queue, and the `$identify` event before the first one ever."""
         if not self._has_identified:
-            first = make_identify_event(self._settings)
+            first = make_identify_event(self._settings, self._sender.identified_ms)
             if first and not self._sender.find_delivered([first.uuid]) and not self._sender.offer(first, 0):
                 return False
             self._has_identified = True

@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from importer.build.event import Envelope
-from importer.deliver.batching import MAX_BATCH_EVENTS
+from importer.build.events import make_identify_event
+from importer.deliver.batching import MAX_BATCH_EVENTS, Counters
 from importer.deliver.delivery import Delivery
 from importer.deliver.retry import RetryPolicy, wait
 from importer.errors import DeliveryStoppedError, LedgerError, Pi2PosthogError
+from importer.ledger.attempts import UnderWay, date_identify, find_unanswered
 from importer.ledger.ledger import UNKNOWN_DESTINATION, Ledger
 from importer.plan.progress import Progress
 from importer.settings import Settings
@@ -41,6 +43,9 @@ class Sender:
 
     Attributes:
         progress: how far the delivery is since the start; ``left`` events are queued or on their way.
+        identified_ms: the time of the person's ``$identify`` in ms since the epoch, once started.
+        earlier_unanswered: events that an earlier run sent without an answer, once started.
+        counters: what the delivery did so far, in numbers.
 
     Example:
         >>> sender = Sender(settings, "phc_…", Path("ledger.sqlite3"))
@@ -80,6 +85,9 @@ class Sender:
         self._note: Callable[[str], None] = lambda error: None
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.progress = Progress()
+        self.identified_ms = 0
+        self.earlier_unanswered = 0
+        self.counters = Counters()
 
     def start(self) -> None:
         """Open the ledger and start the thread.
@@ -168,6 +176,12 @@ class Sender:
             with Ledger.open(self._ledger_path) as ledger:
                 destination = ledger.destination_id(self._settings.host, self._api_key)
                 self._note = lambda error: ledger.note_error(destination, error, round(time.time() * 1000))
+                self.earlier_unanswered = len(find_unanswered(ledger, destination))
+                if identify := make_identify_event(self._settings):
+                    now_ms = round(time.time() * 1000)
+                    self.identified_ms = date_identify(ledger, destination, identify.uuid, now_ms)
+                under_way = UnderWay(ledger, destination)
+                under_way.forget_delivered()
                 self._opened.set()
 
                 def record(envelopes: Sequence[Envelope]) -> None:
@@ -179,14 +193,17 @@ class Sender:
                     host=self._settings.host,
                     api_key=self._api_key,
                     endpoint=self._settings.endpoint,
+                    max_event_bytes=self._settings.max_event_bytes,
                     set_aside=True,
                     retry=self._retry,
+                    on_request=lambda envelopes: under_way.begin(e.uuid for e in envelopes),
                     on_delivered=record,
                     on_retry=self._note_retry,
                     on_trimmed=self._note_trimmed,
                     on_failed=self._note_refused,
                     stop=self._stop,
                 ) as delivery:
+                    self.counters = delivery.counters
                     while batch := self._take_batch():
                         for envelope in batch:
                             delivery.add(envelope)

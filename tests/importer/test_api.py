@@ -188,3 +188,31 @@ def test_a_watcher_delivers_what_is_there_in_one_pass(tmp_path, monkeypatch):
         settings = importer.Settings(api_key=KEY, host=server.url)
         importer.watch(settings, tmp_path / "s", state=tmp_path / "ledger.sqlite3", once=True, settle_s=10**6)
         assert len(server.accepted) == 3
+
+
+def test_beside_posthogs_own_extension_a_program_must_say_that_it_sends(
+    tmp_path, server_settings, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    agent = tmp_path / ".pi" / "agent"
+    agent.mkdir(parents=True)
+    (agent / "settings.json").write_text(json.dumps({"packages": ["npm:pi-posthog"]}))
+    SessionWriter(tmp_path / "s.jsonl").turn("x", "y")
+    server, settings = server_settings
+    plan = importer.make_plan(importer.find_sessions(tmp_path / "s.jsonl"), settings)
+    with pytest.raises(UsageError, match="counts twice"):
+        importer.backfill(plan, settings)
+    assert server.requests == []
+    with pytest.raises(UsageError, match="counts twice"):
+        importer.watch(settings, tmp_path, once=True)
+    assert importer.backfill(plan, settings, beside_extension=True).delivered == 2
+    importer.watch(settings, tmp_path, once=True, beside_extension=True)
+    assert len(server.accepted) == 2
+
+
+@pytest.fixture
+def server_settings(monkeypatch):
+    """A loopback server, and settings that send there."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with PostHogServer(KEY) as server:
+        yield server, importer.Settings(api_key=KEY, host=server.url)

@@ -76,6 +76,8 @@ def test_every_variable_is_read(nowhere):
             "POSTHOG_ENDPOINT": "AI",
             "POSTHOG_PARALLEL": "8",
             "POSTHOG_MAX_EVENTS_PER_MINUTE": "9000",
+            "POSTHOG_MAX_MB_PER_MINUTE": "60",
+            "POSTHOG_MAX_EVENT_BYTES": "900000",
         },
         config_path=nowhere,
     )
@@ -97,6 +99,8 @@ def test_every_variable_is_read(nowhere):
         endpoint="ai",
         parallel=8,
         max_events_per_minute=9000,
+        max_mb_per_minute=60,
+        max_event_bytes=900_000,
         sources=settings.sources,
         config_path=nowhere,
     )
@@ -122,6 +126,8 @@ def test_every_key_of_the_config_file_is_read(config):
             "endpoint": "batch",
             "parallel": 1,
             "maxEventsPerMinute": 600,
+            "maxMbPerMinute": 1,
+            "maxEventBytes": 16384,
             "aKeyOfALaterExtension": [1],
         }
     )
@@ -137,6 +143,8 @@ def test_every_key_of_the_config_file_is_read(config):
     assert (settings.max_attribute_length, settings.distinct_id) == (200, "ada")
     assert settings.input_context == "turn"
     assert (settings.endpoint, settings.parallel, settings.max_events_per_minute) == ("batch", 1, 600)
+    assert (settings.max_mb_per_minute, settings.max_event_bytes) == (1, 16_384)
+    assert settings.max_bytes_per_minute == 1_000_000
     assert set(settings.sources.values()) == {str(path)}
 
 
@@ -382,3 +390,60 @@ def test_settings_travel_to_a_worker_process():
     settings = Settings(api_key="phc_x", tags={"a": "1"}, sources={"tags": "flag"})
 
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["anonymous", "GUEST", "[object Object]", "NaN", "0", "null", "Undefined", " Email ", "'none'", '""'],
+)
+def test_an_id_that_posthog_takes_for_a_placeholder_is_refused_and_named(value, config, nowhere):
+    texts = [message(config_path=config({"distinctId": value}))]
+    texts.append(message(environ={"POSTHOG_DISTINCT_ID": value}, config_path=nowhere))
+    texts.append(message(flags={"distinct_id": value}, config_path=nowhere))
+    assert [text.partition(" ")[0] for text in texts] == [
+        "distinctId",
+        "POSTHOG_DISTINCT_ID",
+        "--distinct-id",
+    ]
+    for text in texts:
+        assert value.strip("\"'") in text
+        assert "placeholder" in text
+
+
+@pytest.mark.parametrize("value", ["   ", "x" * 201])
+def test_a_blank_or_very_long_id_is_refused(value, nowhere):
+    assert "1 to 200 characters" in message(environ={"POSTHOG_DISTINCT_ID": value}, config_path=nowhere)
+
+
+def test_an_id_that_only_contains_a_placeholder_is_taken(nowhere):
+    for value in ("guest-7", "id0", "anonymous@example.com", "x" * 200):
+        assert load_settings({"distinct_id": value}, environ={}, config_path=nowhere).distinct_id == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("POSTHOG_MAX_MB_PER_MINUTE", "0", "1 to 1000000"),
+        ("POSTHOG_MAX_MB_PER_MINUTE", "1.5", "1 to 1000000"),
+        ("POSTHOG_MAX_EVENT_BYTES", "16383", "16384 to 8388608"),
+        ("POSTHOG_MAX_EVENT_BYTES", "8388609", "16384 to 8388608"),
+        ("POSTHOG_MAX_EVENT_BYTES", "all", "16384 to 8388608"),
+    ],
+)
+def test_a_limit_out_of_its_range_is_named_with_the_range(variable, value, allowed, nowhere):
+    text = message(environ={variable: value}, config_path=nowhere)
+    assert text.startswith(f"{variable} is '{value}'")
+    assert allowed in text
+
+
+def test_tags_of_file_and_environment_are_merged_and_the_environment_wins(config):
+    path = config({"tags": {"team": "file", "site": "berlin"}})
+    settings = load_settings(environ={"POSTHOG_TAGS": "team:core,env:dev"}, config_path=path)
+    assert settings.tags == {"site": "berlin", "team": "core", "env": "dev"}
+    assert settings.sources["tags"] == f"environment and {path}"
+
+
+def test_bad_tags_of_the_file_are_named_although_the_environment_has_some(config):
+    path = config({"tags": 7})
+    text = message(environ={"POSTHOG_TAGS": "env:dev"}, config_path=path)
+    assert text.startswith(f"tags in {path} is 7")

@@ -8,11 +8,13 @@ import shutil
 import sqlite3
 import stat
 import zlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.building import events
 from tests.command import SAMPLES
+from tests.posthog_server import Fault
 from tests.session_writer import SessionWriter
 
 FORKS = {v: sorted((SAMPLES / v / "fork").glob("*.jsonl")) for v in ("0.73.1", "0.87.1")}
@@ -152,10 +154,69 @@ def test_a_person_is_identified_once_over_two_runs(command, server, tmp_path):
     assert server.duplicates == 0
 
 
-def test_a_distinct_id_that_is_no_email_identifies_nobody(command, server):
+def test_a_distinct_id_that_is_no_email_is_a_person_without_an_address(command, server):
     command.send(server, SAMPLES / "0.87.1" / "tools", POSTHOG_DISTINCT_ID="laptop")
     assert {event["distinct_id"] for event in server.accepted} == {"laptop"}
-    assert "$identify" not in {event["event"] for event in server.accepted}
+    first, *others = server.accepted
+    assert (first["event"], first["properties"]["$set"]) == ("$identify", {})
+    assert "$identify" not in {event["event"] for event in others}
+
+
+def test_an_identify_event_is_not_dated_into_the_past_and_a_resend_has_its_time(command, server, tmp_path):
+    """A project with "drop events older than" would drop it, and the person with it."""
+    SessionWriter(tmp_path / "s.jsonl").turn("x", "y")
+    person = {"POSTHOG_DISTINCT_ID": "me@example.com"}
+    server.faults = [Fault(reset="after"), *[Fault(status=401)]]
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    assert command.send(server, tmp_path / "s.jsonl", **person).code == 1
+    assert command.send(server, tmp_path / "s.jsonl", **person).code == 0
+    (identify,) = [event for event in server.accepted if event["event"] == "$identify"]
+    assert began < datetime.fromisoformat(identify["timestamp"]) < datetime.now(UTC) + timedelta(seconds=1)
+    assert server.duplicates == 1, "the second run sent the very same envelope"
+
+
+def test_live_and_afterwards_a_person_is_the_same(command, server, tmp_path):
+    SessionWriter(tmp_path / "s.jsonl", start=datetime.now(UTC) - timedelta(hours=1)).turn("x", "y")
+    person = {"POSTHOG_DISTINCT_ID": "laptop"}
+    live = command("watch", tmp_path, "--once", "--settle", "0", **command.destination(server), **person)
+    assert live.code == 0
+    assert server.accepted[0]["event"] == "$identify"
+    taken = len(server.accepted)
+    command.send(server, tmp_path, **person)
+    assert [event["event"] for event in server.accepted].count("$identify") == 1
+    assert (len(server.accepted), server.duplicates) == (taken, 0)
+
+
+def test_an_id_that_posthog_refuses_is_an_error(command, server):
+    for value in ("anonymous", "NULL", "0"):
+        done = command.send(server, SAMPLES / "0.87.1" / "tools", POSTHOG_DISTINCT_ID=value)
+        assert done.code == 2
+        (line,) = done.error_lines
+        assert "POSTHOG_DISTINCT_ID" in line
+        assert value in line
+    assert server.requests == []
+
+
+def test_the_users_own_limits_of_events_and_bytes_hold(command, server, tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    for _ in range(4):
+        story.turn("x" * 40_000, "y" * 40_000)
+    limits = {"POSTHOG_MAX_EVENT_BYTES": "60000", "POSTHOG_TAGS": "env:dev"}
+    config = command.home / ".pi" / "agent" / "posthog.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"tags": {"env": "file", "team": "core"}}))
+    done = command.send(server, tmp_path, "--max-mb-per-minute", "100", "--json", **limits)
+    assert done.code == 0
+    assert max(len(json.dumps(event).encode()) for event in server.accepted) <= 61_000
+    assert done.json["trimmed"] > 0
+    assert {(e["properties"]["env"], e["properties"]["team"]) for e in server.accepted} == {("dev", "core")}
+    command("backfill", tmp_path, "--output", tmp_path / "out.jsonl", **limits)
+    lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
+    assert max(map(len, lines)) <= 60_000
+    assert len(lines) == len(server.accepted)
+    wrong = command.send(server, tmp_path, "--max-mb-per-minute", "0")
+    assert wrong.code == 2
+    assert "--max-mb-per-minute" in wrong.err
 
 
 def test_without_a_person_the_session_is_the_distinct_id(command, server):

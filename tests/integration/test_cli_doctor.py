@@ -64,6 +64,24 @@ def test_each_setting_says_where_it_comes_from_and_a_misspelt_key_is_seen(doctor
     assert "[red]x\\x1b[0m" in line
 
 
+def test_limits_and_merged_tags_are_shown_with_their_sources(doctor, project, command):
+    config = command.home / ".pi" / "agent" / "posthog.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"maxEventBytes": 900000, "tags": {"team": "core", "env": "file"}}))
+    done = doctor(project, "--json", POSTHOG_MAX_MB_PER_MINUTE="60", POSTHOG_TAGS="env:dev")
+    assert find_check(done, "max mb per minute")["found"] == "60 (POSTHOG_MAX_MB_PER_MINUTE)"
+    assert find_check(done, "max event bytes")["found"] == f"900000 ({config})"
+    assert find_check(done, "tags")["found"] == f"team:core, env:dev (POSTHOG_TAGS and {config})"
+    assert find_check(done, "config file")["state"] == "ok", "its keys are known"
+
+
+def test_it_says_where_to_look_when_a_yes_was_not_enough(doctor, project):
+    line = find_line(doctor(project), "stored")
+    assert line.startswith("ok")
+    for place in ("quota", "drop events older than", "ai_byte_limit_per_second"):
+        assert place in line
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '{"traceGrouping": "weekly"}', '{"host": "ftp://x"}'])
 def test_a_bad_config_file_is_a_problem_and_the_rest_is_checked(doctor, project, command, content):
     config = command.home / ".pi" / "agent" / "posthog.json"

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -96,12 +97,18 @@ def test_preview_on_the_cluster_shows_the_same_as_on_one_machine(command, cluste
 
 def test_the_sample_sessions_and_the_identify_event_arrive_byte_for_byte_the_same(command, cluster, server):
     person = ("--distinct-id", "me@example.com", "--json")
+    began = datetime.now(UTC) - timedelta(milliseconds=1)
     done = command.send(server, SAMPLES, *person, "--scheduler", cluster.address)
     assert (done.code, done.json["delivered"]) == (0, len(server.accepted))
     assert server.accepted[0]["event"] == "$identify"
     with PostHogServer() as other:
         alone = command.send(other, SAMPLES, *person, "--state", command.home / "other")
-        assert events(server) == events(other)
+        there, here = events(server), events(other)
+    for found in (there, here):
+        (identify,) = (event for event in found.values() if event["event"] == "$identify")
+        dated = datetime.fromisoformat(identify.pop("timestamp"))
+        assert began < dated < datetime.now(UTC), "each ledger dates it when it sends it first"
+    assert there == here
     for figure in ("sent_bytes", "cost_usd", "groups", "warnings", "notes", "failed", "left"):
         assert done.json.get(figure) == alone.json.get(figure)
 
@@ -199,6 +206,16 @@ def test_max_events_per_minute_holds_for_all_workers_together(command, cluster, 
     assert command.send(server, tmp_path / "few", *options).code == 0
     assert len(server.accepted) == 40
     assert time.monotonic() - began_s >= 40 / (2400 / 4 / 60) * 0.9, "one of four workers had it"
+
+
+def test_max_mb_per_minute_holds_for_all_workers_together(command, cluster, server, tmp_path):
+    write_history(tmp_path / "few", files=1, turns=10)
+    began_s = time.monotonic()
+    options = ("--scheduler", cluster.address, "--max-mb-per-minute", "4", *NEW)
+    assert command.send(server, tmp_path / "few", *options).code == 0
+    assert len(server.accepted) == 20
+    size = sum(request.raw_size for request in server.requests)
+    assert time.monotonic() - began_s >= size / (500_000 / 60) * 0.9, "one of four workers had a megabyte"
 
 
 @needs_signals

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.asking import answer
 from tests.command import finish
 from tests.histories import started, wait_until, write_history
 from tests.posthog_server import Fault, PostHogServer
@@ -75,6 +77,10 @@ def test_a_killed_backfill_goes_on_where_it_stopped(command, server, history, cl
     assert taken - 500 <= known <= taken, "at most the batch under way is sent once more"
     assert known + again.json["delivered"] == EVENTS
     assert server.duplicates == taken - known
+    (line,) = again.error_lines
+    assert "500 events may have arrived without an answer" in line, "what was under way at the kill"
+    assert "count it twice for 30 days" in line
+    assert "may have arrived" not in command.send(server, history, *NEW).err, "all of it is known now"
 
 
 @needs_signals
@@ -96,12 +102,14 @@ def test_ctrl_c_ends_at_once_keeps_what_was_delivered_and_says_how_to_go_on(
     assert done.code == 1
     *before, last = done.error_lines
     assert "run the same command again to go on" in last
+    assert ("500 events may have arrived without an answer" in last) == (waiting == "for an answer")
     assert all("next try in" in line for line in before)
     assert "1,000 events" in done.out
 
     server.faults.clear()
     again = command.send(server, history, *NEW, "--json")
     assert (again.code, again.json["already_delivered"]) == (0, 1000)
+    assert ("An earlier run was stopped" in again.err) == (waiting == "for an answer")
     assert envelopes(server) >= clean_run
 
 
@@ -130,6 +138,37 @@ def test_a_server_that_goes_away_leaves_the_rest_for_the_next_time(command, serv
     assert (second.code, second.json["delivered"]) == (0, EVENTS - 1000)
     assert envelopes(server) == clean_run
     assert server.duplicates == 0
+    assert (first.json["unanswered"], second.json["unanswered"]) == (0, 0)
+    assert "may have arrived" not in first.err + second.err
+
+
+def test_an_answer_that_is_lost_is_told_at_the_end(command, server, history, clean_run):
+    server.faults = [Fault(reset="after")]
+    done = command.send(server, history, *NEW)
+    assert done.code == 0
+    assert "500 events may have arrived without an answer" in done.error_lines[-1]
+    assert "without answer" in done.out
+    assert envelopes(server) == clean_run
+
+
+@needs_signals
+@pytest.mark.parametrize("recent", [True, False])
+def test_the_first_question_warns_of_copies_that_the_trace_screens_would_count(
+    command, server, tmp_path, recent
+):
+    start = datetime.now(UTC) - timedelta(days=1 if recent else 60)
+    story = SessionWriter(tmp_path / "s" / "s.jsonl", start=start)
+    story.turn("x", "y")
+    destination = command.destination(server)
+    asked = {"Send them? [y/N]": "y"}
+    code, text = answer(command, "backfill", story.path, answers=asked, **destination)
+    assert (code, len(server.accepted)) == (0, 2)
+    assert ("never sent to http://127" in text) == recent
+    assert ("2 events of the last 30 days twice" in text) == recent
+    story.turn("more", "y")
+    code, text = answer(command, "backfill", story.path, answers=asked, **destination)
+    assert (code, len(server.accepted)) == (0, 4)
+    assert "never sent" not in text, "this ledger knows the destination now"
 
 
 def test_two_at_once_do_not_send_the_same(command, server, history):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from datetime import datetime, timedelta
@@ -266,19 +267,33 @@ def test_thinking_and_images_are_parts_of_the_output_and_state(tmp_path):
     )
 
 
-def test_an_email_as_distinct_id_makes_a_person():
+def test_an_email_as_distinct_id_makes_a_person_with_that_address():
     settings = Settings(distinct_id="me@example.com", tags={"team": "core"})
     event = make_identify_event(settings)
     assert event is not None
-    assert (event.event, event.end_ms) == ("$identify", 1_735_689_600_000)
+    assert (event.event, event.uuid) == ("$identify", "82795b41-6bbf-5e33-808b-006d42d2596a")
     assert b'"$set":{"email":"me@example.com"}' in event.encode()
     assert b'"team":"core"' in event.encode()
     assert make_identify_event(settings).encode() == event.encode()
 
 
-@pytest.mark.parametrize("distinct_id", [None, "me", "me@home", "@example.com", "a b@example.com", "me@."])
-def test_any_other_distinct_id_makes_none(distinct_id):
-    assert make_identify_event(Settings(distinct_id=distinct_id)) is None
+def test_an_identify_event_has_the_time_that_it_is_given_and_the_same_uuid():
+    settings = Settings(distinct_id="me@example.com")
+    then, planned = make_identify_event(settings, 1_795_446_000_000), make_identify_event(settings)
+    assert then.end_ms == 1_795_446_000_000
+    assert b'"timestamp":"2026-11-23T' in then.encode()
+    assert (then.uuid, then.size) == (planned.uuid, planned.size)
+
+
+@pytest.mark.parametrize("distinct_id", ["me", "me@home", "@example.com", "a b@example.com", "me@."])
+def test_any_other_distinct_id_makes_a_person_without_an_address(distinct_id):
+    event = make_identify_event(Settings(distinct_id=distinct_id))
+    assert json.loads(event.encode())["properties"]["$set"] == {}
+    assert json.loads(event.encode())["distinct_id"] == distinct_id
+
+
+def test_without_a_distinct_id_nobody_is_identified():
+    assert make_identify_event(Settings()) is None
 
 
 def _called(call_id: str, name: str, arguments: str) -> dict[str, Any]:

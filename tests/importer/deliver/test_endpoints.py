@@ -8,7 +8,7 @@ import pytest
 
 from importer.build.trimming import EVENT_LIMIT
 from importer.deliver.batching import MAX_BODY_BYTES
-from importer.deliver.endpoint import AI
+from importer.deliver.endpoint import AI, BATCH
 from importer.errors import DeliveryError
 from tests.building import built
 from tests.delivering import KEY, accepted, delivery, envelope, send, uuids
@@ -131,3 +131,36 @@ def test_what_waits_for_the_missing_endpoint_is_sent_to_batch_with_the_rest(serv
             sender.add(item)
     assert sorted(accepted(server)) == sorted(uuids([*old, *new]))
     assert {request.historical for request in server.requests if request.path == "/batch/"} == {True, False}
+
+
+@pytest.mark.parametrize("endpoint", ["batch", "ai", "auto"])
+@pytest.mark.parametrize("lane", [200, 404])
+def test_no_event_is_larger_than_the_users_own_limit(server, endpoint, lane):
+    if lane == 404:
+        if endpoint == "ai":
+            return
+        server.no_ai_lane = 404
+    sent = [envelope(), envelope(size=300_000), envelope(size=99_000)]
+    counters = send(server, *sent, endpoint=endpoint, max_event_bytes=100_000)
+    assert accepted(server) == uuids(sent)
+    assert (counters.delivered, counters.shortened, counters.failed) == (3, 1, 0)
+    assert max(len(json.dumps(event)) for event in server.accepted) <= 101_000
+
+
+def test_a_limit_above_the_endpoints_own_changes_nothing():
+    assert AI.capped(10**9) is AI
+    assert BATCH.capped(None) is BATCH
+    assert BATCH.capped(100_000).trim_limits == (65_536, 32_768, 16_384)
+
+
+def test_an_event_that_is_still_too_large_is_cut_below_the_users_limit(server):
+    server.max_ai_event = 50_000
+    trimmed = []
+    counters = send(
+        server,
+        envelope(size=300_000),
+        max_event_bytes=100_000,
+        endpoint="batch",
+        on_trimmed=lambda item, limit: trimmed.append(limit),
+    )
+    assert (trimmed, counters.failed) == ([32_768], 0)

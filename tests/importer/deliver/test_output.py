@@ -35,6 +35,7 @@ class Line:
 
     end_ms: int
     text: str
+    event: str = "$ai_generation"
 
     def encode(self):
         return self.text.encode()
@@ -69,8 +70,11 @@ def test_a_folder_holds_the_lines_of_the_one_file_by_day(tmp_path):
     assert all(NAME.fullmatch(name) for name in found)
     lines = [line for part in found.values() for line in part]
     assert sorted(lines) == sorted((tmp_path / "one.jsonl").read_bytes().splitlines(keepends=True))
-    for name, part in found.items():
-        assert {json.loads(line)["timestamp"][:10] for line in part} == {name[:10]}
+    first, *days = sorted(found)
+    assert (first, len(found[first])) == ("0000-00-00/part-00001.jsonl.gz", 1)
+    assert b'"event":"$identify"' in found[first][0], "the person is read before all events"
+    for name in days:
+        assert {json.loads(line)["timestamp"][:10] for line in found[name]} == {name[:10]}
     assert [path.name for path in (tmp_path / "many").iterdir() if path.name.startswith(".")] == []
 
 

@@ -81,14 +81,14 @@ def test_an_older_ledger_is_brought_up_to_date_where_it_is(version_1, next_versi
     with Ledger.open(version_1) as ledger:
         assert ledger.delivered(ledger.destination_id(HOST, KEY), SENT) == set(SENT)
         assert ledger._database.execute("SELECT note FROM destinations").fetchone() == ("new",)
-    assert version_of(version_1) == 2
+    assert version_of(version_1) == len(next_version)
     assert [file.name for file in version_1.parent.glob("*.corrupt*")] == []
 
 
 def test_a_new_ledger_is_of_the_newest_version(tmp_path, next_version):
     with Ledger.open(tmp_path / "l") as ledger:
         ledger._database.execute("SELECT note FROM destinations")
-    assert version_of(tmp_path / "l") == 2
+    assert version_of(tmp_path / "l") == len(next_version)
 
 
 def test_an_older_ledger_can_be_read_without_being_changed(version_1, next_version):
@@ -98,7 +98,7 @@ def test_an_older_ledger_can_be_read_without_being_changed(version_1, next_versi
 
 
 def test_an_update_that_fails_half_way_leaves_the_version_before(version_1, next_version, monkeypatch):
-    broken = (*next_version[:1], next_version[1] + "INSERT INTO nowhere VALUES (1);")
+    broken = (*next_version[:-1], next_version[-1] + "INSERT INTO nowhere VALUES (1);")
     with monkeypatch.context() as patch:
         patch.setattr(ledger_file, "SCRIPTS", broken)
         with pytest.raises(UsageError):
