@@ -67,8 +67,8 @@ def totals(frame: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
     rows = pd.DataFrame(values, index=frame.index, copy=False)
     if keys:
         groups = rows.groupby(keys, sort=True, observed=True, dropna=False)
-        sums = groups[added].sum() if added else pd.DataFrame(index=groups.size().index)
-        sums.insert(0, "events", groups.size())
+        # Column by column: all of them at once would be copied.
+        sums = pd.DataFrame({"events": groups.size(), **{name: groups[name].sum() for name in added}})
         sums = sums.reset_index()
         for key in keys:
             if isinstance(sums[key].dtype, pd.CategoricalDtype):
@@ -103,10 +103,8 @@ def local_days(moments: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _summable(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The same numbers in a type that their sum fits into: damaged files hold numbers of any size."""
+    """The same numbers, as Python's where their sum may not fit: damaged files hold numbers of any size."""
     if column.dtype.kind not in "iu" or column.empty:
         return column
     largest = max(int(column.max()), -int(column.min()))
-    if largest * len(column) <= _MOST:
-        return column.astype("int64")
-    return column.astype("object")
+    return column if largest * len(column) <= _MOST else column.astype("object")

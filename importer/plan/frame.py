@@ -66,6 +66,7 @@ ROW_DTYPE = np.dtype(
 assert ROW_DTYPE.itemsize == ROW.size  # noqa: S101  two words for one layout
 
 _NAMES = ROW_DTYPE.names or ()
+_BLOCK_BYTES = 48 * 1024 * 1024  # more than what malloc keeps for itself
 _QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
 _OF_CALLS = (*TOKENS, "cost_usd")
 _NARROW = dict.fromkeys(("model", *CONTEXTS, "bare"), np.int32) | dict.fromkeys(
@@ -74,10 +75,30 @@ _NARROW = dict.fromkeys(("model", *CONTEXTS, "bare"), np.int32) | dict.fromkeys(
 
 
 class Counted(NamedTuple):
-    """The rows of some files that were read, and the place of the first of these in the plan."""
+    """Some files that were read, the place of the first of these in the plan, and their rows."""
 
     columns: CountedFiles
     first: int
+    rows: memoryview | bytearray
+
+
+class RowBlocks:
+    """Keeps the rows of very many files in large blocks: freed, each goes back to the system at once."""
+
+    def __init__(self) -> None:
+        self._block = memoryview(b"")
+        self._used = 0
+
+    def take(self, columns: CountedFiles) -> memoryview:
+        """Take the rows away from what was counted, and return where they are kept."""
+        rows, columns.rows = columns.rows, bytearray()
+        if self._used + len(rows) > len(self._block):
+            self._block = np.empty(max(_BLOCK_BYTES, len(rows)), np.uint8).data
+            self._used = 0
+        start, self._used = self._used, self._used + len(rows)
+        kept = self._block[start : self._used]
+        kept[:] = rows
+        return kept
 
 
 class Planned(NamedTuple):
@@ -155,7 +176,7 @@ def _pairs(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[bytes]:
 
 def _read_rows(counted: list[Counted]) -> tuple[list[str], Arrays, OpenTraces]:
     """All rows as arrays, with the file of each; models become places in one list."""
-    count = sum(len(columns.rows) for columns, _ in counted) // ROW.size
+    count = sum(len(rows) for _, _, rows in counted) // ROW.size
     arrays: Arrays = {
         name: np.empty(count, _NARROW.get(name, ROW_DTYPE[name].newbyteorder("=")))
         for name in ROW_DTYPE.names or ()
@@ -166,8 +187,8 @@ def _read_rows(counted: list[Counted]) -> tuple[list[str], Arrays, OpenTraces]:
     end = 0
     counted.reverse()
     while counted:
-        columns, place = counted.pop()
-        rows = np.frombuffer(columns.rows, ROW_DTYPE)
+        columns, place, packed = counted.pop()
+        rows = np.frombuffer(packed, ROW_DTYPE)
         start, end = end, end + len(rows)
         for name in _NAMES:
             arrays[name][start:end] = rows[name]

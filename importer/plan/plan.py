@@ -187,16 +187,21 @@ def make_plan(
     """
     files = [f for f in parents_first(found.sessions) if _is_selected(f, settings, selection)]
     with _counting(files, settings, now_ms, counter, cache) as parts:
-        from importer.plan.frame import Counted, build_frame  # brings pandas, while the processes are at work
+        from importer.plan.frame import (  # brings pandas, while the processes are at work
+            Counted,
+            RowBlocks,
+            build_frame,
+        )
 
         counted: list[Counted] = []
+        blocks = RowBlocks()
         planned: list[PlannedFile] = []
         skipped: list[Skipped] = []
         is_final = True
         done = size = 0
         all_bytes = sum(file.size for file in files)
         for part, columns in parts:
-            counted.append(Counted(columns, len(planned)))
+            counted.append(Counted(columns, len(planned), blocks.take(columns)))
             is_final = is_final and all(about.is_final for about in columns.files)
             for file, about in zip(part, columns.files, strict=True):
                 if about.error is not None:

@@ -311,6 +311,6 @@ def test_events_that_share_half_an_id_are_told_apart():
     for high, low in rows:
         own = high.to_bytes(8) + low.to_bytes(8)
         counted.rows += ROW.pack(own, own, 5, 6, 1, 0, 0, 0, 0.5, 0, 1, 1, 1, 1, GENERATION, 0, 1)
-    frame, _ = build_frame([Counted(counted, 0)], [("s", "p")], Selection())
+    frame, _ = build_frame([Counted(counted, 0, counted.rows)], [("s", "p")], Selection())
     assert list(zip(frame["id_high"], frame["id_low"], strict=True)) == [(1, 1), (1, 2), (2, 1), (3, 3)]
     assert frame["trace_id"].tolist() == uuids(frame)
