@@ -13,17 +13,22 @@ _MOST = float(MOST_TOKENS)
 
 
 class Cost(Struct, rename="camel", gc=False):
-    """US dollars of one model call, by kind of token."""
+    """US dollars of one model call, by kind of token, and whether the provider gave the total."""
 
     input: float = 0.0
     output: float = 0.0
     cache_read: float = 0.0
     cache_write: float = 0.0
     total: float | None = None
+    total_from_provider: bool | None = None
 
 
 class UsageBlock(Struct, rename="camel"):
-    """Tokens of one model call. ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``."""
+    """Tokens of one model call.
+
+    ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``, ``cache_write_1h`` (kept for an
+    hour) inside ``cache_write``.
+    """
 
     input: float = 0.0
     output: float = 0.0
@@ -33,13 +38,15 @@ class UsageBlock(Struct, rename="camel"):
     reasoning_tokens: float | None = None
     total_tokens: float | None = None
     cost: Cost | None = None
+    cache_write_1h: float | None = None
 
 
 class Usage(NamedTuple):
     """Tokens, and US dollars, of one model call.
 
-    ``input_tokens`` leaves cached tokens out; ``reasoning_tokens`` are part of ``output_tokens``
-    (pi's ``message-types.md``, "Usage").
+    ``input_tokens`` leaves cached tokens out; ``reasoning_tokens`` are part of ``output_tokens``,
+    ``cache_write_1h_tokens`` of ``cache_write_tokens`` (pi's ``message-types.md``, "Usage"). ``billed`` says
+    that the provider gave the cost, as what it charged.
     """
 
     input_tokens: int = 0
@@ -51,6 +58,8 @@ class Usage(NamedTuple):
     cost_usd: float = 0.0
     input_cost_usd: float = 0.0
     output_cost_usd: float = 0.0
+    billed: bool = False
+    cache_write_1h_tokens: int = 0
 
 
 NO_USAGE = Usage()
@@ -77,9 +86,10 @@ def read_usage(block: UsageBlock | None) -> Usage:
     )
     total_tokens = sum(tokens) if block.total_tokens is None else _whole(block.total_tokens)
     reasoning_tokens = None if block.reasoning is None else _whole(block.reasoning)
+    long_written = 0 if block.cache_write_1h is None else _whole(block.cache_write_1h)
     cost = block.cost
     if cost is None:
-        return Usage(*tokens, total_tokens, reasoning_tokens)
+        return Usage(*tokens, total_tokens, reasoning_tokens, cache_write_1h_tokens=long_written)
     output_cost = _finite(cost.output)
     prompt_cost = _finite(cost.input) + _finite(cost.cache_read) + _finite(cost.cache_write)
     total_cost = prompt_cost + output_cost if cost.total is None else _finite(cost.total)
@@ -87,7 +97,10 @@ def read_usage(block: UsageBlock | None) -> Usage:
         # the total is what pi reports; the parts must not contradict it
         output_cost = min(output_cost, total_cost)
         prompt_cost = total_cost - output_cost
-    return Usage(*tokens, total_tokens, reasoning_tokens, total_cost, prompt_cost, output_cost)
+    costs = (total_cost, prompt_cost, output_cost)
+    return Usage(
+        *tokens, total_tokens, reasoning_tokens, *costs, cost.total_from_provider is True, long_written
+    )
 
 
 def _finite(number: float) -> float:

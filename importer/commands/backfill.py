@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importer.commands.extension import REMEDY, describe_extension, find_extension, refuse_extension
-from importer.commands.findings import collect_findings, findings_json, warn_some
+from importer.commands.findings import collect_findings, findings_json, warn_of_prices, warn_some
 from importer.commands.ledgers import (
     TRACE_DAYS,
     describe_unanswered,
@@ -113,6 +113,7 @@ def backfill(
     _show(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
     findings = collect_findings(plan)
     findings.warn(screen)
+    warn_of_prices(settings, screen)
     return code or findings.code
 
 

@@ -34,6 +34,11 @@ def format_money(dollars: float) -> str:
     return f"${dollars:,.2f}" if abs(dollars) >= 1 or not dollars else f"${dollars:.4f}"
 
 
+def format_cost(dollars: float, unpriced: int) -> str:
+    """Format a sum of costs; a ``+`` behind it says that the cost of some calls is not known: ``$12.30+``."""
+    return format_money(dollars) + ("+" if unpriced else "")
+
+
 def format_count(count: int, noun: str) -> str:
     """Format a number of things: ``1 file``, ``1,234 files``, ``2 retries``."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
