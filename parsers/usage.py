@@ -13,7 +13,7 @@ _MOST = float(MOST_TOKENS)
 
 
 class Cost(Struct, rename="camel", gc=False):
-    """US dollars of one model call, by kind of token, and whether the provider gave the total."""
+    """US dollars of one model call, by kind of token; the provider may have said what the total was."""
 
     input: float = 0.0
     output: float = 0.0
@@ -26,27 +26,28 @@ class Cost(Struct, rename="camel", gc=False):
 class UsageBlock(Struct, rename="camel"):
     """Tokens of one model call.
 
-    ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``, ``cache_write_1h`` (kept for an
-    hour) inside ``cache_write``.
+    ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``, ``cache_write_1h`` inside
+    ``cache_write``.
     """
 
     input: float = 0.0
     output: float = 0.0
     cache_read: float = 0.0
     cache_write: float = 0.0
+    cache_write_1h: float | None = None
     reasoning: float | None = None
     reasoning_tokens: float | None = None
     total_tokens: float | None = None
     cost: Cost | None = None
-    cache_write_1h: float | None = None
 
 
 class Usage(NamedTuple):
     """Tokens, and US dollars, of one model call.
 
-    ``input_tokens`` leaves cached tokens out; ``reasoning_tokens`` are part of ``output_tokens``,
-    ``cache_write_1h_tokens`` of ``cache_write_tokens`` (pi's ``message-types.md``, "Usage"). ``billed`` says
-    that the provider gave the cost, as what it charged.
+    ``input_tokens`` leaves cached tokens out; ``reasoning_tokens`` are part of ``output_tokens``
+    (pi's ``message-types.md``, "Usage"). ``cache_write_1h_tokens``, which the provider keeps for an hour, are
+    part of ``cache_write_tokens``; None where pi recorded none. ``billed`` tells whether the cost is what the
+    provider said that it charged.
     """
 
     input_tokens: int = 0
@@ -58,8 +59,8 @@ class Usage(NamedTuple):
     cost_usd: float = 0.0
     input_cost_usd: float = 0.0
     output_cost_usd: float = 0.0
+    cache_write_1h_tokens: int | None = None
     billed: bool = False
-    cache_write_1h_tokens: int = 0
 
 
 NO_USAGE = Usage()
@@ -86,10 +87,10 @@ def read_usage(block: UsageBlock | None) -> Usage:
     )
     total_tokens = sum(tokens) if block.total_tokens is None else _whole(block.total_tokens)
     reasoning_tokens = None if block.reasoning is None else _whole(block.reasoning)
-    long_written = 0 if block.cache_write_1h is None else _whole(block.cache_write_1h)
+    written_1h = None if block.cache_write_1h is None else min(_whole(block.cache_write_1h), tokens[3])
     cost = block.cost
     if cost is None:
-        return Usage(*tokens, total_tokens, reasoning_tokens, cache_write_1h_tokens=long_written)
+        return Usage(*tokens, total_tokens, reasoning_tokens, cache_write_1h_tokens=written_1h)
     output_cost = _finite(cost.output)
     prompt_cost = _finite(cost.input) + _finite(cost.cache_read) + _finite(cost.cache_write)
     total_cost = prompt_cost + output_cost if cost.total is None else _finite(cost.total)
@@ -97,10 +98,9 @@ def read_usage(block: UsageBlock | None) -> Usage:
         # the total is what pi reports; the parts must not contradict it
         output_cost = min(output_cost, total_cost)
         prompt_cost = total_cost - output_cost
-    costs = (total_cost, prompt_cost, output_cost)
-    return Usage(
-        *tokens, total_tokens, reasoning_tokens, *costs, cost.total_from_provider is True, long_written
-    )
+    costs = total_cost, prompt_cost, output_cost
+    billed = cost.total_from_provider is True
+    return Usage(*tokens, total_tokens, reasoning_tokens, *costs, written_1h, billed)
 
 
 def _finite(number: float) -> float:

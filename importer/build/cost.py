@@ -109,7 +109,7 @@ def _estimate(price: Price, usage: Usage) -> CallCost:
     """Compute a cost as pi does; an hour-long cache write costs twice the input's rate."""
     fresh, answered, read, written = (max(0, tokens) for tokens in usage[:4])
     rates = price.find_rates(fresh + read + written)
-    long_written = min(max(0, usage.cache_write_1h_tokens), written)
+    long_written = min(max(0, usage.cache_write_1h_tokens or 0), written)
     cache_write = rates.cache_write * (written - long_written) + rates.input * 2 * long_written
     prompt = rates.input / 1e6 * fresh + rates.cache_read / 1e6 * read + cache_write / 1e6
     output = rates.output / 1e6 * answered

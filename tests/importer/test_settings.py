@@ -78,6 +78,8 @@ def test_every_variable_is_read(nowhere):
             "POSTHOG_MAX_EVENTS_PER_MINUTE": "9000",
             "POSTHOG_MAX_MB_PER_MINUTE": "60",
             "POSTHOG_MAX_EVENT_BYTES": "900000",
+            "POSTHOG_SUBSCRIPTION_PROVIDERS": "our-plan, anthropic,our-plan",
+            "POSTHOG_UNPRICED": "Zero",
         },
         config_path=nowhere,
     )
@@ -101,6 +103,9 @@ def test_every_variable_is_read(nowhere):
         max_events_per_minute=9000,
         max_mb_per_minute=60,
         max_event_bytes=900_000,
+        subscription_providers=("anthropic", "our-plan"),
+        unpriced="zero",
+        prices=settings.prices,
         sources=settings.sources,
         config_path=nowhere,
     )
@@ -128,6 +133,8 @@ def test_every_key_of_the_config_file_is_read(config):
             "maxEventsPerMinute": 600,
             "maxMbPerMinute": 1,
             "maxEventBytes": 16384,
+            "subscriptionProviders": ["our-plan"],
+            "unpriced": "posthog",
             "aKeyOfALaterExtension": [1],
         }
     )
@@ -145,6 +152,7 @@ def test_every_key_of_the_config_file_is_read(config):
     assert (settings.endpoint, settings.parallel, settings.max_events_per_minute) == ("batch", 1, 600)
     assert (settings.max_mb_per_minute, settings.max_event_bytes) == (1, 16_384)
     assert settings.max_bytes_per_minute == 1_000_000
+    assert (settings.subscription_providers, settings.unpriced) == (("our-plan",), "posthog")
     assert set(settings.sources.values()) == {str(path)}
 
 

@@ -27,7 +27,7 @@ from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS
 from tests.command import SAMPLES
-from tests.session_writer import SessionWriter
+from tests.session_writer import SessionWriter, usage
 
 HEADINGS = ("prompts", "calls", "tools", "in", "out", "cache r", "cache w", "cost", "state")
 
@@ -157,7 +157,7 @@ def report_of(folder, by, sessions=7):
     for number in range(sessions):
         start = datetime(2025, 3, 1 + number, 12, tzinfo=UTC)
         story = SessionWriter(folder / f"{number}.jsonl", str(number), start=start, cwd=f"/dev/p{number}")
-        story.turn(f"prompt {number}", "done", model=f"m{number}", usage={"input": 100 * (number + 1)})
+        story.turn(f"prompt {number}", "done", model=f"m{number}", usage=usage(input=100 * (number + 1)))
     plan = make_plan(find_sessions([folder]), Settings(), now_ms=NOW_MS)
     return make_report(plan, Settings(), by, Selection())
 
@@ -192,11 +192,12 @@ def test_only_rows_that_are_shown_are_made():
             made.append(place)
             yield row | {"session": str(place)}
 
-    numbers = dict.fromkeys(("prompts", "generations", "spans", "events", "cost_usd"), 0)
+    numbers = dict.fromkeys(("prompts", "generations", "spans", "events", "cost_usd", "unpriced_calls"), 0)
     numbers |= {f"{kind}_tokens": 0 for kind in ("input", "output", "cache_read", "cache_write")}
     row = numbers | {"name": None, "first_prompt": "x", "subagent": None, "state": "new"}
     upload = {"upload_bytes_by_input_context": {"full": 1}, "input_context": "full"}
     figures = numbers | upload | {"by": "session", "groups": Rows(range(100_000), make)}
+    figures["unpriced"] = {"calls": 0, "models": []}
     assert "and 99,950 older sessions" in printed(figures, 50)
     assert made == list(range(99_950, 100_000))
 
