@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, isclose
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
 
@@ -34,7 +34,7 @@ class UsageBlock(Struct, rename="camel"):
     output: float = 0.0
     cache_read: float = 0.0
     cache_write: float = 0.0
-    cache_write_1h: float | None = None
+    cache_write_1h: float | None = field(default=None, name="cacheWrite1h")
     reasoning: float | None = None
     reasoning_tokens: float | None = None
     total_tokens: float | None = None
