@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -100,4 +101,11 @@ def write_calls(path: Path) -> SessionWriter:
         story.assistant(text("done"), provider=provider, model=model, usage=usage)
     story.user("no tokens")
     story.assistant(text("done"), model="gpt-new", usage={"input": 0, "output": 0, "cost": NOT_PAID})
+    write_as_pi(story.path)
     return story
+
+
+def write_as_pi(path: Path) -> None:
+    """Rewrite a session without white space, as pi does, so that compiled code takes its lines."""
+    lines = map(json.loads, path.read_bytes().splitlines())
+    path.write_bytes(b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines))

@@ -222,6 +222,8 @@ def test_a_byte_order_mark_is_no_obstacle(config):
         ("POSTHOG_SESSION_WINDOW_MINUTES", "nan", "minutes above 0"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "9" * 400, "minutes above 0"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "an hour", "minutes above 0"),
+        ("POSTHOG_UNPRICED", "free", "posthog or zero"),
+        ("POSTHOG_SUBSCRIPTION_PROVIDERS", "a,,b", "a text without control characters"),
         ("POSTHOG_MAX_ATTRIBUTE_LENGTH", "0", "whole number"),
         ("POSTHOG_MAX_ATTRIBUTE_LENGTH", "1.5", "whole number"),
         ("POSTHOG_MAX_ATTRIBUTE_LENGTH", "1_000", "whole number"),
@@ -261,6 +263,9 @@ def test_a_bad_variable_is_named_with_its_value_and_what_is_allowed(variable, va
         ("traceGrouping", []),
         ("projectName", ""),
         ("distinctId", 12),
+        ("subscriptionProviders", [7]),
+        ("subscriptionProviders", True),
+        ("unpriced", 0),
     ],
 )
 def test_a_bad_key_is_named_with_its_file(key, value, config):

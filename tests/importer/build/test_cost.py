@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import pickle
 
 import pytest
 
@@ -20,12 +20,13 @@ from importer.sessions.discovery import find_sessions
 from importer.settings import Settings, load_settings
 from importer.watch.calls import Calls
 from importer.watch.tail import Tail
-from parsers.counting.rows import COST_BASES, GENERATION, ROW
-from parsers.counting.session import PlainLines
+from parsers.counting.row_writer import EventBases, RowWriter
+from parsers.counting.rows import COST_BASES, GENERATION, ROW, CountedFiles
+from parsers.counting.session import CountingSession, PlainLines
 from parsers.records import Generation
 from parsers.usage import Usage
 from tests.building import NOW_MS, built, properties
-from tests.pricing import CALLS, ESTIMATE, NOT_PAID, SETTINGS, TOKENS, write_calls, write_models
+from tests.pricing import CALLS, ESTIMATE, NOT_PAID, SETTINGS, TOKENS, write_as_pi, write_calls, write_models
 from tests.session_writer import SessionWriter, text
 
 COSTS = ("$ai_total_cost_usd", "$ai_input_cost_usd", "$ai_output_cost_usd", "$ai_cost_passthrough")
@@ -175,10 +176,6 @@ def test_compiled_code_leaves_only_estimates_to_feed(tmp_path, settings):
 
 def count_fed_lines(path, settings):
     """The number of lines of a file that compiled code left to ``feed``."""
-    from parsers.counting.row_writer import EventBases, RowWriter
-    from parsers.counting.rows import CountedFiles
-    from parsers.counting.session import CountingSession
-
     session, fed = CountingSession("message", 60_000), 0
     feed = session.feed
 
@@ -188,12 +185,8 @@ def count_fed_lines(path, settings):
         return feed(line, torn=torn)
 
     session.feed = count_and_feed
-    # as pi writes it: JSON without white space
-    data = b"".join(
-        json.dumps(json.loads(line), separators=(",", ":")).encode() + b"\n"
-        for line in path.read_bytes().splitlines()
-    )
-    session.count([data], RowWriter(CountedFiles(), {"": 0}, EventBases(), CostRules(settings)))
+    write_as_pi(path)
+    session.count([path.read_bytes()], RowWriter(CountedFiles(), {"": 0}, EventBases(), CostRules(settings)))
     return fed
 
 
@@ -241,6 +234,12 @@ def test_the_frames_carry_the_basis(path, settings):
     read = collect_generations(find_sessions([path]).sessions, settings, NOW_MS)
     assert read["cost_basis"].tolist() == [*BASES, ""]
     assert read["cost_usd"].sum() == pytest.approx(KNOWN_USD)
+
+
+def test_prices_travel_with_the_settings(settings):
+    """The workers of a cluster may have no models.json, or another one."""
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert settings.prices.prices
 
 
 def test_settings_bring_the_prices_of_pis_agent_folder(tmp_path):
