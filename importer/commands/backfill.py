@@ -245,4 +245,5 @@ def _show(
     else:
         from importer.screen.tables import show_summary  # imports rich, a tenth of the time of all imports
 
-        show_summary(screen.out, figures | {"cost_usd": outcome.cost_usd}, seconds)
+        costs = {"cost_usd": outcome.cost_usd, "unpriced_calls": outcome.unpriced}
+        show_summary(screen.out, figures | costs, seconds)

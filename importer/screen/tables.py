@@ -80,7 +80,8 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
 
     Args:
         console: where to print.
-        figures: counts of events and requests, sizes in bytes, ``cost_usd``.
+        figures: counts of events and requests, sizes in bytes, ``cost_usd``, and the ``unpriced_calls`` that
+            it leaves out.
         seconds: how long it took.
     """
     if not (figures["delivered"] or figures["failed"] or figures["left"]):
@@ -99,7 +100,7 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
         "requests": f"{figures['requests']:,}"
         + (f" ({format_count(figures['retries'], 'retry')})" if figures["retries"] else ""),
         "without answer": f"{figures['unanswered']:,} events" if figures.get("unanswered") else "",
-        "cost covered": format_money(figures["cost_usd"]),
+        "cost covered": _cost_text(figures["cost_usd"], figures["unpriced_calls"]),
         "time": f"{seconds:.1f} s",
     }
     for name, value in rows.items():
@@ -211,8 +212,14 @@ def _cost_line(figures: dict[str, Any]) -> str:
     models = [printable(model[:_MAX_CELL]) for model in figures["unpriced"]["models"][:_MAX_MODELS]]
     if len(figures["unpriced"]["models"]) > _MAX_MODELS:
         models.append("…")
-    calls = format_count(figures["unpriced"]["calls"], "call")
-    return f"cost: {format_money(figures['cost_usd'])} + {calls} unpriced ({', '.join(models)})"
+    cost = _cost_text(figures["cost_usd"], figures["unpriced"]["calls"])
+    return f"cost: {cost} ({', '.join(models)})"
+
+
+def _cost_text(dollars: float, unpriced: int) -> str:
+    """Return a cost, and how many calls it leaves out."""
+    calls = f" + {format_count(unpriced, 'call')} unpriced" if unpriced else ""
+    return format_money(dollars) + calls
 
 
 def _upload_line(figures: dict[str, Any]) -> Text:

@@ -106,6 +106,11 @@ def test_a_backfill_sends_what_its_figures_say(command, sessions, models, server
     assert not (command.home / "ran-by-models-json").exists()
 
 
+def test_the_summary_of_a_backfill_counts_the_calls_without_a_cost(command, sessions, models, server):
+    done = command.send(server, sessions, **PLAN)
+    assert f"$0.2879 + {UNPRICED} calls unpriced" in done.out
+
+
 def test_the_doctor_names_the_prices_and_the_settings(command, sessions, models):
     closed = {"POSTHOG_HOST": "http://127.0.0.1:9", "COLUMNS": "200"}
     shown = find_check(command("doctor", sessions, "--json", **PLAN, **closed), "prices")["found"]

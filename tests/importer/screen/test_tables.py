@@ -218,7 +218,7 @@ def test_other_groups_are_limited_to_the_newest_or_the_costliest(tmp_path, by, s
 
 def summary(**figures):
     zeros = dict.fromkeys(("delivered", "already_delivered", "failed", "left", "sent_bytes"), 0)
-    zeros |= dict.fromkeys(("sent_gzip_bytes", "requests", "retries", "cost_usd"), 0)
+    zeros |= dict.fromkeys(("sent_gzip_bytes", "requests", "retries", "cost_usd", "unpriced_calls"), 0)
     screen = io.StringIO()
     show_summary(Console(file=screen, width=80), zeros | figures, 12.34)
     return screen.getvalue()
@@ -228,8 +228,13 @@ def test_the_summary_counts_events_bytes_and_time():
     said = summary(delivered=1234, already_delivered=5, sent_bytes=2_400_000, sent_gzip_bytes=130_000)
     for words in ("1,234 events", "5 events", "2.4 MB (130.0 kB gzip)", "12.3 s", "$0.00"):
         assert words in said
-    for words in ("failed", "left", "retries"):
+    for words in ("failed", "left", "retries", "unpriced"):
         assert words not in said
+
+
+def test_the_summary_says_how_many_calls_its_cost_leaves_out():
+    assert "$12.30 + 41 calls unpriced" in summary(delivered=50, cost_usd=12.3, unpriced_calls=41)
+    assert "$0.00 + 1 call unpriced" in summary(delivered=50, unpriced_calls=1)
 
 
 def test_the_summary_counts_failed_and_left_events():
