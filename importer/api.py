@@ -70,9 +70,11 @@ def read_events(files: Sequence[SessionFile], settings: Settings | None = None) 
         identify), ``file`` (category of str, its path), ``session``, ``project``, ``model`` and ``day``
         (categories of str; local dates), ``started_at`` and ``ended_at`` (datetime64[ms, UTC]; NaT where pi
         recorded no start), ``input_tokens``, ``output_tokens``, ``cache_read_tokens`` and
-        ``cache_write_tokens`` (int64), ``cost_usd`` (float64, US dollars), ``prompts`` (int8: 1 for the
-        first call of a prompt), ``full``, ``turn`` and ``new`` (int32: about how many bytes the event has
-        with each input context), and ``delivered`` (bool: whether the ledger says so).
+        ``cache_write_tokens`` (int64), ``cost_usd`` (float64, US dollars; 0 where it is not known),
+        ``cost_basis`` (category: list, billed, subscription, estimated, free or unpriced; empty for other
+        kinds and without tokens), ``prompts`` (int8: 1 for the first call of a prompt), ``full``, ``turn``
+        and ``new`` (int32: about how many bytes the event has with each input context), and ``delivered``
+        (bool: whether the ledger says so).
 
     Raises:
         UsageError: a setting is wrong, or the ledger is damaged.
@@ -105,7 +107,8 @@ def read_generations(files: Sequence[SessionFile], settings: Settings | None = N
         (``project/subagent`` for a subagent's), ``name`` (chat, compaction …), ``model``, ``provider``,
         ``stop_reason`` (str, missing where pi recorded none), ``started_at`` and ``ended_at``
         (datetime64[ms, UTC]), ``latency_s`` (float64, seconds), the token columns and ``total_tokens``
-        (int64), ``cost_usd`` (float64, US dollars) and ``is_error`` (bool).
+        (int64), ``cost_usd`` (float64, US dollars; 0 where it is not known), ``cost_basis`` (str: list,
+        billed, subscription, estimated, free or unpriced; empty without tokens) and ``is_error`` (bool).
 
     Raises:
         UsageError: a setting is wrong.

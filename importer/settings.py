@@ -1,6 +1,7 @@
 """What the user wants: flags, then environment, then pi's ``posthog.json``, then defaults, checked once.
 
-The names are those of the official pi extension for PostHog, so that both can share one configuration.
+The names are those of the official pi extension for PostHog, so that both can share one configuration. Model
+prices come along: whoever gets the settings, on another machine too, prices calls in the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from importer import settings_values
 from importer.errors import BadValueError, UsageError
 from importer.places import agent_dir, read_json_object
+from importer.prices import NO_PRICES, ModelPrices, load_prices
 from importer.quoting import printable, quoted
 
 CONFIG_FILE_NAME = "posthog.json"
@@ -53,6 +55,10 @@ class Settings:
         max_events_per_minute: most events a minute; None: as many as the server takes.
         max_mb_per_minute: most millions of bytes of JSON a minute; None: as many as the server takes.
         max_event_bytes: most bytes of an event; None: as many as the endpoint takes.
+        subscription_providers: further providers whose calls a plan covers.
+        unpriced: what is sent for a call whose cost is not known: nothing, so that PostHog prices it by its
+            model's name ("posthog"), or 0 ("zero").
+        prices: what pi's ``models.json`` says of prices; not a setting of its own.
         sources: where each setting came from: "flag", "environment", "default", the path of a file, or, for
             tags, "environment and" that path.
         config_path: the config file that was looked for.
@@ -77,6 +83,9 @@ class Settings:
     max_events_per_minute: int | None = None
     max_mb_per_minute: int | None = None
     max_event_bytes: int | None = None
+    subscription_providers: tuple[str, ...] = ()
+    unpriced: Literal["posthog", "zero"] = "posthog"
+    prices: ModelPrices = field(default=NO_PRICES, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     config_path: Path = field(default=Path("~/.pi/agent", CONFIG_FILE_NAME), repr=False)
 
@@ -151,6 +160,10 @@ _SETTINGS: dict[str, _Setting] = {
         "maxEventBytes",
         settings_values.count(_EVENT_BYTES[1], least=_EVENT_BYTES[0]),
     ),
+    "subscription_providers": _Setting(
+        "POSTHOG_SUBSCRIPTION_PROVIDERS", "subscriptionProviders", settings_values.names
+    ),
+    "unpriced": _Setting("POSTHOG_UNPRICED", "unpriced", settings_values.choice("posthog", "zero")),
 }
 
 
@@ -201,7 +214,7 @@ def load_settings(
         shown_name = f"tags in {printable(config_path)}"
         values["tags"] = _check("tags", _SETTINGS["tags"], in_file, shown_name) | values["tags"]
         sources["tags"] = f"environment and {config_path}"
-    return Settings(**values, sources=sources, config_path=config_path)
+    return Settings(**values, prices=load_prices(environ), sources=sources, config_path=config_path)
 
 
 def _check(name: str, setting: _Setting, raw: object, shown_name: str) -> Any:

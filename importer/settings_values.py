@@ -114,6 +114,14 @@ def name(raw: object) -> str:
     return raw.strip()
 
 
+def names(raw: object) -> tuple[str, ...]:
+    """Return names given as ``one,two`` or as a list of texts, sorted, each once."""
+    texts = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise BadValueError("use name1,name2 (in the file also a list of texts)")
+    return tuple(sorted({name(text) for text in texts}))
+
+
 def distinct_id(raw: object) -> str:
     """Return a PostHog ``distinct_id``: a text that can be shown, at most 200 characters, not a placeholder.
 

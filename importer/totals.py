@@ -17,6 +17,7 @@ CONTEXTS = ("full", "turn", "new")
 COUNTS = {"generations": "generation", "spans": "span", "traces": "trace"}
 
 _ADDED = ("prompts", *TOKENS, "total_tokens", "cost_usd", *CONTEXTS, "delivered")
+_UNPRICED = "unpriced_calls"
 _DIGITS = 12  # of a dollar that are kept: the order of adding never shows
 _MOST = 2**63 - 1
 
@@ -45,7 +46,8 @@ def totals(frame: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
         A row a group, sorted by its keys, which are its first columns. Then ``events`` (rows of the frame),
         ``generations``, ``spans`` and ``traces`` (where there is a ``kind``), ``prompts``, the token columns
         (int64; Python ints where a sum is beyond 64 bits), ``cost_usd`` (US dollars, rounded to 1e-12 after
-        adding), the bytes by input context, and ``delivered`` (how many events are).
+        adding), the bytes by input context, ``delivered`` (how many events are), and ``unpriced_calls``
+        (how many have a cost that is not known, and not in the sum; where there is a ``cost_basis``).
 
     Raises:
         KeyError: the frame has no such column.
@@ -63,6 +65,8 @@ def totals(frame: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
     if "kind" in frame:
         values |= {name: frame["kind"] == kind for name, kind in COUNTS.items()}
     values |= {name: _summable(frame[name]) for name in _ADDED if name in frame}
+    if "cost_basis" in frame:
+        values[_UNPRICED] = frame["cost_basis"] == "unpriced"
     added = [name for name in values if name not in keys]
     rows = pd.DataFrame(values, index=frame.index, copy=False)
     if keys:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, isclose
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 MOST_TOKENS = 2**53  # from here on JavaScript, which wrote the number, cannot count by one
 
@@ -13,22 +13,28 @@ _MOST = float(MOST_TOKENS)
 
 
 class Cost(Struct, rename="camel", gc=False):
-    """US dollars of one model call, by kind of token."""
+    """US dollars of one model call, by kind of token; the provider may have said what the total was."""
 
     input: float = 0.0
     output: float = 0.0
     cache_read: float = 0.0
     cache_write: float = 0.0
     total: float | None = None
+    total_from_provider: bool | None = None
 
 
 class UsageBlock(Struct, rename="camel"):
-    """Tokens of one model call. ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``."""
+    """Tokens of one model call.
+
+    ``input`` leaves cached tokens out; ``reasoning`` is inside ``output``, ``cache_write_1h`` inside
+    ``cache_write``.
+    """
 
     input: float = 0.0
     output: float = 0.0
     cache_read: float = 0.0
     cache_write: float = 0.0
+    cache_write_1h: float | None = field(default=None, name="cacheWrite1h")
     reasoning: float | None = None
     reasoning_tokens: float | None = None
     total_tokens: float | None = None
@@ -39,7 +45,9 @@ class Usage(NamedTuple):
     """Tokens, and US dollars, of one model call.
 
     ``input_tokens`` leaves cached tokens out; ``reasoning_tokens`` are part of ``output_tokens``
-    (pi's ``message-types.md``, "Usage").
+    (pi's ``message-types.md``, "Usage"). ``cache_write_1h_tokens``, which the provider keeps for an hour, are
+    part of ``cache_write_tokens``; None where pi recorded none. ``billed`` tells whether the cost is what the
+    provider said that it charged.
     """
 
     input_tokens: int = 0
@@ -51,6 +59,8 @@ class Usage(NamedTuple):
     cost_usd: float = 0.0
     input_cost_usd: float = 0.0
     output_cost_usd: float = 0.0
+    cache_write_1h_tokens: int | None = None
+    billed: bool = False
 
 
 NO_USAGE = Usage()
@@ -77,9 +87,10 @@ def read_usage(block: UsageBlock | None) -> Usage:
     )
     total_tokens = sum(tokens) if block.total_tokens is None else _whole(block.total_tokens)
     reasoning_tokens = None if block.reasoning is None else _whole(block.reasoning)
+    written_1h = None if block.cache_write_1h is None else min(_whole(block.cache_write_1h), tokens[3])
     cost = block.cost
     if cost is None:
-        return Usage(*tokens, total_tokens, reasoning_tokens)
+        return Usage(*tokens, total_tokens, reasoning_tokens, cache_write_1h_tokens=written_1h)
     output_cost = _finite(cost.output)
     prompt_cost = _finite(cost.input) + _finite(cost.cache_read) + _finite(cost.cache_write)
     total_cost = prompt_cost + output_cost if cost.total is None else _finite(cost.total)
@@ -87,7 +98,9 @@ def read_usage(block: UsageBlock | None) -> Usage:
         # the total is what pi reports; the parts must not contradict it
         output_cost = min(output_cost, total_cost)
         prompt_cost = total_cost - output_cost
-    return Usage(*tokens, total_tokens, reasoning_tokens, total_cost, prompt_cost, output_cost)
+    costs = total_cost, prompt_cost, output_cost
+    billed = cost.total_from_provider is True
+    return Usage(*tokens, total_tokens, reasoning_tokens, *costs, written_1h, billed)
 
 
 def _finite(number: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from importer.build.cost import CostRules
 from importer.build.event import Event
 from importer.build.events import EventBuilder
 from importer.build.facts import find_facts
@@ -51,12 +52,14 @@ def totals_of(plan: Plan) -> dict[tuple[int, str], TraceTotals]:
     return {(index, trace): totals for index, own in kept.items() for trace, totals in own.items()}
 
 
-def sum_costs(records: Iterable[AnyRecord]) -> dict[str, TraceTotals]:
+def sum_costs(records: Iterable[AnyRecord], settings: Settings) -> dict[str, TraceTotals]:
     """The totals of the traces of some records, by trace id."""
     calls = [record for record in records if isinstance(record, Generation)]
     if not calls:
         return {}
-    frame = pd.DataFrame([(call.trace_id, *call.usage[:4], call.usage.cost_usd) for call in calls])
+    rules = CostRules(settings)
+    rows = [(call.trace_id, *call.usage[:4], rules.price_call(call).usd) for call in calls]
+    frame = pd.DataFrame(rows)
     sums = totals(frame.set_axis(["trace_id", *SUMS], axis=1), by="trace_id")
     return dict(zip(sums["trace_id"], trace_totals(sums), strict=True))
 
@@ -67,7 +70,7 @@ def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
     file = read_session_file(path, AGENTS[origin])
     assert isinstance(file, SessionFile), file
     _, records = read_records(file, chosen, NOW_MS)
-    sums = sum_costs(records)
+    sums = sum_costs(records, chosen)
     builder = EventBuilder(chosen, find_facts(file, chosen))
     return [builder.build(record, sums.get(record.trace_id)) for record in records]
 

@@ -57,6 +57,7 @@ KEYS = [
     "reasoning", "reasoningTokens", "totalTokens", "cost", "total", "text", "thinking", "redacted", "name",
     "arguments", "toolCallId", "toolName", "details", "nestedCalls", "isError", "api", "", "x", "\\u0069d",
     "ro\\u006ce", "é", "\udcff", "raw_text", "cache_read",
+    "totalFromProvider", "cacheWrite1h",
 ]  # fmt: skip
 STYLES = [(",", ":")] * 4 + [(", ", ": "), (" ,  ", " : "), (",\t", ":"), (",\r", ":")]
 

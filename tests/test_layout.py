@@ -26,7 +26,17 @@ LEVELS = {
         {"build"},
         {"sessions"},
         {"ledger"},
-        {"totals", "settings", "settings_values", "selection", "periods", "places", "quoting", "errors"},
+        {
+            "totals",
+            "settings",
+            "settings_values",
+            "selection",
+            "periods",
+            "places",
+            "prices",
+            "quoting",
+            "errors",
+        },
     ),
     "parsers": (
         {"agents"},

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from importer.build.cost import CostRules
+from importer.prices import ModelPrices, Price
+from importer.settings import Settings
 from parsers.counting.row_writer import EventBases, RowWriter
 from parsers.counting.rows import ROW, CountedFiles
 from parsers.counting.session import CountingSession
@@ -23,6 +26,8 @@ from parsers.records import AnyRecord
 from tests import cases, odd_json
 from tests.fuzz import sources
 
+PRICES = {("mock", "mock-1"): Price(1.0, 2.0, 0.1, 1.5)}
+PRICING = CostRules(Settings(prices=ModelPrices(prices=PRICES), subscription_providers=("anthropic",)))
 BASES = (EventBases(900, 700, 800, 300), EventBases(900, 700, 800, 300, private=True))
 WINDOW_MS = 60_000
 _PLAIN = re.compile(rb'"role": ?"(?:assistant|toolResult)"')
@@ -103,7 +108,7 @@ def counted(
     """Count a file, with or without compiled code."""
     session = CountingSession(grouping, WINDOW_MS, bases.longest)
     found, models, fed = CountedFiles(), {"": 0}, 0
-    writer = RowWriter(found, models, bases)
+    writer = RowWriter(found, models, bases, PRICING)
     feed = session.feed
 
     def count_and_feed(line: bytes, *, torn: bool = False) -> list[AnyRecord]:

@@ -1,7 +1,7 @@
 """Builds PostHog events of records: properties, privacy, and JSON that is joined only when it is sent.
 
-Property names are those of the official pi extension (0.1.1) and PostHog's LLM analytics docs. Cost is
-passed through (``$ai_cost_passthrough``), so that PostHog shows what pi recorded.
+Property names are those of the official pi extension (0.1.1) and PostHog's LLM analytics docs. A cost that is
+known is passed through (``$ai_cost_passthrough``), so that PostHog shows it (see :mod:`importer.build.cost`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from importer import __version__
 from importer.build.chat import ChatEncoder
+from importer.build.cost import CostRules, make_cost_properties
 from importer.build.estimate import Bases, Estimator
 from importer.build.event import Event, ModelInputJson
 from importer.build.facts import STOP_REASONS, SessionFacts, name_agent
@@ -51,6 +52,7 @@ class EventBuilder:
         self._facts = facts
         self._redactor = Redactor(settings.max_attribute_length, secrets=settings.redact_secrets)
         self._chat = ChatEncoder(self._redactor)
+        self._costs = CostRules(settings)
 
     def build(
         self, record: AnyRecord, totals: TraceTotals | None = None, starter: str | None = None
@@ -100,10 +102,7 @@ class EventBuilder:
             "cache_creation_input_tokens": usage.cache_write_tokens,
             "$ai_cache_reporting_exclusive": True,
             "$ai_latency": call.latency_s,
-            "$ai_total_cost_usd": usage.cost_usd,
-            "$ai_input_cost_usd": usage.input_cost_usd,
-            "$ai_output_cost_usd": usage.output_cost_usd,
-            "$ai_cost_passthrough": True,
+            **make_cost_properties(self._costs.price_call(call), self._settings.unpriced),
             "$ai_stop_reason": stop_reason,
             "$ai_is_aborted": call.stop_reason == "aborted",
             "$ai_is_error": failed,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importer.commands.extension import REMEDY, describe_extension, find_extension, refuse_extension
-from importer.commands.findings import collect_findings, findings_json, warn_some
+from importer.commands.findings import collect_findings, findings_json, warn_of_prices, warn_some
 from importer.commands.ledgers import (
     TRACE_DAYS,
     describe_unanswered,
@@ -113,6 +113,7 @@ def backfill(
     _show(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
     findings = collect_findings(plan)
     findings.warn(screen)
+    warn_of_prices(settings, screen)
     return code or findings.code
 
 
@@ -244,4 +245,5 @@ def _show(
     else:
         from importer.screen.tables import show_summary  # imports rich, a tenth of the time of all imports
 
-        show_summary(screen.out, figures | {"cost_usd": outcome.cost_usd}, seconds)
+        costs = {"cost_usd": outcome.cost_usd, "unpriced_calls": outcome.unpriced}
+        show_summary(screen.out, figures | costs, seconds)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from importer.build.cost import PLAN, SUBSCRIPTIONS
 from importer.commands.extension import REMEDY, describe_extension, find_extension
 from importer.errors import DamagedLedgerError, LedgerError, Pi2PosthogError, UsageError
 from importer.ledger.ledger import Ledger
@@ -28,7 +29,7 @@ from parsers.agents import AGENTS
 MAX_NAMED = 5
 NEWEST_FORMAT = 3  # pi 0.87.1, dist/core/session-manager.js (CURRENT_SESSION_VERSION)
 MIN_FREE_BYTES = 100_000_000
-_NO_SETTINGS = ("sources", "config_path")  # fields of Settings that no user sets
+_NO_SETTINGS = ("sources", "config_path", "prices")  # fields of Settings that no user sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ def check_settings(settings: Settings) -> Iterator[Check]:
             continue
         yield _check_setting(settings, each.name, source)
     yield _check_config_file(settings.config_path)
+    yield _check_prices(settings)
     yield Check("settings", "others", "ok", f"{defaults} settings have their defaults")
     if not settings.enabled:
         yield Check(
@@ -98,7 +100,8 @@ def _check_setting(settings: Settings, name: str, source: str) -> Check:
     data = {"source": encodable(Path(source))}
     if name != "api_key":
         value = getattr(settings, name)
-        shown = ", ".join(f"{k}:{v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        listed = [f"{k}:{v}" for k, v in value.items()] if isinstance(value, Mapping) else value
+        shown = ", ".join(listed) if isinstance(listed, list | tuple) else str(value)
         return Check("settings", label, "ok", f"{shown} ({where})", data=data)
     if settings.api_key is None:
         advice = "set POSTHOG_API_KEY, or apiKey in posthog.json: Settings > Project > General in PostHog"
@@ -118,6 +121,22 @@ def _check_config_file(path: Path) -> Check:
     named = ", ".join(name[:40] for name in unknown[:MAX_NAMED])
     found = f"{path} has keys that pi2posthog does not know: {named}"
     return Check("settings", "config file", "warning", found, "check how they are spelled")
+
+
+def _check_prices(settings: Settings) -> Check:
+    """Say which file gives prices for calls that pi had none for, and what becomes of the others."""
+    prices = settings.prices
+    data = {"path": encodable(prices.path), "prices": len(prices.prices), "unpriced": settings.unpriced}
+    if prices.problem:
+        advice = "correct it: pi itself takes nothing from a damaged models.json"
+        return Check("settings", "prices", "warning", prices.problem, advice, data)
+    source = f"{format_count(len(prices.prices), 'model')} in {prices.path}"
+    if not prices.found:
+        source = f"none at {prices.path}" if prices.path else "none"
+    plans = ", ".join((*SUBSCRIPTIONS, f"*{PLAN}*", *settings.subscription_providers))
+    others = "priced by PostHog" if settings.unpriced == "posthog" else "sent with a cost of 0"
+    found = f"{source}; calls without any are {others}; subscriptions: {plans}"
+    return Check("settings", "prices", "ok", found, data=data)
 
 
 def _to_camel_case(name: str) -> str:

@@ -9,6 +9,7 @@ from importer.quoting import encodable
 if TYPE_CHECKING:
     from importer.plan.plan import Plan
     from importer.screen.console import Screen
+    from importer.settings import Settings
 
 MAX_LINES = 20
 MAX_HARMLESS = 3  # extensions leave many other files among the sessions
@@ -55,6 +56,12 @@ def warn_some(lines: list[str], screen: Screen) -> None:
         screen.warn(line)
     if len(lines) > MAX_LINES:
         screen.warn(f"… and {len(lines) - MAX_LINES} more; --json lists all of them")
+
+
+def warn_of_prices(settings: Settings, screen: Screen) -> None:
+    """Print on stderr what is wrong with the file of prices, if anything is."""
+    if settings.prices.problem:
+        screen.warn(settings.prices.problem)
 
 
 def findings_json(plan: Plan) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from importer.commands.extension import REMEDY, describe_extension, find_extension
-from importer.commands.findings import Findings, collect_findings, findings_json
+from importer.commands.findings import Findings, collect_findings, findings_json, warn_of_prices
 from importer.commands.report_cache import load_report, save_report
 from importer.commands.request import Request
 from importer.places import default_cache
@@ -61,6 +61,7 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
     findings.warn(screen)
     if any(file.agent is PI for file in found.sessions) and (extension := find_extension()):
         screen.warn(f"{describe_extension(extension)}: {REMEDY}")
+    warn_of_prices(settings, screen)
     return findings.code
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 
 from importer.commands.backfill import backfill
 from importer.commands.extension import REMEDY, describe_extension, find_extension, refuse_extension
+from importer.commands.findings import warn_of_prices
 from importer.commands.ledgers import describe_unanswered
 from importer.commands.request import Request
 from importer.deliver.endpoint import plain_http_warning
@@ -105,6 +106,7 @@ def watch(request: WatchRequest, settings: Settings, screen: Screen) -> int:
     else:
         if warning := plain_http_warning(settings.host):
             screen.warn(warning)
+        warn_of_prices(settings, screen)
         since_ms = started_ms if request.new_only else started_ms - DAY_MS
     return _follow(source, since_ms, request, settings, screen)
 

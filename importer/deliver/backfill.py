@@ -42,16 +42,26 @@ class DeliveredCost:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._before = plan.delivered.copy()
-        self._known = (0, 0.0)  # events and dollars, as of the last time
+        self._count = 0  # events, as of the last time
+        self._known = (0.0, 0)  # their dollars, and how many of them have no known cost
 
     @property
     def usd(self) -> float:
-        """US dollars."""
+        """US dollars, as far as they are known."""
+        return self._sum()[0]
+
+    @property
+    def unpriced(self) -> int:
+        """How many calls have no known cost."""
+        return self._sum()[1]
+
+    def _sum(self) -> tuple[float, int]:
         new = self._plan.delivered & ~self._before
         count = int(new.sum())
-        if count != self._known[0]:
-            self._known = count, totals(self._plan.frame[["cost_usd"]][new])["cost_usd"].item()
-        return self._known[1]
+        if count != self._count:
+            sums = totals(self._plan.frame[["cost_usd", "cost_basis"]][new])
+            self._count, self._known = count, (sums["cost_usd"].item(), sums["unpriced_calls"].item())
+        return self._known
 
 
 @dataclass(slots=True)
@@ -74,6 +84,11 @@ class Outcome(Progress):
     def cost_usd(self) -> float:
         """What the delivered generations cost, in US dollars, added up when it is asked for."""
         return self.delivered_cost.usd if self.delivered_cost else 0.0
+
+    @property
+    def unpriced(self) -> int:
+        """How many of the delivered generations have no known cost, which is not in the sum."""
+        return self.delivered_cost.unpriced if self.delivered_cost else 0
 
     @property
     def retries(self) -> int:

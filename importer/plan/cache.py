@@ -64,7 +64,8 @@ class Cache:
         own = (_program(), settings.trace_grouping, settings.session_window_minutes)
         sizes = (settings.max_attribute_length, settings.privacy_mode, settings.tags, settings.project_name)
         names = (settings.agent_name, settings.distinct_id, settings.input_context, settings.host)
-        self._settings = repr((own, sizes, names)).encode()
+        costs = (settings.subscription_providers, settings.unpriced, settings.prices)
+        self._settings = repr((own, sizes, names, costs)).encode()
 
     def __enter__(self) -> Cache:
         if self._path is not None:

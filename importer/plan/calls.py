@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from importer.build.cost import CostRules
 from importer.build.facts import STOP_REASONS, SessionFacts, find_facts, name_agent
 from importer.sessions.forks import parents_first
 from importer.sessions.reading import new_count, records_of
@@ -43,6 +44,7 @@ GENERATION_COLUMNS = _SHARED | {
     "cache_write_tokens": "int64",
     "total_tokens": "int64",
     "cost_usd": "float64",
+    "cost_basis": "str",
     "stop_reason": "str",
 }
 SPAN_COLUMNS = _SHARED | {"name": "str", "parent_id": "str"}
@@ -53,25 +55,26 @@ def collect_generations(files: Sequence[SessionFile], settings: Settings, now_ms
 
     Args:
         files: the sessions.
-        settings: they decide on projects, agents and traces.
+        settings: they decide on projects, agents and traces, and on costs that pi did not know.
         now_ms: the time now, in ms since the epoch.
 
     Raises:
         OSError: a file cannot be read.
     """
-    return _collect(files, settings, now_ms, Generation, _generation_row, GENERATION_COLUMNS)
+    rules = CostRules(settings)
+
+    def make_row(call: Generation) -> _Row:
+        usage, cost = call.usage, rules.price_call(call)
+        stop_reason = STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
+        numbers = (*usage[:4], usage.total_tokens, cost.usd)
+        return call.name, call.model, call.provider, *numbers, cost.basis, stop_reason
+
+    return _collect(files, settings, now_ms, Generation, make_row, GENERATION_COLUMNS)
 
 
 def collect_spans(files: Sequence[SessionFile], settings: Settings, now_ms: int) -> pd.DataFrame:
     """Make a frame with a row a tool call: the columns are :data:`SPAN_COLUMNS`; else as the other one."""
     return _collect(files, settings, now_ms, Span, _span_row, SPAN_COLUMNS)
-
-
-def _generation_row(call: Generation) -> _Row:
-    usage = call.usage
-    stop_reason = STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
-    tokens = (*usage[:4], usage.total_tokens)
-    return call.name, call.model, call.provider, *tokens, usage.cost_usd, stop_reason
 
 
 def _span_row(span: Span) -> _Row:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from importer.build.cost import CostRules
 from importer.build.estimate import Estimator
 from importer.sessions.reading import count, new_count
 from importer.sessions.session_file import SessionFile
@@ -47,19 +48,19 @@ def count_files(
 
     Args:
         files: the files. The one that cannot be read says so in its `error`.
-        settings: which traces there are.
+        settings: which traces there are, and what calls without a cost cost.
         estimator: tells the sizes of events.
         now_ms: the moment of the import, in ms since the epoch.
     """
     found = CountedFiles()
     models = {"": 0}
-    compiled = use_compiled()
+    compiled, pricing = use_compiled(), CostRules(settings)
     for file in files:
         start = len(found.rows)
         session = new_count(settings, file.agent)
         counted = CountedFile()
         try:
-            writer = RowWriter(found, models, estimator.of_session(file))
+            writer = RowWriter(found, models, estimator.of_session(file), pricing)
             count(file, session, writer, now_ms, compiled=compiled)
         except OSError as error:
             counted.error = error.strerror or str(error)

@@ -31,8 +31,10 @@ def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -
         selection: what was asked for; without a period, sessions without any event count, too.
 
     Returns:
-        Counts, tokens, ``cost_usd`` (US dollars), sizes in bytes of uncompressed JSON (estimated, see
-        :mod:`importer.build.estimate`), and ``groups``.
+        Counts, tokens, ``cost_usd`` (US dollars, as far as they are known), ``cost_by_basis`` (calls and
+        dollars by where the cost comes from), ``unpriced`` (how many calls have no known cost, and their
+        models), sizes in bytes of uncompressed JSON (estimated, see :mod:`importer.build.estimate`), and
+        ``groups``.
     """
     frame = plan.frame
     groups: Collection[Row]
@@ -48,11 +50,22 @@ def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -
     return {
         "sessions": sessions,
         **_figures(total, settings.input_context),
+        **_cost_figures(frame),
         "upload_bytes_by_input_context": {name: total[name] for name in CONTEXTS},
         "input_context": settings.input_context,
         "by": by,
         "groups": groups,
     }
+
+
+def _cost_figures(frame: pd.DataFrame) -> dict[str, Any]:
+    """Say where the costs of the calls come from; calls without tokens are left out."""
+    calls = frame[frame["cost_basis"] != ""]
+    sums = _values(totals(calls, "cost_basis"))
+    by_basis = {row["cost_basis"]: {"calls": row["events"], "cost_usd": row["cost_usd"]} for row in sums}
+    unknown = calls[calls["cost_basis"] == "unpriced"]
+    models = sorted(totals(unknown, "model")["model"].tolist())
+    return {"cost_by_basis": by_basis, "unpriced": {"calls": len(unknown), "models": models}}
 
 
 def _group_rows(frame: pd.DataFrame, settings: Settings, by: str) -> list[Row]:
@@ -118,7 +131,7 @@ def _values(sums: pd.DataFrame) -> Iterator[Row]:
 
 def _figures(sums: Mapping[str, Any], context: str) -> Row:
     """What a row says of sums; ``upload_bytes`` are those of an input context."""
-    own = {name: sums[name] for name in _FIGURES}
+    own = {name: sums[name] for name in (*_FIGURES, "unpriced_calls")}
     return {**own, "already_delivered": sums["delivered"], "upload_bytes": sums[context]}
 
 

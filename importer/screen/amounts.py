@@ -2,8 +2,8 @@
 
 Each function takes a number in a base unit and returns a short text::
 
-    >>> format_size(1_234_567), format_tokens(12_345), format_money(0.00183)
-    ('1.2 MB', '12.3k', '$0.0018')
+    >>> format_size(1_234_567), format_tokens(12_345), format_money(0.00183), format_cost(12.3, 41)
+    ('1.2 MB', '12.3k', '$0.0018', '$12.30+')
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ def format_tokens(count: float) -> str:
 def format_money(dollars: float) -> str:
     """Format US dollars: two digits after the point, four below one dollar."""
     return f"${dollars:,.2f}" if abs(dollars) >= 1 or not dollars else f"${dollars:.4f}"
+
+
+def format_cost(dollars: float, unpriced: int) -> str:
+    """Format a sum of costs that leaves out so many calls, whose cost is not known: ``$12.30+``."""
+    if unpriced and not dollars:
+        return "unpriced"
+    return format_money(dollars) + ("+" if unpriced else "")
 
 
 def format_count(count: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from importer.plan.progress import Progress
 from importer.quoting import printable
-from importer.screen.amounts import format_count, format_money, format_tokens
+from importer.screen.amounts import format_cost, format_count, format_money, format_tokens
 from importer.watch.calls import Today
 from importer.watch.tail import Activity
 
@@ -98,7 +98,7 @@ class LiveView:
                 *(_plain(text[:_MAX_CELL]) for text in texts),
                 f"{activity.calls:,}",
                 format_tokens(activity.tokens),
-                format_money(activity.cost_usd),
+                format_cost(activity.cost_usd, activity.unpriced),
             )
         if len(active) > _MAX_ROWS:
             table.caption = f"and {len(active) - _MAX_ROWS} more"
@@ -148,6 +148,8 @@ def _plain(text: str) -> Text:
 def _today_line(today: Today) -> Text:
     sums = today.totals
     counts = f"{sums.calls:,} calls · {format_tokens(sums.tokens)} tokens · {format_money(sums.cost_usd)}"
+    if sums.unpriced:
+        counts += f" + {format_count(sums.unpriced, 'call')} unpriced"
     return Text.assemble(("today     ", "bold"), counts)
 
 

@@ -19,13 +19,21 @@ from rich.text import Text
 
 from importer.plan.rows import Row, Rows
 from importer.quoting import printable
-from importer.screen.amounts import format_count, format_money, format_size, format_start, format_tokens
+from importer.screen.amounts import (
+    format_cost,
+    format_count,
+    format_money,
+    format_size,
+    format_start,
+    format_tokens,
+)
 
 WIDE = 120  # characters of a terminal from which on a row is one line
 _MIN_TABLE = 64  # characters; a terminal that is still narrower breaks the lines
 _MAX_WIDTH = 18  # characters of a column other than the first
 _MAX_CELL = 400  # characters of a cell that rich has to measure
 _MAX_PROMPT = 10_000  # characters of a prompt in which its first line is looked for
+_MAX_MODELS = 3  # that are named as unpriced
 _STATE_STYLES = {"new": "cyan", "partly": "yellow", "delivered": "green", "empty": "dim"}
 
 
@@ -62,6 +70,8 @@ def show_report(console: Console, figures: dict[str, Any], *, private: bool, lim
         left = f"… and {len(rows) - limit:,} {kind}: --limit 0 shows all, --json lists them"
         console.print(Text(left, "dim"), soft_wrap=True)
     console.print()
+    if figures["unpriced"]["calls"]:
+        console.print(Text(_cost_line(figures)), soft_wrap=True)
     console.print(_upload_line(figures))
 
 
@@ -70,7 +80,8 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
 
     Args:
         console: where to print.
-        figures: counts of events and requests, sizes in bytes, ``cost_usd``.
+        figures: counts of events and requests, sizes in bytes, ``cost_usd``, and the ``unpriced_calls`` that
+            it leaves out.
         seconds: how long it took.
     """
     if not (figures["delivered"] or figures["failed"] or figures["left"]):
@@ -89,7 +100,7 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
         "requests": f"{figures['requests']:,}"
         + (f" ({format_count(figures['retries'], 'retry')})" if figures["retries"] else ""),
         "without answer": f"{figures['unanswered']:,} events" if figures.get("unanswered") else "",
-        "cost covered": format_money(figures["cost_usd"]),
+        "cost covered": _cost_text(figures["cost_usd"], figures["unpriced_calls"]),
         "time": f"{seconds:.1f} s",
     }
     for name, value in rows.items():
@@ -191,9 +202,24 @@ _NUMBERS = (
     ReportColumn("out", lambda row: format_tokens(row["output_tokens"])),
     ReportColumn("cache r", lambda row: format_tokens(row["cache_read_tokens"])),
     ReportColumn("cache w", lambda row: format_tokens(row["cache_write_tokens"])),
-    ReportColumn("cost", lambda row: format_money(row["cost_usd"])),
+    ReportColumn("cost", lambda row: format_cost(row["cost_usd"], row["unpriced_calls"])),
     ReportColumn("state", lambda row: row.get("state", "")),
 )
+
+
+def _cost_line(figures: dict[str, Any]) -> str:
+    """Return the cost, and which calls it leaves out; the ``+`` in the table stands for them."""
+    models = [printable(model[:_MAX_CELL]) for model in figures["unpriced"]["models"][:_MAX_MODELS]]
+    if len(figures["unpriced"]["models"]) > _MAX_MODELS:
+        models.append("…")
+    cost = _cost_text(figures["cost_usd"], figures["unpriced"]["calls"])
+    return f"cost: {cost} ({', '.join(models)})"
+
+
+def _cost_text(dollars: float, unpriced: int) -> str:
+    """Return a cost, and how many calls it leaves out."""
+    calls = f" + {format_count(unpriced, 'call')} unpriced" if unpriced else ""
+    return format_money(dollars) + calls
 
 
 def _upload_line(figures: dict[str, Any]) -> Text:

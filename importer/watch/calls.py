@@ -11,22 +11,26 @@ from datetime import datetime, time, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from importer.build.cost import CostRules
+from importer.settings import Settings
 from importer.totals import SUMS, TraceTotals, totals, trace_totals
 from parsers.records import AnyRecord, Generation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = ("trace_id", *SUMS, "total_tokens")
+_COLUMNS = ("trace_id", *SUMS, "total_tokens", "cost_basis")
+_NO_SETTINGS = Settings()
 _Row = tuple[str | int | float, ...]  # a value for each of _COLUMNS
 
 
 class CallTotals(NamedTuple):
-    """Sums over model calls: how many there are, all their tokens, and US dollars."""
+    """Sums over model calls: their number, all their tokens, US dollars, and how many have no known cost."""
 
     calls: int = 0
     tokens: int = 0
     cost_usd: float = 0.0
+    unpriced: int = 0
 
 
 class Calls:
@@ -40,9 +44,13 @@ class Calls:
         >>> calls.add(generation)
         >>> calls.sum_trace(generation.trace_id).cost_usd
         0.0042
+
+    Args:
+        settings: they decide on costs that pi did not know.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings = _NO_SETTINGS) -> None:
+        self._costs = CostRules(settings)
         self._rows: dict[str, list[_Row]] = defaultdict(list)
         self._count = 0
         self._changed: dict[str, None] = {}  # traces with calls that no sum holds
@@ -54,8 +62,8 @@ class Calls:
 
     def add(self, call: Generation) -> None:
         """Add one call."""
-        usage, trace_id = call.usage, call.trace_id
-        self._rows[trace_id].append((trace_id, *usage[:4], usage.cost_usd, usage.total_tokens))
+        usage, trace_id, cost = call.usage, call.trace_id, self._costs.price_call(call)
+        self._rows[trace_id].append((trace_id, *usage[:4], cost.usd, usage.total_tokens, cost.basis))
         self._changed[trace_id] = None
         self._count += 1
 
@@ -71,7 +79,8 @@ class Calls:
         """Add up all calls; the result is kept until another call is added."""
         if self._sums.calls != self._count:
             sums = _sum_rows(chain.from_iterable(self._rows.values()))
-            self._sums = CallTotals(self._count, sums["total_tokens"].item(), sums["cost_usd"].item())
+            added = (sums[name].item() for name in ("total_tokens", "cost_usd", "unpriced_calls"))
+            self._sums = CallTotals(self._count, *added)
         return self._sums
 
 
@@ -80,6 +89,7 @@ class Today:
 
     Args:
         now: returns the current local time.
+        settings: they decide on costs that pi did not know.
 
     Example:
         >>> today = Today()
@@ -90,12 +100,17 @@ class Today:
         1.25
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        settings: Settings = _NO_SETTINGS,
+    ) -> None:
         self._now = now
+        self._settings = settings
         self._midnight_ms = 0
         self._tomorrow_ms = 0
         self._seen: set[str] = set()
-        self._calls = Calls()
+        self._calls = Calls(settings)
 
     @property
     def totals(self) -> CallTotals:
@@ -121,7 +136,7 @@ class Today:
         midnights = (datetime.combine(now.date() + timedelta(days), time()) for days in (0, 1))
         self._midnight_ms, self._tomorrow_ms = (round(m.astimezone().timestamp() * 1000) for m in midnights)
         self._seen.clear()
-        self._calls = Calls()
+        self._calls = Calls(self._settings)
 
 
 def _sum_rows(rows: Iterable[_Row], by: str | Sequence[str] = ()) -> pd.DataFrame:

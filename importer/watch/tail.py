@@ -35,6 +35,7 @@ class Activity:
         prompt: the user's last prompt.
         tool: the tool that ran last.
         calls, tokens, cost_usd: totals of the model calls so far; the cost in US dollars.
+        unpriced: how many of them have no known cost.
         last_ms: when the session last changed, in ms since the epoch.
     """
 
@@ -46,6 +47,7 @@ class Activity:
     tokens: int = 0
     cost_usd: float = 0.0
     last_ms: int = 0
+    unpriced: int = 0
 
     def update(self, record: AnyRecord) -> None:
         """Take over what a record says: its time, and its model or tool."""
@@ -95,7 +97,7 @@ class Tail:
     def _restart(self) -> None:
         self.session = new_session(self._settings, self._agent)
         self.activity = Activity()
-        self.calls = Calls()
+        self.calls = Calls(self._settings)
         self.offset = 0
         self._inode = 0
         self._head = b""
@@ -193,8 +195,8 @@ class Tail:
 
     def describe(self) -> Activity:
         """Describe the session for the live view: its last activity, and the totals of its calls."""
-        calls, tokens, cost_usd = self.calls.sum_all()
-        return replace(self.activity, calls=calls, tokens=tokens, cost_usd=cost_usd)
+        calls, tokens, cost_usd, unpriced = self.calls.sum_all()
+        return replace(self.activity, calls=calls, tokens=tokens, cost_usd=cost_usd, unpriced=unpriced)
 
     @property
     def started_ms(self) -> int:

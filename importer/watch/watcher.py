@@ -95,7 +95,7 @@ class Watcher:
         self._changes = Changes()
         self._observation = Observation(source, self._changes, poll=options.poll)
         self.tails: dict[Path, Tail] = {}
-        self.today = Today()
+        self.today = Today(settings=settings)
         importlib.import_module("pandas")  # takes 0.3 s, which the first trace would wait for
 
     def stop(self) -> None:

@@ -17,7 +17,16 @@ from parsers.counting.lengths import (
     state_size,
     text_size,
 )
-from parsers.counting.rows import GENERATION, NO_TIME, ROW, SPAN, TRACE, CountedFiles
+from parsers.counting.rows import (
+    BASIS_CODES,
+    GENERATION,
+    NO_TIME,
+    ROW,
+    SPAN,
+    TRACE,
+    CallPricing,
+    CountedFiles,
+)
 from parsers.counting.sizes import InputSizes
 from parsers.identity import uuid_bytes
 from parsers.pi.context import ModelInput
@@ -51,16 +60,19 @@ class RowWriter:
 
     Example:
         >>> counted = CountedFiles()
-        >>> RowWriter(counted, {"": 0}, EventBases()).write([])
+        >>> RowWriter(counted, {"": 0}, EventBases(), CostRules(Settings())).write([])
 
     Args:
         counted: takes the rows.
         models: the places of the models in them; new ones are added.
         bases: what the sizes of this session's events are made of.
+        pricing: tells what calls cost.
     """
 
-    def __init__(self, counted: CountedFiles, models: dict[str, int], bases: EventBases) -> None:
-        self.rows, self.models, self.bases = counted.rows, models, bases
+    def __init__(
+        self, counted: CountedFiles, models: dict[str, int], bases: EventBases, pricing: CallPricing
+    ) -> None:
+        self.rows, self.models, self.bases, self.pricing = counted.rows, models, bases, pricing
         self.model_of: dict[str, int] = {}
         """The model's place of each generation that asked for tools."""
         self._trace_id, self._trace = "", b""
@@ -76,9 +88,10 @@ class RowWriter:
                 model, (size, bare) = self.model_of.get(record.parent_id, 0), self._span(record)
                 what = 0, 0, 0, 0, 0.0, model, size, size, size, bare, SPAN, 0, 0
             elif isinstance(record, Generation):
-                usage, prompts = record.usage, record.user_prompt is not None
+                cost, prompts = self.pricing.price_call(record), record.user_prompt is not None
                 model, sizes = self._model(record), self._generation(record)
-                what = *usage[:4], usage.cost_usd, model, *sizes, GENERATION, prompts, 1
+                basis = BASIS_CODES[cost.basis]
+                what = *record.usage[:4], cost.usd, model, *sizes, GENERATION, prompts, basis
             else:
                 size, bare = self._trace_size(record)
                 what = 0, 0, 0, 0, 0.0, 0, size, size, size, bare, TRACE, 0, 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct, field
 
-from parsers.records import Issue
+from parsers.records import Generation, Issue
 
 KINDS = ("generation", "span", "trace", "identify")
 GENERATION, SPAN, TRACE, IDENTIFY = range(4)
@@ -15,6 +16,8 @@ NO_TIME = -(2**63)
 
 COST_BASES = ("", "list", "billed", "subscription", "estimated", "free", "unpriced")
 """Where the cost of a generation comes from; empty for other kinds, and where no tokens were used."""
+BASIS_CODES = {basis: code for code, basis in enumerate(COST_BASES)}
+"""The places of these in a row."""
 
 ROW = struct.Struct("<16s16sqqqqqqdiiiiiBBB")
 """An event, little-endian, without padding (111 bytes):
@@ -22,7 +25,7 @@ ROW = struct.Struct("<16s16sqqqqqqdiiiiiBBB")
 - ``id``, ``trace_id``: the 16 bytes of each UUID
 - ``started_ms``, ``ended_ms``: ms since the epoch (UTC); ``NO_TIME`` where pi did not record the start
 - ``input``, ``output``, ``cache_read``, ``cache_write``: tokens of a generation; 0 for other kinds
-- ``cost_usd``: US dollars of a generation; 0 for other kinds
+- ``cost_usd``: US dollars of a generation as far as they are known; 0 for other kinds
 - ``model``: the place of its model in ``CountedFiles.model_names``
 - ``full``, ``turn``, ``new``: about how many bytes of JSON the event takes with each input context
 - ``bare``: the same without the content that PostHog keeps for 30 days
@@ -30,6 +33,28 @@ ROW = struct.Struct("<16s16sqqqqqqdiiiiiBBB")
 - ``prompts``: 1 for the first generation that a prompt led to, else 0
 - ``cost_basis``: its place in ``COST_BASES``
 """
+
+
+class CallCost(NamedTuple):
+    """US dollars of a model call, the parts that add up to them, and their basis (see ``COST_BASES``)."""
+
+    usd: float
+    input_usd: float
+    output_usd: float
+    basis: str
+
+
+class CallPricing(Protocol):
+    """Tells what model calls cost. What knows settings and prices stands outside of the parsers."""
+
+    def price_call(self, call: Generation) -> CallCost:
+        """Return the cost of a call."""
+
+    def basis_of_total(self, provider: str | None) -> str:
+        """Return the basis of a cost above 0 that a provider did not bill."""
+
+    def basis_without_total(self, provider: str | None, model: str | None) -> str:
+        """Return the basis of a call with tokens and without a cost above 0."""
 
 
 class CountedFile(Struct):

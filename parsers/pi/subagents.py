@@ -88,7 +88,10 @@ def _less(usage: Usage, recorded: list[dict[str, Any]]) -> Usage:
     )
     cost = max(0.0, usage.cost_usd - total("cost"))
     return Usage(
-        fresh, output, read, written, fresh + output + read + written, cost_usd=cost, input_cost_usd=cost
+        *(fresh, output, read, written, fresh + output + read + written),
+        cost_usd=cost,
+        input_cost_usd=cost,
+        billed=usage.billed,
     )
 
 

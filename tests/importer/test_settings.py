@@ -78,6 +78,8 @@ def test_every_variable_is_read(nowhere):
             "POSTHOG_MAX_EVENTS_PER_MINUTE": "9000",
             "POSTHOG_MAX_MB_PER_MINUTE": "60",
             "POSTHOG_MAX_EVENT_BYTES": "900000",
+            "POSTHOG_SUBSCRIPTION_PROVIDERS": "our-plan, anthropic,our-plan",
+            "POSTHOG_UNPRICED": "Zero",
         },
         config_path=nowhere,
     )
@@ -101,6 +103,9 @@ def test_every_variable_is_read(nowhere):
         max_events_per_minute=9000,
         max_mb_per_minute=60,
         max_event_bytes=900_000,
+        subscription_providers=("anthropic", "our-plan"),
+        unpriced="zero",
+        prices=settings.prices,
         sources=settings.sources,
         config_path=nowhere,
     )
@@ -128,6 +133,8 @@ def test_every_key_of_the_config_file_is_read(config):
             "maxEventsPerMinute": 600,
             "maxMbPerMinute": 1,
             "maxEventBytes": 16384,
+            "subscriptionProviders": ["our-plan"],
+            "unpriced": "posthog",
             "aKeyOfALaterExtension": [1],
         }
     )
@@ -145,6 +152,7 @@ def test_every_key_of_the_config_file_is_read(config):
     assert (settings.endpoint, settings.parallel, settings.max_events_per_minute) == ("batch", 1, 600)
     assert (settings.max_mb_per_minute, settings.max_event_bytes) == (1, 16_384)
     assert settings.max_bytes_per_minute == 1_000_000
+    assert (settings.subscription_providers, settings.unpriced) == (("our-plan",), "posthog")
     assert set(settings.sources.values()) == {str(path)}
 
 
@@ -214,6 +222,8 @@ def test_a_byte_order_mark_is_no_obstacle(config):
         ("POSTHOG_SESSION_WINDOW_MINUTES", "nan", "minutes above 0"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "9" * 400, "minutes above 0"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "an hour", "minutes above 0"),
+        ("POSTHOG_UNPRICED", "free", "posthog or zero"),
+        ("POSTHOG_SUBSCRIPTION_PROVIDERS", "a,,b", "a text without control characters"),
         ("POSTHOG_MAX_ATTRIBUTE_LENGTH", "0", "whole number"),
         ("POSTHOG_MAX_ATTRIBUTE_LENGTH", "1.5", "whole number"),
         ("POSTHOG_MAX_ATTRIBUTE_LENGTH", "1_000", "whole number"),
@@ -253,6 +263,9 @@ def test_a_bad_variable_is_named_with_its_value_and_what_is_allowed(variable, va
         ("traceGrouping", []),
         ("projectName", ""),
         ("distinctId", 12),
+        ("subscriptionProviders", [7]),
+        ("subscriptionProviders", True),
+        ("unpriced", 0),
     ],
 )
 def test_a_bad_key_is_named_with_its_file(key, value, config):

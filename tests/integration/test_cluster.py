@@ -17,6 +17,7 @@ from tests.command import ROOT, SAMPLES, Command, finish
 from tests.dask_cluster import dask_cluster
 from tests.histories import wait_until, write_history
 from tests.posthog_server import Fault, PostHogServer
+from tests.pricing import write_calls, write_models
 
 FILES, TURNS = 16, 150
 EVENTS = FILES * TURNS * 2
@@ -111,6 +112,19 @@ def test_the_sample_sessions_and_the_identify_event_arrive_byte_for_byte_the_sam
     assert there == here
     for figure in ("sent_bytes", "cost_usd", "groups", "warnings", "notes", "failed", "left"):
         assert done.json.get(figure) == alone.json.get(figure)
+
+
+def test_workers_price_calls_as_this_machine_does(command, cluster, server):
+    """They have no models.json: its prices come with the settings."""
+    path = write_calls(command.home / "sessions" / "s.jsonl").path
+    write_models(command.home / ".pi" / "agent")
+    done = command.send(server, path, "--json", "--scheduler", cluster.address)
+    assert done.json["cost_by_basis"]["estimated"]["calls"] == 3
+    with PostHogServer() as other:
+        alone = command.send(other, path, "--json", "--state", command.home / "other")
+        assert events(server) == events(other)
+    for figure in ("cost_by_basis", "unpriced", "cost_usd", "groups"):
+        assert done.json[figure] == alone.json[figure]
 
 
 def test_many_sessions_arrive_byte_for_byte_the_same(command, cluster, server, history, on_one_machine):

@@ -28,6 +28,12 @@ def test_tokens_and_cost_are_taken_as_pi_recorded_them() -> None:
     assert found[:6] == (100, 20, 1000, 300, 1420, 5)
     assert found.cost_usd == 0.37
     assert found.output_cost_usd == 0.2
+    assert found.cache_write_1h_tokens == 200
+
+
+@pytest.mark.parametrize(("said", "billed"), [(True, True), (False, False), (None, False)])
+def test_a_total_that_the_provider_gave_is_billed(said: bool | None, billed: bool) -> None:
+    assert parse(cost={"total": 0.5, "totalFromProvider": said}).billed is billed
 
 
 def test_input_cost_holds_the_cost_of_the_cache() -> None:

@@ -53,6 +53,7 @@ fill(&USAGE_FIELDS, [
     ("totalTokens", AMOUNT_OR_NULL, 0),
     ("reasoning", AMOUNT_OR_NULL, 0),
     ("reasoningTokens", AMOUNT_OR_NULL, 0),
+    ("cacheWrite1h", AMOUNT_OR_NULL, 0),
 ])
 fill(&COST_FIELDS, [
     ("total", AMOUNT, place(&_LINE.cost)),
@@ -60,6 +61,7 @@ fill(&COST_FIELDS, [
     ("output", AMOUNT, place(&_LINE.other)),
     ("cacheRead", AMOUNT, place(&_LINE.other)),
     ("cacheWrite", AMOUNT, place(&_LINE.other)),
+    ("totalFromProvider", FLAG, place(&_LINE.billed)),
 ])
 
 

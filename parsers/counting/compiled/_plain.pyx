@@ -17,6 +17,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from parsers.counting import lengths
 from parsers.counting.lengths import ArgumentsSize, text_size
 from parsers.counting.row_writer import prompt_sizes
+from parsers.counting.rows import BASIS_CODES
 from parsers.counting.rows import GENERATION as _GENERATION
 from parsers.counting.rows import NO_TIME as _NO_TIME
 from parsers.counting.rows import ROW
@@ -200,7 +201,7 @@ cdef class PlainLines:
         cdef str generation_id = ""
         cdef bytes own
         cdef int i
-        if branch.run is None or branch.has_open_calls():
+        if branch.run is None or branch.has_open_calls() or not self.rows.is_known(line):
             return False
         for i in range(line.calls):
             if may_start(ascii_text(&line.call[i].name)):

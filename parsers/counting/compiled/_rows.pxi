@@ -6,6 +6,8 @@ cdef enum:
 if (ROW.size, ROW.format) != (ROW_SIZE, "<16s16sqqqqqqdiiiiiBBB"):
     raise ImportError("rows have another layout")
 
+cdef byte BILLED = BASIS_CODES["billed"]
+cdef byte ESTIMATED = BASIS_CODES["estimated"]
 cdef object NOT_ASKED = object()  # no model, and no prompt
 
 
@@ -29,20 +31,43 @@ cdef class Rows:
     cdef dict models, model_of
     cdef long long generation_base, span_base, limit
     cdef bint private
+    cdef object pricing
 
     cdef str trace_id
     cdef bytes trace
     cdef object model, system
     cdef int number  # of the model
     cdef long long tools, text  # bytes of the system prompt
+    cdef object provider
+    cdef byte basis_of_total  # of the provider
 
     def __cinit__(self, writer):
         bases = writer.bases
         self.rows, self.models, self.model_of = writer.rows, writer.models, writer.model_of
         self.generation_base, self.span_base, self.limit = bases.generation, bases.span, bases.limit
-        self.private = bases.private
+        self.private, self.pricing = bases.private, writer.pricing
         self.trace_id, self.trace = "", bytes(16)
-        self.model = self.system = NOT_ASKED
+        self.model = self.system = self.provider = NOT_ASKED
+
+    cdef bint is_known(self, const Line *line) except -1:
+        """Whether the cost of a call is pi's, or 0, so that nothing has to be computed."""
+        if double_of(&line.cost.text, &line.cost.number) > 0:
+            return True
+        if not (line.tokens[0] or line.tokens[1] or line.tokens[2] or line.tokens[3]):
+            return False  # there may be a total of tokens, which ``feed`` knows
+        basis = self.pricing.basis_without_total(text_or_none(&line.provider), text_or_none(&line.model))
+        return <byte>BASIS_CODES[basis] != ESTIMATED
+
+    cdef byte basis_of(self, const Line *line, double cost_usd, provider, model) except 255:
+        """As importer.build.cost.CostRules.price_call, for calls whose cost is known."""
+        if cost_usd > 0:
+            if line.billed:
+                return BILLED
+            if provider is not self.provider:
+                self.basis_of_total = BASIS_CODES[self.pricing.basis_of_total(provider)]
+                self.provider = provider
+            return self.basis_of_total
+        return BASIS_CODES[self.pricing.basis_without_total(provider, model)]
 
     cdef int generation(
         self, const Line *line, bytes own, str generation_id, str trace_id, str model, prompt, Branch branch,
@@ -51,6 +76,7 @@ cdef class Rows:
         cdef long long size, full, turn, new, bare
         cdef unsigned long long cost
         cdef double cost_usd = double_of(&line.cost.text, &line.cost.number)
+        cdef byte basis = self.basis_of(line, cost_usd, branch.provider, model)
         cdef byte *to
         cdef int i
         if model is not self.model:
@@ -79,9 +105,11 @@ cdef class Rows:
         to = self.begin(own, trace_id, line.own_ms if line.own_ms else NO_TIME, line.ms)
         for i in range(4):
             to = put_bytes(to, <unsigned long long>line.tokens[i], 8)
+        if not cost_usd > 0:
+            cost_usd = 0.0
         memcpy(&cost, &cost_usd, 8)
         to = put_bytes(to, cost, 8)
-        self.end(to, self.number, full, turn, new, bare, GENERATION, prompt is not None, 1)
+        self.end(to, self.number, full, turn, new, bare, GENERATION, prompt is not None, basis)
         return 0
 
     cdef int span(

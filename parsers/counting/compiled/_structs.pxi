@@ -36,6 +36,7 @@ cdef struct Line:
     long long tokens[4]
     Decimal cost  # the total
     Decimal other  # a part of it, which nobody asks for
+    bint billed  # whether the provider gave the total
     Py_ssize_t text  # bytes of the texts alone
     int texts
     Py_ssize_t thinking  # bytes, with a frame each

@@ -100,6 +100,15 @@ def test_control_characters_and_markup_of_a_session_are_not_obeyed():
     assert "a b" in shown
 
 
+def test_a_cost_that_leaves_calls_out_is_marked():
+    terminal = Terminal()
+    terminal.today = SimpleNamespace(totals=CallTotals(1200, 5_000_000, 12.3, 41))
+    shown = terminal.show(activity(cost_usd=2.5, unpriced=1))
+    assert "$12.30 + 41 calls unpriced" in shown
+    assert "$2.50+" in shown
+    assert "$2.50+" not in Terminal().show(activity(cost_usd=2.5))
+
+
 def test_todays_totals_and_the_delivery_are_shown():
     terminal = Terminal()
     terminal.today = SimpleNamespace(totals=CallTotals(1200, 5_000_000, 12.3))
@@ -107,6 +116,7 @@ def test_todays_totals_and_the_delivery_are_shown():
     shown = terminal.show()
     assert "1,200 calls" in shown
     assert "$12.30" in shown
+    assert "unpriced" not in shown
     assert "1,500 delivered · 7 waiting · last " in shown
 
 

@@ -27,7 +27,7 @@ from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
 from tests.building import NOW_MS
 from tests.command import SAMPLES
-from tests.session_writer import SessionWriter
+from tests.session_writer import SessionWriter, usage
 
 HEADINGS = ("prompts", "calls", "tools", "in", "out", "cache r", "cache w", "cost", "state")
 
@@ -157,7 +157,7 @@ def report_of(folder, by, sessions=7):
     for number in range(sessions):
         start = datetime(2025, 3, 1 + number, 12, tzinfo=UTC)
         story = SessionWriter(folder / f"{number}.jsonl", str(number), start=start, cwd=f"/dev/p{number}")
-        story.turn(f"prompt {number}", "done", model=f"m{number}", usage={"input": 100 * (number + 1)})
+        story.turn(f"prompt {number}", "done", model=f"m{number}", usage=usage(input=100 * (number + 1)))
     plan = make_plan(find_sessions([folder]), Settings(), now_ms=NOW_MS)
     return make_report(plan, Settings(), by, Selection())
 
@@ -192,11 +192,12 @@ def test_only_rows_that_are_shown_are_made():
             made.append(place)
             yield row | {"session": str(place)}
 
-    numbers = dict.fromkeys(("prompts", "generations", "spans", "events", "cost_usd"), 0)
+    numbers = dict.fromkeys(("prompts", "generations", "spans", "events", "cost_usd", "unpriced_calls"), 0)
     numbers |= {f"{kind}_tokens": 0 for kind in ("input", "output", "cache_read", "cache_write")}
     row = numbers | {"name": None, "first_prompt": "x", "subagent": None, "state": "new"}
     upload = {"upload_bytes_by_input_context": {"full": 1}, "input_context": "full"}
     figures = numbers | upload | {"by": "session", "groups": Rows(range(100_000), make)}
+    figures["unpriced"] = {"calls": 0, "models": []}
     assert "and 99,950 older sessions" in printed(figures, 50)
     assert made == list(range(99_950, 100_000))
 
@@ -217,7 +218,7 @@ def test_other_groups_are_limited_to_the_newest_or_the_costliest(tmp_path, by, s
 
 def summary(**figures):
     zeros = dict.fromkeys(("delivered", "already_delivered", "failed", "left", "sent_bytes"), 0)
-    zeros |= dict.fromkeys(("sent_gzip_bytes", "requests", "retries", "cost_usd"), 0)
+    zeros |= dict.fromkeys(("sent_gzip_bytes", "requests", "retries", "cost_usd", "unpriced_calls"), 0)
     screen = io.StringIO()
     show_summary(Console(file=screen, width=80), zeros | figures, 12.34)
     return screen.getvalue()
@@ -227,8 +228,13 @@ def test_the_summary_counts_events_bytes_and_time():
     said = summary(delivered=1234, already_delivered=5, sent_bytes=2_400_000, sent_gzip_bytes=130_000)
     for words in ("1,234 events", "5 events", "2.4 MB (130.0 kB gzip)", "12.3 s", "$0.00"):
         assert words in said
-    for words in ("failed", "left", "retries"):
+    for words in ("failed", "left", "retries", "unpriced"):
         assert words not in said
+
+
+def test_the_summary_says_how_many_calls_its_cost_leaves_out():
+    assert "$12.30 + 41 calls unpriced" in summary(delivered=50, cost_usd=12.3, unpriced_calls=41)
+    assert "$0.00 + 1 call unpriced" in summary(delivered=50, unpriced_calls=1)
 
 
 def test_the_summary_counts_failed_and_left_events():

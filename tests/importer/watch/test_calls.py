@@ -114,7 +114,7 @@ def test_at_midnight_the_totals_start_from_zero_even_without_a_call(call):
     assert today.totals.calls == 1
     clock.now += timedelta(minutes=2)
     today.begin_day()
-    assert today.totals == (0, 0, 0.0)
+    assert today.totals == (0, 0, 0.0, 0)
     today.add(call(clock.now))
     assert today.totals.calls == 1
 

@@ -89,7 +89,7 @@ def told_costs(costs: list[str], *, compiled: bool) -> list[bytes]:
     talk = Transcript()
     talk.user("go")
     for cost in costs:
-        talk.assistant("x", usage={"input": 1, "cost": {"total": 111.125}})
+        talk.assistant("x", model="unknown", usage={"input": 1, "cost": {"total": 111.125}})
         talk.lines[-1] = talk.lines[-1].replace(b"111.125", cost.encode())
     found = twins.counted([talk.data], "message", compiled=compiled)
     assert not compiled or taken(talk.data) >= 0.5 * len(costs)

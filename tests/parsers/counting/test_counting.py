@@ -16,7 +16,7 @@ from parsers.agents import AGENTS, Agent, SessionParser
 from parsers.agents.pi import PI
 from parsers.counting.lengths import text_size
 from parsers.counting.row_writer import EventBases, RowWriter
-from parsers.counting.rows import KINDS, NO_TIME, ROW, SPAN, CountedFiles
+from parsers.counting.rows import COST_BASES, KINDS, NO_TIME, ROW, SPAN, CountedFiles
 from parsers.counting.session import CountingSession, PlainLines
 from parsers.records import AnyRecord, Generation, Span
 from tests import bombs, fuzz
@@ -26,6 +26,7 @@ from tests.parsers.pi.test_bombs import lines_of
 from tests.parsers.pi.test_fuzz import HEADER, SAMPLE_LINES, TOKENS, changed
 from tests.parsers.pi.test_properties import FILES, GROUPINGS, LINES, TREES, examples, last_time
 from tests.parsers.samples import FOLDER, SAMPLES
+from tests.twins import PRICING
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 RECORDED = {
@@ -60,7 +61,8 @@ def numbers(record: AnyRecord) -> dict[str, Any]:
         names += ["name", "parent_id", "start_ms", "is_error"]
     elif isinstance(record, Generation):
         names += ["name", "model", "start_ms"]
-        said["tokens"], said["cost_usd"] = record.usage[:4], record.usage.cost_usd
+        cost = PRICING.price_call(record)
+        said["tokens"], said["cost_usd"], said["cost_basis"] = record.usage[:4], cost.usd, cost.basis
         said["prompted"] = record.user_prompt is not None
     else:
         names += ["name", "start_ms", "session_name", "from_prompt", "input", "is_error", "error"]
@@ -145,19 +147,20 @@ def rows_of(
         return feed(line, torn=torn)
 
     session.feed = count_and_feed  # type: ignore[method-assign]
-    session.count(blocks, RowWriter(counted, models, EventBases(900, 700, 800, LONGEST)), compiled=compiled)
+    bases, pricing = EventBases(900, 700, 800, LONGEST), PRICING
+    session.count(blocks, RowWriter(counted, models, bases, pricing), compiled=compiled)
     del session.feed
     names, rows = list(models), []
     for row in ROW.iter_unpack(counted.rows):
-        own, trace_id, start_ms, end_ms, *tokens, cost_usd, model, full, turn, new, bare, kind, prompts, _ = (
-            row
-        )
+        own, trace_id, start_ms, end_ms, *tokens, cost_usd, model, full, turn, new, bare = row[:14]
+        kind, prompts, basis = row[14:]
         assert full >= turn > 0 < new <= full >= bare > 0
         said = {"is": KINDS[kind], "id": str(UUID(bytes=own)), "trace_id": str(UUID(bytes=trace_id))}
         if kind != SPAN:  # a span has the model of the generation that asked for it
             said["model"] = names[model]
         times = {"start_ms": None if start_ms == NO_TIME else start_ms, "end_ms": end_ms}
         rows.append(said | times | {"tokens": tuple(tokens), "cost_usd": cost_usd, "prompted": bool(prompts)})
+        rows[-1]["cost_basis"] = COST_BASES[basis]
     return rows, fed
 
 
@@ -166,6 +169,7 @@ def in_row(said: dict[str, Any]) -> dict[str, Any]:
     known = {name: literal_eval(said[name]) for name in ("id", "trace_id", "start_ms", "end_ms")}
     row = {"is": said["is"].lower(), **known, "tokens": said.get("tokens", (0, 0, 0, 0))}
     row |= {"cost_usd": said.get("cost_usd", 0.0), "prompted": said.get("prompted", False)}
+    row["cost_basis"] = said.get("cost_basis", "")
     if row["is"] == "generation":
         row["model"] = literal_eval(said["model"]) or f"({literal_eval(said['name'])})"
     elif row["is"] == "trace":
