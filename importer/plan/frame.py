@@ -86,7 +86,7 @@ class RowBlocks:
     """Keeps the rows of very many files in large blocks: freed, each goes back to the system at once."""
 
     def __init__(self) -> None:
-        self._block = memoryview(b"")
+        self._block = memoryview(bytearray())
         self._used = 0
 
     def take(self, columns: CountedFiles) -> memoryview:

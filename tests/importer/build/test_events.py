@@ -77,6 +77,7 @@ def test_a_generation_has_exactly_the_properties_of_the_contract():
         "$ai_input_cost_usd": pytest.approx(0.00123),  # 0.0012 and 0.00003 for what was cached
         "$ai_output_cost_usd": 0.0006000000000000001,
         "$ai_cost_passthrough": True,
+        "cost_basis": "list",
         "$ai_stop_reason": "tool_calls",
         "$ai_is_aborted": False,
         "$ai_is_error": False,
