@@ -66,6 +66,7 @@ class Generation(Record, kw_only=True):
             record it.
         output: the content of the answer, or the text of the summary.
         user_prompt: the prompt, in the first call of a run that a prompt opened.
+        tools_called: the names of the tools that the answer asked for, one for each call, in their order.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Generation(Record, kw_only=True):
     input: Any = None
     output: Any = None
     user_prompt: str | None = None
+    tools_called: tuple[str, ...] = ()
 
 
 class Span(Record, kw_only=True):

@@ -15,7 +15,7 @@ from importer.build.redaction import Redactor
 from importer.build.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
 from parsers.pi.chain import ContextMessage, Link
 from parsers.pi.entries import Content
-from parsers.pi.messages import ChatMessage, chat_message, output_choice
+from parsers.pi.messages import ChatMessage, chat_message, output_choices
 from parsers.pi.prompt import SystemPrompt
 
 
@@ -77,7 +77,7 @@ class ChatEncoder:
 
     def output(self, content: Content) -> list[ChatMessage]:
         """Return a model's answer as ``$ai_output_choices``."""
-        return [self._redact(output_choice(content))]
+        return [self._redact(choice) for choice in output_choices(content)]
 
     def link(self, link: Link | None) -> EncodedLink | None:
         """Return a link of a chain with its messages encoded."""

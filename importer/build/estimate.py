@@ -6,16 +6,21 @@ would take thirty times as long as reading it. What was said is measured in :mod
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from importer.build.facts import project_of
+from importer.build.events import IDENTIFY_MS, EventBuilder
+from importer.build.facts import SessionFacts, project_of
 from importer.build.trimming import EVENT_LIMIT
 from importer.sessions.session_file import SessionFile
+from importer.settings import Settings
 from parsers.counting.row_writer import EventBases
+from parsers.records import Generation, Span, Trace
+from parsers.usage import Usage
 
 _PARENT = len(',"$ai_parent_session_id":"pi:01a208c5-ec98-704f-ae12-f52148f48cdd"')
+_UUID = "00000000-0000-5000-8000-000000000000"
 
 
 class Bases(NamedTuple):
@@ -26,18 +31,23 @@ class Bases(NamedTuple):
     trace: int = 0
 
 
+_NO_BYTES = Bases()
+
+
 class Estimator(Struct):
-    """What the sizes of events depend on in the settings (see :func:`importer.build.events.make_estimator`).
+    """What the sizes of events depend on in the settings (see :func:`make_estimator`).
 
     Attributes:
         bases: the bytes that every event has.
+        content: how many of them are those of properties that an event without content lacks.
         max_length: how many characters of a tool's input or output are kept.
         private: whether nothing that was said is sent.
         names_project: whether the events' project is named after the session's folder.
         names_person: whether the events are a named person's, not the session's.
     """
 
-    bases: Bases = Bases()
+    bases: Bases = _NO_BYTES
+    content: Bases = _NO_BYTES
     max_length: int = 12_000
     private: bool = False
     names_project: bool = True
@@ -51,4 +61,42 @@ class Estimator(Struct):
         if file.parent_session:
             names += _PARENT
         generation, span, trace = (base + names for base in self.bases)
-        return EventBases(generation, span, trace, self.max_length, EVENT_LIMIT, self.private)
+        most = self.max_length, EVENT_LIMIT
+        return EventBases(generation, span, trace, *most, self.private, *self.content)
+
+
+def make_estimator(settings: Settings) -> Estimator:
+    """Return what estimates how large the events of these settings will be."""
+    own: dict[str, Any] = {
+        "id": _UUID,
+        "trace_id": _UUID,
+        "window": 1,
+        "end_ms": IDENTIFY_MS,
+        "copied": False,
+    }
+    call = Generation(
+        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
+    )
+    span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
+    trace = Trace(
+        **own,
+        name="",
+        session_name=None,
+        from_prompt=True,
+        input=None,
+        output=None,
+        is_error=False,
+        error=None,
+    )
+    builder = EventBuilder(settings, SessionFacts("", "", ""))
+    sizes = [builder.build(record).size for record in (call, span, trace)]
+    builder.content_since_ms = IDENTIFY_MS + 1
+    bare = [builder.build(record).size for record in (call, span, trace)]
+    return Estimator(
+        Bases(*sizes),
+        Bases(*(size - left for size, left in zip(sizes, bare, strict=True))),
+        settings.max_attribute_length,
+        settings.privacy_mode,
+        names_project=settings.project_name is None,
+        names_person=settings.distinct_id is not None,
+    )

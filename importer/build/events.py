@@ -13,9 +13,15 @@ import msgspec
 from importer import __version__
 from importer.build.chat import ChatEncoder
 from importer.build.cost import CostRules, make_cost_properties
-from importer.build.estimate import Bases, Estimator
 from importer.build.event import Event, ModelInputJson
 from importer.build.facts import STOP_REASONS, SessionFacts, name_agent
+from importer.build.properties import (
+    NO_ERROR,
+    keep_present,
+    make_call_error,
+    make_token_properties,
+    make_tool_error,
+)
 from importer.build.redaction import Redactor
 from importer.settings import Settings
 from importer.totals import TraceTotals
@@ -25,12 +31,11 @@ from parsers.pi.context import ModelInput
 from parsers.pi.generations import http_status
 from parsers.records import AnyRecord, Generation, Span, Trace
 from parsers.times import to_rfc3339
-from parsers.usage import Usage
 
 LIBRARY = "pi2posthog"
 IDENTIFY_MS = 1_735_689_600_000  # stands for the time of an event that is only planned
+COMPACTION = "compaction"
 _NAME_LENGTH = 80
-_UUID = "00000000-0000-5000-8000-000000000000"
 
 
 class EventBuilder:
@@ -44,9 +49,12 @@ class EventBuilder:
     Args:
         settings: what to send, and under which names.
         facts: the session.
+        content_since_ms: events that ended before then, in ms since the epoch, go without content; None: none
+            does (see `Settings.content_since_ms`). It may be changed between two events.
     """
 
-    def __init__(self, settings: Settings, facts: SessionFacts) -> None:
+    def __init__(self, settings: Settings, facts: SessionFacts, content_since_ms: int | None = None) -> None:
+        self.content_since_ms = content_since_ms
         self._settings = settings
         self._private = settings.privacy_mode
         self._facts = facts
@@ -72,44 +80,47 @@ class EventBuilder:
             case Trace():
                 return self._event("$ai_trace", record, self._trace(record, totals or TraceTotals(), starter))
 
+    def _has_content(self, record: AnyRecord) -> bool:
+        return self.content_since_ms is None or record.end_ms >= self.content_since_ms
+
     def _generation(self, call: Generation) -> Event:
         usage = call.usage
+        has_content = self._has_content(call)
         failed = call.stop_reason == "error"
         stop_reason = STOP_REASONS.get(call.stop_reason or "", call.stop_reason)
         properties: dict[str, Any] = {
             "$ai_span_id": call.id,
             "$ai_parent_id": call.parent_id,
-            "$ai_span_name": call.name,
+            **keep_present(
+                **{
+                    "$ai_span_name": None if call.name == "chat" else call.name,
+                    "$ai_span_type": COMPACTION if call.name == COMPACTION else None,
+                }
+            ),
             "$ai_model": call.model,
             "$ai_provider": call.provider,
             "$ai_response_model": call.response_model,
             "$ai_response_id": call.response_id,
-            "$ai_model_parameters": _present(
+            "$ai_model_parameters": keep_present(
                 thinking_level=call.thinking_level, provider_thinking_level=call.provider_thinking_level
             )
             or None,
-            "$ai_output_choices": self._output(call),
-            "$ai_tools": self._chat.tools(call.input.prompt, names_only=self._private)
-            if call.input
-            else None,
-            "$ai_input_tokens": usage.input_tokens,
-            "$ai_output_tokens": usage.output_tokens,
-            "$ai_total_tokens": usage.total_tokens,
-            "$ai_reasoning_tokens": usage.reasoning_tokens,
-            "$ai_cache_read_input_tokens": usage.cache_read_tokens,
-            "$ai_cache_creation_input_tokens": usage.cache_write_tokens,
-            "cache_read_input_tokens": usage.cache_read_tokens,
-            "cache_creation_input_tokens": usage.cache_write_tokens,
-            "$ai_cache_reporting_exclusive": True,
+            **(self._answer(call) if has_content else {}),
+            "$ai_tools_called": ",".join(call.tools_called),
+            "$ai_tool_call_count": len(call.tools_called),
+            **make_token_properties(usage),
             "$ai_latency": call.latency_s,
             **make_cost_properties(self._costs.price_call(call), self._settings.unpriced),
             "$ai_stop_reason": stop_reason,
             "$ai_is_aborted": call.stop_reason == "aborted",
-            "$ai_is_error": failed,
-            "$ai_error": self._words(call.error or "unknown error") if failed else None,
+            **(
+                make_call_error(call.error, self._words(call.error or "unknown error"))
+                if failed
+                else NO_ERROR
+            ),
         }
         raw_stop_reason = self._words(call.raw_stop_reason)
-        properties |= _present(
+        properties |= keep_present(
             **{
                 "$ai_previous_model": call.previous_model,
                 "$ai_raw_stop_reason": None if call.raw_stop_reason == stop_reason else raw_stop_reason,
@@ -118,14 +129,15 @@ class EventBuilder:
         )
         if call.user_prompt is not None:
             properties["$ai_user_prompt"] = self._words(call.user_prompt)
+        given = call.input if isinstance(call.input, ModelInput) else None
+        if given and self._private:
+            for message in given.new.messages():
+                message.forget()
         input_json = None
-        if not isinstance(call.input, ModelInput) or self._private:
+        if has_content and given and not self._private:
+            input_json = self._input(given)
+        elif has_content:
             properties["$ai_input"] = None
-            if isinstance(call.input, ModelInput):
-                for message in call.input.new.messages():
-                    message.forget()
-        else:
-            input_json = self._input(call.input)
         return self._event("$ai_generation", call, properties, input_json)
 
     def _input(self, given: ModelInput) -> ModelInputJson:
@@ -136,38 +148,49 @@ class EventBuilder:
             self._chat.stretches, prompt, self._chat.link(span.start), self._chat.link(span.end)
         )
 
-    def _output(self, call: Generation) -> list[dict[str, Any]] | None:
-        if self._private or call.output is None:
-            return None
-        return self._chat.output(call.output)
+    def _answer(self, call: Generation) -> dict[str, Any]:
+        output = None if self._private or call.output is None else self._chat.output(call.output)
+        tools = self._chat.tools(call.input.prompt, names_only=self._private) if call.input else None
+        return {"$ai_output_choices": output, "$ai_tools": tools}
 
     def _span(self, span: Span) -> dict[str, Any]:
-        output = None if self._private else self._redactor.state(span.output)
+        has_content = self._has_content(span)
+        says = not self._private
+        output = self._redactor.state(span.output) if says and (has_content or span.error_is_output) else None
         error = output if span.error_is_output else span.error
+        states: dict[str, Any] = {}
+        if has_content:
+            given = self._redactor.state(span.input) if says else None
+            states = {"$ai_input_state": given, "$ai_output_state": output}
         return {
             "$ai_span_id": span.id,
             "$ai_parent_id": span.parent_id,
             "$ai_span_name": span.name,
-            "$ai_input_state": None if self._private else self._redactor.state(span.input),
-            "$ai_output_state": output,
+            "$ai_span_type": COMPACTION if span.name == COMPACTION else "tool",
+            **states,
             "$ai_latency": span.latency_s,
-            "$ai_is_error": span.is_error,
-            "$ai_error": error,
+            **(make_tool_error(span.name, error) if span.is_error else NO_ERROR),
         }
 
     def _trace(self, trace: Trace, totals: TraceTotals, starter: str | None) -> dict[str, Any]:
-        return _present(**{"$ai_parent_id": starter}) | {
+        return keep_present(**{"$ai_parent_id": starter}) | {
             "$ai_span_name": self._trace_name(trace),
-            "$ai_input_state": self._words(trace.input),
-            "$ai_output_state": self._words(trace.output),
+            **self._states(trace),
             "$ai_latency": trace.latency_s,
             "$ai_total_input_tokens": totals.input_tokens,
             "$ai_total_output_tokens": totals.output_tokens,
             "$ai_total_cache_read_input_tokens": totals.cache_read_tokens,
             "$ai_total_cache_creation_input_tokens": totals.cache_write_tokens,
             "$ai_total_cost_usd": totals.cost_usd,
-            "$ai_is_error": trace.is_error,
-            "$ai_error": self._words(trace.error),
+            **(make_call_error(trace.error, self._words(trace.error)) if trace.is_error else NO_ERROR),
+        }
+
+    def _states(self, trace: Trace) -> dict[str, Any]:
+        if not self._has_content(trace):
+            return {}
+        return {
+            "$ai_input_state": self._words(trace.input),
+            "$ai_output_state": self._words(trace.output),
         }
 
     def _trace_name(self, trace: Trace) -> str | None:
@@ -215,40 +238,6 @@ class EventBuilder:
         return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
 
 
-def make_estimator(settings: Settings) -> Estimator:
-    """Return what estimates how large the events of these settings will be."""
-    builder = EventBuilder(settings, SessionFacts("", "", ""))
-    own: dict[str, Any] = {
-        "id": _UUID,
-        "trace_id": _UUID,
-        "window": 1,
-        "end_ms": IDENTIFY_MS,
-        "copied": False,
-    }
-    call = Generation(
-        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
-    )
-    span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
-    trace = Trace(
-        **own,
-        name="",
-        session_name=None,
-        from_prompt=True,
-        input=None,
-        output=None,
-        is_error=False,
-        error=None,
-    )
-    bases = Bases(*(builder.build(record).size for record in (call, span, trace)))
-    return Estimator(
-        bases,
-        settings.max_attribute_length,
-        settings.privacy_mode,
-        names_project=settings.project_name is None,
-        names_person=settings.distinct_id is not None,
-    )
-
-
 def make_identify_event(settings: Settings, at_ms: int = IDENTIFY_MS) -> Event | None:
     """Return the ``$identify`` without which PostHog makes no person; None where no distinct id is set.
 
@@ -266,11 +255,6 @@ def make_identify_event(settings: Settings, at_ms: int = IDENTIFY_MS) -> Event |
 def _is_email(text: str) -> bool:
     name, at, domain = text.rpartition("@")
     return bool(name and at and "." in domain.strip(".")) and not any(c.isspace() for c in text)
-
-
-def _present(**properties: Any) -> dict[str, Any]:
-    """Return only the properties that have a value."""
-    return {name: value for name, value in properties.items() if value is not None}
 
 
 def _shared(settings: Settings) -> dict[str, Any]:

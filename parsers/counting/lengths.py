@@ -18,6 +18,7 @@ from parsers.pi.messages import Source, format_bash, join_text, list_blocks
 
 MESSAGE = len('{"role":"assistant","content":""},')
 PART = len('{"type":"text","text":""},')
+THINKING = MESSAGE + PART  # it stands in a choice of its own
 CALL = len('{"type":"function","id":"","function":{"name":"","arguments":""}},')
 RESULT = len('{"content":[{"type":"text","text":""}],"details":}')
 RESULT_ID = len('"tool_call_id":"call_01234567890123456789",')
@@ -112,7 +113,7 @@ def answer_size(content: e.Content, longest: int) -> AnswerSize:
             text += text_size(block.text)
             texts += 1
         elif kind == "thinking":
-            thinking += PART + text_size(block.thinking)
+            thinking += THINKING + text_size(block.thinking)
     size += PART * texts + text
     line_ends = 2 * max(0, texts - 1)  # what joins them, as JSON
     return AnswerSize(size, size + thinking, text + line_ends, tuple(calls))

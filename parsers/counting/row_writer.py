@@ -34,6 +34,7 @@ from parsers.pi.prompt import SystemPrompt
 from parsers.records import AnyRecord, Generation, Span, Trace
 
 _LONGEST_NAME = 80
+_NAME = len('"$ai_span_name":"",')
 _row = ROW.pack
 
 
@@ -45,6 +46,8 @@ class EventBases(Struct, frozen=True):
         longest: how many characters of a tool's input or output an event has.
         limit: the largest event.
         private: whether nothing that was said is sent.
+        generation_content, span_content, trace_content: what the first three hold of the names of properties
+            that an event without content lacks.
     """
 
     generation: int = 0
@@ -53,6 +56,9 @@ class EventBases(Struct, frozen=True):
     longest: int = 12_000
     limit: int = 1_000_000
     private: bool = False
+    generation_content: int = 0
+    span_content: int = 0
+    trace_content: int = 0
 
 
 class RowWriter:
@@ -107,12 +113,14 @@ class RowWriter:
 
     def _generation(self, call: Generation) -> tuple[int, int, int, int]:
         """Return the sizes of a generation with each input context (full, turn, new), and without content."""
-        size = self.bases.generation + len(call.model or "")
-        if self.bases.private:
-            return size, size, size, size
-        if call.user_prompt:
+        size = self.bases.generation + len(call.model or "") + len(",".join(call.tools_called))
+        if call.name != "chat":
+            size += _NAME + len(call.name)
+        if call.user_prompt and not self.bases.private:
             size += text_size(call.user_prompt)
-        bare = size
+        bare = size - self.bases.generation_content
+        if self.bases.private:
+            return size, size, size, bare
         output = call.output
         if output is not None:
             sizes = output if isinstance(output, AnswerSize) else answer_size(output, self.bases.longest)
@@ -139,9 +147,10 @@ class RowWriter:
 
     def _span(self, span: Span) -> tuple[int, int]:
         """Return the size of a span, and that without content."""
-        size = bare = self.bases.span + len(span.name)
+        size = self.bases.span + len(span.name)
+        bare = size - self.bases.span_content
         if self.bases.private:
-            return size, size
+            return size, bare
         given, output, longest = span.input, span.output, self.bases.longest
         size += given.state if isinstance(given, ArgumentsSize) else state_size(given, longest)
         said = 0
@@ -156,10 +165,10 @@ class RowWriter:
         """Return the size of a trace, and that without content."""
         size = self.bases.trace
         if self.bases.private:
-            return size, size
+            return size, size - self.bases.trace_content
         longest, output = self.bases.longest, trace.output
         size += min(_LONGEST_NAME, len(trace.name) + len(trace.session_name or ""))
-        bare = size
+        bare = size - self.bases.trace_content
         size += min(longest, text_size(trace.input or ""))
         return size + min(longest, output if isinstance(output, int) else text_size(output or "")), bare
 

@@ -5,6 +5,7 @@ Source: pi's docs ``message-types.md``, and the requests that the real agent sen
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -99,17 +100,30 @@ def chat_message(source: Source) -> ChatMessage:
             return {"role": "user", "content": _user_content(source.content)}
 
 
-def output_choice(content: e.Content) -> ChatMessage:
-    """Write a model's answer: text, thinking and tool calls as content parts, in their order."""
-    parts: list[dict[str, Any]] = []
-    for block in list_blocks(content):
-        if block.type == "text":
-            parts.append(_text(block.text))
-        elif block.type == "thinking" and block.thinking:
-            parts.append({"type": "thinking", "thinking": block.thinking})
-        elif block.type == "toolCall":
-            parts.append(tool_call(block))
-    return {"role": "assistant", "content": parts}
+def output_choices(content: e.Content) -> list[ChatMessage]:
+    """Write a model's answer as choices: what it thought stands in choices of its own.
+
+    PostHog shows a choice that holds both as raw JSON. Text and tool calls that follow each other share one,
+    and so do neighbouring thoughts; their order stays. An answer without content is one empty choice.
+
+    Example:
+        >>> blocks = [e.Block(type="thinking", thinking="hm"), e.Block(type="text", text="yes")]
+        >>> [choice["content"] for choice in output_choices(blocks)]
+        [[{'type': 'thinking', 'thinking': 'hm'}], [{'type': 'text', 'text': 'yes'}]]
+    """
+    parts = [part for block in list_blocks(content) if (part := _answer_part(block)) is not None]
+    groups = groupby(parts, lambda part: part["type"] == "thinking")
+    return [{"role": "assistant", "content": list(group)} for _, group in groups] or [
+        {"role": "assistant", "content": []}
+    ]
+
+
+def _answer_part(block: e.Block) -> dict[str, Any] | None:
+    if block.type == "text":
+        return _text(block.text)
+    if block.type == "thinking" and block.thinking:
+        return {"type": "thinking", "thinking": block.thinking}
+    return tool_call(block) if block.type == "toolCall" else None
 
 
 def tool_call(block: e.Block) -> dict[str, Any]:
@@ -164,11 +178,12 @@ def _user_content(content: e.Content) -> str | list[dict[str, Any]]:
     return parts
 
 
-def _tool_content(message: e.ToolResultMessage) -> str | list[dict[str, Any]]:
+def _tool_content(message: e.ToolResultMessage) -> str:
+    """Write a result as one string: PostHog drops the call's id of a result that is a list."""
     text = join_text(message.content)
-    images = [_image() for block in list_blocks(message.content) if block.type == "image"]
+    images = sum(block.type == "image" for block in list_blocks(message.content))
     if images:
-        return [_text(text or "(see attached image)"), *images]
+        return "\n".join((text or "(see attached image)", *[MEDIA] * images))
     return text or "(no tool output)"
 
 

@@ -153,6 +153,8 @@ class Replay:
             context = context.answered()
         output = self._keeper.answer(message.content)
         call = g.make_chat_generation(message, where, context.given(), output, at.thinking_level)
+        tool_calls = list_calls(message.content)
+        call.tools_called = tuple(each.name or "unknown" for each in tool_calls.values())
         answered_by = f"{message.provider}/{message.model}"
         if at.answered_by != answered_by and at.answered_by is not None:
             call.previous_model = at.answered_by
@@ -167,7 +169,7 @@ class Replay:
             context=context.after_call(),
             run=run,
             active_ms=call.end_ms,
-            turn=self._turn(call, where.order, list_calls(message.content)),
+            turn=self._turn(call, where.order, tool_calls),
             provider=message.provider,
             model=message.model,
             answered_by=answered_by,

@@ -64,7 +64,7 @@ class Grown:
         chats = {
             moment(event): event
             for event in self.events
-            if event["event"] == "$ai_generation" and event["properties"]["$ai_span_name"] == "chat"
+            if event["event"] == "$ai_generation" and "$ai_span_name" not in event["properties"]
         }
         answers = [e for e in self.entries.values() if role_of(e) == "assistant"]
         return {entry["id"]: chats[moment(entry)] for entry in answers}

@@ -79,10 +79,10 @@ def tool_images_in_the_result(ours: Messages, theirs: Messages) -> tuple[Message
     moved: Messages = []
     waiting: list[dict[str, Any]] = []
     for message, following in pairwise([*ours, {"role": "nothing"}]):
-        if message["role"] == "tool" and isinstance(message["content"], list):
-            text, *images = message["content"]
-            waiting += images
-            moved.append({**message, "content": text["text"]})
+        if message["role"] == "tool" and message["content"].endswith(f"\n{MEDIA}"):
+            text, *images = message["content"].split(f"\n{MEDIA}")
+            waiting += [IMAGE] * len(images)
+            moved.append({**message, "content": text})
         else:
             moved.append(message)
         if waiting and following["role"] != "tool":
@@ -99,7 +99,7 @@ def images_for_the_blind(ours: Messages, theirs: Messages) -> tuple[Messages, Me
             ]
         elif message["role"] == "tool" and message["content"].endswith(f"\n{TOOL_OMITTED}"):
             text = message["content"].removesuffix(f"\n{TOOL_OMITTED}")
-            message["content"] = [{"type": "text", "text": text}, IMAGE]
+            message["content"] = f"{text}\n{MEDIA}"
     return ours, theirs
 
 

@@ -36,7 +36,7 @@ def marked_session(path):
         ]
     }
     story.result("c", "run", text("mark-result"), nestedCalls=nested, **failed)
-    story.assistant(text("mark-failed"), stop="error", errorMessage="mark-error")
+    story.assistant(text("mark-failed"), stop="error", errorMessage="429 mark-error")
     story.message("bashExecution", command="mark-command", output="mark-output", exitCode=1)
     story.entry("custom_message", customType="note", content="mark-custom")
     story.message("custom", customType="note", content=[text("mark-message")])
@@ -102,7 +102,8 @@ def test_numbers_models_tool_names_and_stop_reasons_stay(command, server, told):
     for event in server.accepted:
         kinds[event["event"]].append(event["properties"])
     calls = [
-        (c["$ai_span_name"], c["$ai_stop_reason"], c["$ai_input_tokens"]) for c in kinds["$ai_generation"]
+        (c.get("$ai_span_name", "chat"), c["$ai_stop_reason"], c["$ai_input_tokens"])
+        for c in kinds["$ai_generation"]
     ]
     assert sorted(calls, key=str) == sorted(
         [
@@ -122,12 +123,21 @@ def test_numbers_models_tool_names_and_stop_reasons_stay(command, server, told):
             assert call[name] is None, name
         assert call.get("$ai_user_prompt") is None
         assert call["$ai_total_cost_usd"] > 0
-        if call["$ai_span_name"] == "chat":
+        if "$ai_span_name" not in call:
             assert (call["$ai_model"], call["$ai_provider"]) == ("mock-1", "mock")
             assert call["$ai_tools"] == [{"type": "function", "function": {"name": "run"}}]
     assert {call["$ai_is_error"] for call in kinds["$ai_generation"]} == {True, False}
     assert {span["$ai_span_name"] for span in kinds["$ai_span"]} == {"run", "read", "user_bash", "compaction"}
+    failed = [call for call in kinds["$ai_generation"] if call["$ai_is_error"]]
+    assert [(c["$ai_error_normalized"], c["$ai_error_type"]) for c in failed] == [("HTTP 429", "http_429")]
+    asked = sorted(
+        (call["$ai_tools_called"], call["$ai_tool_call_count"]) for call in kinds["$ai_generation"]
+    )
+    assert asked == [("", 0)] * 6 + [("run", 1)] * 2
     for span in kinds["$ai_span"]:
+        if span["$ai_is_error"] and span["$ai_error"] is None:
+            assert span["$ai_error_normalized"] == f"tool error: {span['$ai_span_name']}"
+        assert span.get("$ai_error_type") == ("tool_error" if span["$ai_is_error"] else None)
         assert span["$ai_input_state"] is span["$ai_output_state"] is None
         assert span["$ai_error"] in (None, "no result: the run was aborted or crashed")
     for trace in kinds["$ai_trace"]:

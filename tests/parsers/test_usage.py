@@ -26,6 +26,7 @@ def test_tokens_and_cost_are_taken_as_pi_recorded_them() -> None:
         cost={"input": 0.1, "output": 0.2, "cacheRead": 0.03, "cacheWrite": 0.04, "total": 0.37},
     )
     assert found[:6] == (100, 20, 1000, 300, 1420, 5)
+    assert found.cache_write_1h_tokens == 200
     assert found.cost_usd == 0.37
     assert found.output_cost_usd == 0.2
     assert found.cache_write_1h_tokens == 200

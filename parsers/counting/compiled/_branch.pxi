@@ -14,6 +14,7 @@ cdef class Branch:
     cdef dict calls  # of the turn
     cdef set open
     cdef str generation_id
+    cdef Py_ssize_t names  # bytes of the names of the last answer's calls, with commas
 
     cdef int stand(self, at) except -1:
         """Take up the position that the next line hangs off."""
@@ -79,16 +80,17 @@ cdef class Branch:
     ) except -1:
         """Note the calls of an answer, which are open now."""
         cdef int i
-        cdef str call_id
-        self.turn = None
+        cdef str call_id, name
+        self.turn, self.names = None, 0
         if not line.calls:
             return 0
         self.calls = {}
         for i in range(line.calls):
             call_id = ascii_text(&line.call[i].id)
             if call_id not in self.calls:
-                arguments = ArgumentsSize(line.call[i].length)
-                self.calls[call_id] = ToolCall(call_id, ascii_text(&line.call[i].name), arguments, i)
+                arguments, name = ArgumentsSize(line.call[i].length), ascii_text(&line.call[i].name)
+                self.calls[call_id] = ToolCall(call_id, name, arguments, i)
+                self.names += (1 if self.names else 0) + len(name or "unknown")
         self.open, self.generation_id = set(self.calls), generation_id
         self.turn = Turn(
             generation_id,

@@ -95,7 +95,7 @@ cdef const byte *block_end(const byte *at, const byte *end, Scan *scan) noexcept
         if not line.says_something and not says(&block.text, &line.says_something):
             return NULL
     elif named(&block.type, "thinking", 8) and block.thinking.at != NULL and block.text.at == NULL:
-        line.thinking += PART_FRAME + block.thinking.size - QUOTES
+        line.thinking += THINKING_FRAME + block.thinking.size - QUOTES
     else:
         return NULL
     return at

@@ -43,6 +43,7 @@ cdef extern from "Python.h":
 cdef Py_ssize_t IMAGE = lengths.IMAGE
 cdef Py_ssize_t CALL_FRAME = lengths.CALL
 cdef Py_ssize_t PART_FRAME = lengths.PART
+cdef Py_ssize_t THINKING_FRAME = lengths.THINKING
 cdef Py_ssize_t MESSAGE_FRAME = lengths.MESSAGE
 cdef Py_ssize_t RESULT_FRAME = lengths.RESULT
 cdef Py_ssize_t RESULT_ID = lengths.RESULT_ID
@@ -213,10 +214,10 @@ cdef class PlainLines:
         if line.calls:
             generation_id = uuid_of(own)
         prompt = branch.run.prompt if branch.run is not branch.asked else None
+        branch.begin_turn(line, generation_id, placing, self.order + 1, copied, self.turns)
         self.rows.generation(
             line, own, generation_id, placing.trace_id, branch.model, prompt, branch, size + line.thinking
         )
-        branch.begin_turn(line, generation_id, placing, self.order + 1, copied, self.turns)
         branch.asked = branch.run
         branch.go_on(self.order + 1, size, line.calls or line.says_something, True, line.ms)
         if not copied:

@@ -30,6 +30,7 @@ cdef class Rows:
     cdef bytearray rows
     cdef dict models, model_of
     cdef long long generation_base, span_base, limit
+    cdef long long generation_content, span_content
     cdef bint private
     cdef object pricing
 
@@ -46,6 +47,7 @@ cdef class Rows:
         self.rows, self.models, self.model_of = writer.rows, writer.models, writer.model_of
         self.generation_base, self.span_base, self.limit = bases.generation, bases.span, bases.limit
         self.private, self.pricing = bases.private, writer.pricing
+        self.generation_content, self.span_content = bases.generation_content, bases.span_content
         self.trace_id, self.trace = "", bytes(16)
         self.model = self.system = self.provider = NOT_ASKED
 
@@ -87,11 +89,12 @@ cdef class Rows:
             self.model, self.number = model, number
         if generation_id:
             self.model_of[generation_id] = self.number
-        full = turn = new = bare = size = self.generation_base + (0 if model is None else len(model))
+        size = self.generation_base + (0 if model is None else len(model)) + branch.names
+        if prompt and not self.private:
+            size += <long long>text_size(prompt)
+        full = turn = new = size
+        bare = size - self.generation_content
         if not self.private:
-            if prompt:
-                size += <long long>text_size(prompt)
-            bare = size
             size += said
             if branch.system is not self.system:
                 self.tools, self.text = prompt_sizes(branch.system)
@@ -116,7 +119,7 @@ cdef class Rows:
         self, bytes own, turn, str name, long long start_ms, long long end_ms, long long said, long long error
     ) except -1:
         cdef long long size = self.span_base + len(name)
-        cdef long long bare = size
+        cdef long long bare = size - self.span_content
         cdef byte *to
         if not self.private:
             size += said

@@ -47,7 +47,6 @@ def test_a_generation_has_exactly_the_properties_of_the_contract():
     assert [message["role"] for message in given] == ["system", "user"]
     assert [tool["function"]["name"] for tool in tools] == ["read", "bash", "edit", "write"]
     assert call == SHARED | {
-        "$ai_span_name": "chat",
         "$ai_model": "mock-1",
         "$ai_provider": "mock",
         "$ai_response_model": None,
@@ -63,6 +62,8 @@ def test_a_generation_has_exactly_the_properties_of_the_contract():
                 ],
             }
         ],
+        "$ai_tools_called": "bash,read",
+        "$ai_tool_call_count": 2,
         "$ai_input_tokens": 400,
         "$ai_output_tokens": 40,
         "$ai_total_tokens": 540,
@@ -94,11 +95,13 @@ def test_a_span_has_exactly_the_properties_of_the_contract():
         "$ai_trace_id": call["$ai_trace_id"],
         "$ai_parent_id": call["$ai_span_id"],
         "$ai_span_name": "read",
+        "$ai_span_type": "tool",
         "$ai_input_state": '{"path":"missing.txt"}',
         "$ai_output_state": MISSING_STATE,
         "$ai_latency": 0.415,
         "$ai_is_error": True,
         "$ai_error": MISSING_STATE,
+        "$ai_error_type": "tool_error",
     }
 
 
@@ -258,14 +261,39 @@ def test_thinking_and_images_are_parts_of_the_output_and_state(tmp_path):
     story.result("c", "draw", text("here"), image("iVBORw0KGgoAAAA"))
     story.assistant(text("done"))
     first, _ = properties(story.path, "generation")
-    assert first["$ai_output_choices"][0]["content"] == [
-        {"type": "thinking", "thinking": "hm"},
-        _called("c", "draw", '{"size":3}'),
+    assert [choice["content"] for choice in first["$ai_output_choices"]] == [
+        [{"type": "thinking", "thinking": "hm"}],
+        [_called("c", "draw", '{"size":3}')],
     ]
     (span,) = properties(story.path, "span")
     assert span["$ai_output_state"] == (
         '{"content":[{"type":"text","text":"here"},{"type":"image","data":"[base64 image redacted]"}]}'
     )
+
+
+def test_cache_writes_are_told_by_how_long_they_are_kept_where_pi_recorded_it(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.user("go")
+    story.assistant(text("a"), usage=usage(cacheWrite=300) | {"cacheWrite1h": 200})
+    story.assistant(text("b"), usage=usage(cacheWrite=300))
+    told, silent = properties(story.path, "generation")
+    names = ("$ai_cache_creation_5m_input_tokens", "$ai_cache_creation_1h_input_tokens")
+    assert [told[name] for name in names] == [100, 200]
+    assert told["$ai_cache_creation_input_tokens"] == 300
+    assert silent.keys().isdisjoint(names)
+
+
+def test_only_what_is_no_ordinary_call_has_a_title(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("one", "answer")
+    story.entry("compaction", summary="so far", tokensBefore=9, usage=usage(input=50))
+    story.entry("compaction", summary="so far", tokensBefore=9)
+    calls, spans = properties(story.path, "generation"), properties(story.path, "span")
+    assert [(c.get("$ai_span_name"), c.get("$ai_span_type")) for c in calls] == [
+        (None, None),
+        ("compaction", "compaction"),
+    ]
+    assert [(s["$ai_span_name"], s["$ai_span_type"]) for s in spans] == [("compaction", "compaction")]
 
 
 def test_an_email_as_distinct_id_makes_a_person_with_that_address():

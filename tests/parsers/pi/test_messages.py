@@ -3,12 +3,16 @@
 import pytest
 
 from parsers.pi import entries as e
-from parsers.pi.messages import MEDIA, chat_message, join_text, output_choice
+from parsers.pi.messages import MEDIA, chat_message, join_text, output_choices
 from tests.parsers.build import IMAGE, Transcript, call, text
 from tests.parsers.reading import seen
 
 REDACTED_IMAGE = {"type": "image_url", "image_url": {"url": MEDIA}}
 ASKED = {"type": "function", "id": "c1", "function": {"name": "bash", "arguments": {"command": "ls"}}}
+
+
+def thought(words: str) -> dict[str, object]:
+    return {"type": "thinking", "thinking": words}
 
 
 def last_seen(talk: Transcript) -> dict[str, object]:
@@ -61,8 +65,8 @@ def test_an_answer_of_calls_alone_has_no_content() -> None:
         ([text("a"), text("b")], "a\nb"),
         ([], "(no tool output)"),
         ("", "(no tool output)"),
-        ([IMAGE], [text("(see attached image)"), REDACTED_IMAGE]),
-        ([text("a"), IMAGE], [text("a"), REDACTED_IMAGE]),
+        ([IMAGE], f"(see attached image)\n{MEDIA}"),
+        ([text("a"), IMAGE, IMAGE], f"a\n{MEDIA}\n{MEDIA}"),
     ],
 )
 def test_a_tool_result_is_a_tool_message(content: object, expected: object) -> None:
@@ -125,24 +129,28 @@ def test_summaries_are_framed_as_pi_frames_them() -> None:
     }
 
 
-def test_an_answer_is_told_with_its_thinking_and_calls_in_their_order() -> None:
-    thinking = e.Block(type="thinking", thinking="hm")
+def test_thinking_stands_in_choices_of_its_own_and_the_order_stays() -> None:
+    hm, ah = (e.Block(type="thinking", thinking=words) for words in ("hm", "ah"))
     asks = e.Block(type="toolCall", id="c1", name="bash", arguments={"command": "ls"})
-    choice = output_choice([thinking, e.Block(type="text", text="so"), asks])
-    assert choice == {
-        "role": "assistant",
-        "content": [{"type": "thinking", "thinking": "hm"}, text("so"), ASKED],
-    }
+    choices = output_choices([hm, e.Block(type="text", text="so"), asks, ah, hm])
+    assert {choice["role"] for choice in choices} == {"assistant"}
+    assert [choice["content"] for choice in choices] == [
+        [thought("hm")],
+        [text("so"), ASKED],
+        [thought("ah"), thought("hm")],
+    ]
 
 
 def test_redacted_thinking_and_unknown_blocks_are_left_out_of_an_answer() -> None:
     blocks = [e.Block(type="thinking", redacted=True), e.Block(type="hologram"), e.Block(type="image")]
-    assert output_choice(blocks) == {"role": "assistant", "content": []}
+    assert output_choices(blocks) == [{"role": "assistant", "content": []}]
+    around = [e.Block(type="text", text="a"), *blocks, e.Block(type="text", text="b")]
+    assert output_choices(around) == [{"role": "assistant", "content": [text("a"), text("b")]}]
 
 
 def test_a_summary_is_an_answer_too() -> None:
-    assert output_choice("so far") == {"role": "assistant", "content": [text("so far")]}
-    assert output_choice(None) == {"role": "assistant", "content": []}
+    assert output_choices("so far") == [{"role": "assistant", "content": [text("so far")]}]
+    assert output_choices(None) == [{"role": "assistant", "content": []}]
 
 
 def test_the_text_of_a_content_is_its_text_blocks() -> None:
