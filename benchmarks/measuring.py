@@ -95,6 +95,7 @@ class User:
         home = str(self.home)
         own = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         own |= {"HOME": home, "LC_ALL": "C.UTF-8", "NO_PROXY": "*", "PYTHONPATH": str(ROOT)}
+        own["POSTHOG_CONTENT_DAYS"] = "all"  # the corpus is older than that
         places = {"XDG_CACHE_HOME": ".cache", "XDG_STATE_HOME": ".state", "PI_CODING_AGENT_DIR": ".pi/agent"}
         places |= {"XDG_CONFIG_HOME": ".config", "XDG_DATA_HOME": ".data"}
         return own | {name: f"{home}/{place}" for name, place in places.items()}

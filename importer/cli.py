@@ -15,6 +15,7 @@ from importer.errors import UsageError
 from importer.options import (
     BesideExtension,
     By,
+    ContentDays,
     DistinctId,
     Endpoint,
     From,
@@ -85,6 +86,7 @@ def preview(
     trace_grouping: TraceGrouping = None,
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
+    content_days: ContentDays = None,
 ) -> None:
     """Show what a backfill would send. Sends nothing and needs no API key."""
     _collect_rarely()
@@ -93,7 +95,9 @@ def preview(
     from importer.screen.console import Screen
     from importer.settings import load_settings
 
-    settings = load_settings(_flags(host, privacy_mode, trace_grouping, input_context, distinct_id))
+    settings = load_settings(
+        _flags(host, privacy_mode, trace_grouping, input_context, distinct_id, content_days)
+    )
     request = Request(paths or (), origin, since, until, project, by, limit, state, scheduler)
     raise typer.Exit(run(request, settings, Screen(as_json=as_json)))
 
@@ -127,6 +131,7 @@ def backfill(
     trace_grouping: TraceGrouping = None,
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
+    content_days: ContentDays = None,
     endpoint: Endpoint = None,
     parallel: Parallel = None,
     max_events_per_minute: MaxEventsPerMinute = None,
@@ -140,7 +145,7 @@ def backfill(
     from importer.screen.console import Screen
     from importer.settings import load_settings
 
-    flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
+    flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id, content_days)
     flags |= {"endpoint": endpoint, "parallel": parallel}
     flags |= {"max_events_per_minute": max_events_per_minute, "max_mb_per_minute": max_mb_per_minute}
     settings = load_settings(flags)
@@ -175,6 +180,7 @@ def watch(
     trace_grouping: TraceGrouping = None,
     input_context: InputContext = None,
     distinct_id: DistinctId = None,
+    content_days: ContentDays = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Send what is new while pi runs: first the last 24 hours, then live until Ctrl-C."""
@@ -185,7 +191,7 @@ def watch(
 
     if history and new_only:
         raise UsageError("--backfill and --new-only exclude each other: leave one of them out")
-    flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id)
+    flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id, content_days)
     settings = load_settings(flags | {"endpoint": endpoint})
     level = 0 if quiet else 2 if verbose else 1
     request = WatchRequest(
@@ -236,6 +242,7 @@ def _flags(
     trace_grouping: str | None,
     input_context: str | None,
     distinct_id: str | None,
+    content_days: str | None,
 ) -> dict[str, Any]:
     return {
         "host": host,
@@ -243,4 +250,5 @@ def _flags(
         "trace_grouping": trace_grouping,
         "input_context": input_context,
         "distinct_id": distinct_id,
+        "content_days": content_days,
     }

@@ -71,6 +71,14 @@ InputContext = Annotated[
 DistinctId = Annotated[
     str | None, typer.Option(help="The person that the events belong to.", rich_help_panel=_SETTINGS)
 ]
+ContentDays = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DAYS|all",
+        help="Send older events without prompts and answers. Default: 30, as PostHog deletes them then.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
 Endpoint = Annotated[
     str | None,
     typer.Option(

@@ -25,6 +25,7 @@ _MAX_PARALLEL = 32
 _MAX_PER_MINUTE = 10_000_000
 _MAX_MB_PER_MINUTE = 1_000_000
 _EVENT_BYTES = (16 * 1024, 8 * 1024 * 1024)  # least and most: PostHog takes no larger event anywhere
+_DAY_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Settings:
         distinct_id: the person; None: each session's id.
         input_context: what an event holds of a model's input: all, what came since the prompt ("turn"), or
             since the last call ("new").
+        content_days: how many days PostHog keeps prompts, answers and the like: older events go without them.
+            None: for ever.
         endpoint: where AI events go (see :mod:`importer.deliver.endpoint`).
         parallel: most requests at once.
         max_events_per_minute: most events a minute; None: as many as the server takes.
@@ -78,6 +81,7 @@ class Settings:
     max_attribute_length: int = 12_000
     distinct_id: str | None = None
     input_context: Literal["full", "turn", "new"] = "full"
+    content_days: float | None = 30.0
     endpoint: Literal["auto", "batch", "ai"] = "auto"
     parallel: int = 4
     max_events_per_minute: int | None = None
@@ -102,6 +106,15 @@ class Settings:
     def max_bytes_per_minute(self) -> int | None:
         """Bytes of JSON that may be sent in a minute; None for any number."""
         return None if self.max_mb_per_minute is None else self.max_mb_per_minute * 1_000_000
+
+    def content_since_ms(self, now_ms: int) -> int | None:
+        """Return when the oldest events end that go with content, in ms since the epoch; None: all do.
+
+        Example:
+            >>> Settings(content_days=1).content_since_ms(90_000_000)
+            3600000
+        """
+        return None if self.content_days is None else now_ms - round(self.content_days * _DAY_MS)
 
     def require_api_key(self) -> str:
         """Return the API key.
@@ -147,6 +160,7 @@ _SETTINGS: dict[str, _Setting] = {
     "input_context": _Setting(
         "POSTHOG_INPUT_CONTEXT", "inputContext", settings_values.choice("full", "turn", "new")
     ),
+    "content_days": _Setting("POSTHOG_CONTENT_DAYS", "contentDays", settings_values.days),
     "endpoint": _Setting("POSTHOG_ENDPOINT", "endpoint", settings_values.choice("auto", "batch", "ai")),
     "parallel": _Setting("POSTHOG_PARALLEL", "parallel", settings_values.count(_MAX_PARALLEL)),
     "max_events_per_minute": _Setting(

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from importer.errors import BadValueError
 
 _MAX_LENGTH = 1_000_000_000
+_MAX_DAYS = 36_500
 _MAX_DISTINCT_ID = 200  # PostHog's limit for a distinct_id
 # What PostHog takes for a mistake of the sender, in any case of letters: its isDistinctIdIllegal.
 _ILLEGAL_IDS = {"anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated", "email"}
@@ -85,6 +86,20 @@ def minutes(raw: object) -> float:
         value = float(raw) if abs(raw) < sys.float_info.max else math.nan
     if not (math.isfinite(value) and value > 0):
         raise BadValueError("use a number of minutes above 0")
+    return value
+
+
+def days(raw: object) -> float | None:
+    """Return a number of days; None for ``all``."""
+    if isinstance(raw, str) and raw.strip().lower() == "all":
+        return None
+    value = math.nan
+    if isinstance(raw, str):
+        value = float(raw) if _NUMBER.fullmatch(raw.strip()) else math.nan
+    elif isinstance(raw, int | float) and not isinstance(raw, bool):
+        value = float(raw) if abs(raw) < sys.float_info.max else math.nan
+    if not 0 <= value <= _MAX_DAYS:
+        raise BadValueError(f"use a number of days from 0 to {_MAX_DAYS}, or all")
     return value
 
 

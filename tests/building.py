@@ -65,13 +65,16 @@ def sum_costs(records: Iterable[AnyRecord], settings: Settings) -> dict[str, Tra
 
 
 def built(path: Path, *, origin: str = "pi", **settings: Any) -> list[Event]:
-    """The events of an agent's file, under settings that differ from the defaults in what is given."""
-    chosen = Settings(**settings)
+    """The events of an agent's file, under settings that differ from the defaults in what is given.
+
+    They keep their content, unless `content_days` says that they are too old for it.
+    """
+    chosen = Settings(**{"content_days": None} | settings)
     file = read_session_file(path, AGENTS[origin])
     assert isinstance(file, SessionFile), file
     _, records = read_records(file, chosen, NOW_MS)
     sums = sum_costs(records, chosen)
-    builder = EventBuilder(chosen, find_facts(file, chosen))
+    builder = EventBuilder(chosen, find_facts(file, chosen), chosen.content_since_ms(NOW_MS))
     return [builder.build(record, sums.get(record.trace_id)) for record in records]
 
 

@@ -53,6 +53,7 @@ class Command:
     def environment(self, **more: str) -> dict[str, str]:
         system = {k: os.environ[k] for k in ("PATH", "SYSTEMROOT", "TMPDIR") if k in os.environ}
         base = {"HOME": str(self.home), "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "NO_PROXY": "*"}
+        base["POSTHOG_CONTENT_DAYS"] = "all"  # the samples grow older than 30 days
         return system | base | more
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:

@@ -73,7 +73,8 @@ class Rig:
         self.sender = FakeSender(capacity)
         self.said = []
         options = WatchOptions(since_ms, settle_ms)
-        self.watcher = Watcher(Source(paths), Settings(**settings), options, self.sender, self.said.append)
+        chosen = Settings(**{"content_days": None} | settings)
+        self.watcher = Watcher(Source(paths), chosen, options, self.sender, self.said.append)
 
     def run(self, script):
         steps, deadline = script(), time.monotonic() + 60

@@ -106,7 +106,7 @@ def sent(server: PostHogServer) -> dict[str, bytes]:
 
 def imported(*paths: Path, now_ms: int = NOW_MS, **settings: Any) -> dict[str, bytes]:
     """Return the bytes of every event of a clean backfill, by id and in its order."""
-    chosen = Settings(**settings)
+    chosen = Settings(**{"content_days": None} | settings)
     plan = make_plan(find_sessions(paths), chosen, now_ms=now_ms, with_totals=True)
     output = paths[0].with_name(paths[0].name + ".events")
     Backfill(plan, chosen).write(output)

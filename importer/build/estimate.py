@@ -15,6 +15,7 @@ from importer.build.facts import SessionFacts, project_of
 from importer.build.trimming import EVENT_LIMIT
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
+from importer.totals import TraceTotals
 from parsers.counting.row_writer import EventBases
 from parsers.records import Generation, Span, Trace
 from parsers.usage import Usage
@@ -74,8 +75,15 @@ def make_estimator(settings: Settings) -> Estimator:
         "end_ms": IDENTIFY_MS,
         "copied": False,
     }
+    cost_usd = 0.0123456789
     call = Generation(
-        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
+        **own,
+        name="chat",
+        parent_id=_UUID,
+        usage=Usage(1000, 1000, 10000, 1000, 10000, None, cost_usd, cost_usd, cost_usd),
+        provider="provider",
+        thinking_level="off",
+        stop_reason="stop",
     )
     span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
     trace = Trace(
@@ -88,10 +96,11 @@ def make_estimator(settings: Settings) -> Estimator:
         is_error=False,
         error=None,
     )
+    totals = TraceTotals(1000, 1000, 10000, 1000, cost_usd)
     builder = EventBuilder(settings, SessionFacts("", "", ""))
-    sizes = [builder.build(record).size for record in (call, span, trace)]
+    sizes = [builder.build(record, totals).size for record in (call, span, trace)]
     builder.content_since_ms = IDENTIFY_MS + 1
-    bare = [builder.build(record).size for record in (call, span, trace)]
+    bare = [builder.build(record, totals).size for record in (call, span, trace)]
     return Estimator(
         Bases(*sizes),
         Bases(*(size - left for size, left in zip(sizes, bare, strict=True))),

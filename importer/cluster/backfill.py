@@ -150,7 +150,8 @@ class ClusterBackfill(Backfill):
             totals = self._plan.totals_of_file(index)
             absolute = replace(planned, file=make_absolute(planned.file))
             facts = find_facts(planned.file, settings)
-            files.append(WantedFile(index, absolute, facts, b"".join(ids), totals))
+            has_content = self._plan.has_content(wanted.values())
+            files.append(WantedFile(index, absolute, facts, b"".join(ids), totals, has_content))
             size += planned.file.size
             if size >= most_bytes or len(files) >= MOST_FILES:
                 yield make_share()
@@ -229,6 +230,7 @@ class ClusterBackfill(Backfill):
         for each, size in new:
             self._plan.delivered[places[each]] = True
             self.outcome.delivered += 1
+            self.outcome.numbers_only += bool(self._plan.numbers_only[places[each]])
             self.outcome.bytes += size
         for note in report.notes:
             if note.uuid not in self._noted:

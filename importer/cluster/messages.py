@@ -95,6 +95,7 @@ class WantedFile(NamedTuple):
         facts: what its events have in common; messages name the file as the client does.
         uuids: ids of the events to send, 16 bytes each.
         totals: the totals of its traces, by trace id; the plan added them up.
+        has_content: whether any of the events goes with content.
     """
 
     place: int
@@ -102,6 +103,7 @@ class WantedFile(NamedTuple):
     facts: SessionFacts
     uuids: bytes
     totals: Mapping[str, TraceTotals]
+    has_content: bool = True
 
 
 @dataclass(frozen=True)

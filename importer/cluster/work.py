@@ -173,7 +173,14 @@ class _Attempt:
         known_issues = len(file.planned.issues)
         try:
             for event in build_events(
-                file.planned, file.facts, wanted, file.totals, self._delegations, share.settings, share.now_ms
+                file.planned,
+                file.facts,
+                wanted,
+                file.totals,
+                self._delegations,
+                share.settings,
+                share.now_ms,
+                has_content=file.has_content,
             ):
                 wanted.discard(event.uuid)
                 yield event

@@ -28,7 +28,7 @@ from importer.plan.cache import Cache
 from importer.plan.plan import Plan, make_plan
 from importer.plan.report import make_report
 from importer.quoting import printable
-from importer.screen.amounts import format_count, format_size
+from importer.screen.amounts import format_count, format_numbers_only, format_size
 from importer.screen.console import Screen
 from importer.screen.progress import ProgressDisplay
 from importer.selection import Selection
@@ -161,6 +161,9 @@ def _confirm(
         "PostHog cannot delete events selectively.",
         markup=False,
     )
+    if outcome.planned_numbers_only and settings.content_days is not None:
+        what = format_numbers_only(outcome.planned_numbers_only, settings.content_days)
+        screen.out.print(f"{what}.", markup=False)
     if first_time:
         screen.out.print(first_time, markup=False)
     if _ask("Send them? [y/N] ", screen):
@@ -230,6 +233,7 @@ def _show(
         "already_delivered": outcome.already_delivered,
         "failed": outcome.failed,
         "left": outcome.left,
+        "numbers_only": outcome.numbers_only,
         "trimmed": counters.trimmed + counters.shortened,
         "sent_bytes": counters.event_bytes or outcome.bytes,
         "sent_gzip_bytes": counters.gzip_bytes,
@@ -245,5 +249,5 @@ def _show(
     else:
         from importer.screen.tables import show_summary  # imports rich, a tenth of the time of all imports
 
-        costs = {"cost_usd": outcome.cost_usd, "unpriced_calls": outcome.unpriced}
-        show_summary(screen.out, figures | costs, seconds)
+        more = {"cost_usd": outcome.cost_usd, "unpriced_calls": outcome.unpriced}
+        show_summary(screen.out, figures | more | {"content_days": settings.content_days}, seconds)

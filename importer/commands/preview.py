@@ -71,7 +71,8 @@ def _report_key(
     """Return a digest of all that the report depends on, as it is now."""
     ledger = request.ledger_path
     others = [ledger, ledger.with_name(ledger.name + "-wal")]
-    return cache.shown_key(digest, selection, request.by, settings.api_key, others=others)
+    asked = selection, request.by, settings.api_key, settings.content_days
+    return cache.shown_key(digest, *asked, others=others)
 
 
 def _make_report(

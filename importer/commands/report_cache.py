@@ -5,6 +5,7 @@ No name and no prompt is kept, only the lines that they stand in; they are read 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,17 @@ _NO_LINES = (0, 0)
 
 
 class StoredReport(Struct, array_like=True):
-    """All of a report but its rows, and their number."""
+    """All of a report but its rows, and their number.
+
+    It is true from ``since_ms`` to ``until_ms`` (ms since the epoch; None: for ever), because events grow too
+    old to go with content.
+    """
 
     figures: dict[str, Any]
     findings: tuple[list[str], int, int]
     rows: int
+    since_ms: int
+    until_ms: int | None
 
 
 class StoredRow(Struct, array_like=True):
@@ -55,7 +62,9 @@ def save_report(
     """
     groups = figures["groups"]
     rows = _strip_words(groups, plan, found) if isinstance(groups, Rows) else map(StoredRow, groups)
-    head = StoredReport({**figures, "groups": []}, (*findings,), len(groups))
+    head = StoredReport(
+        {**figures, "groups": []}, (*findings,), len(groups), plan.now_ms, plan.lasts_until_ms()
+    )
     encode = msgspec.msgpack.Encoder().encode
     try:
         parts = [encode(head), *(encode(part) for part in batched(rows))]
@@ -65,7 +74,7 @@ def save_report(
 
 
 def load_report(cache: Cache, key: bytes, found: Discovery) -> tuple[dict[str, Any], Findings] | None:
-    """Load what :func:`save_report` saved under a key; None if there is nothing, or it is damaged.
+    """Load what :func:`save_report` saved under a key; None if there is none that is still true.
 
     Args:
         cache: where it was saved.
@@ -76,6 +85,8 @@ def load_report(cache: Cache, key: bytes, found: Discovery) -> tuple[dict[str, A
     try:
         head = msgspec.msgpack.decode(parts[0], type=StoredReport)
     except (IndexError, msgspec.DecodeError):
+        return None
+    if head.until_ms is not None and not head.since_ms <= time.time() * 1000 <= head.until_ms:
         return None
     if len(parts) != 1 + -(-head.rows // AT_ONCE):
         return None

@@ -70,12 +70,16 @@ class Outcome(Progress):
 
     Attributes:
         already_delivered: events of the plan that were delivered before.
+        planned_numbers_only, numbers_only: how many of the planned and of the delivered events go without
+            content, because they are too old for it.
         delivered_cost: adds up what the delivered generations cost.
         notes: one line for each event that was cut or refused.
         counters: what the delivery did, in numbers.
     """
 
     already_delivered: int = 0
+    planned_numbers_only: int = 0
+    numbers_only: int = 0
     notes: list[str] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     delivered_cost: DeliveredCost | None = None
@@ -125,6 +129,7 @@ class Backfill:
             planned_bytes=waiting.bytes_of[settings.input_context],
             all_files=waiting.files,
             already_delivered=len(plan) - waiting.events,
+            planned_numbers_only=waiting.numbers_only,
             delivered_cost=DeliveredCost(plan),
         )
 
@@ -201,7 +206,7 @@ class Backfill:
                     self._count([envelope])
         except BaseException:
             self._plan.delivered[:] = before
-            self.outcome.delivered = self.outcome.bytes = 0
+            self.outcome.delivered = self.outcome.bytes = self.outcome.numbers_only = 0
             raise
 
     def _make_builder(self) -> Builder:
@@ -237,7 +242,8 @@ class Backfill:
 
     def _describe_file(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
         index, places = wanted
-        return FileToBuild(self._plan.files[index], places, self._plan.totals_of_file(index))
+        has_content = self._plan.has_content(places.values())
+        return FileToBuild(self._plan.files[index], places, self._plan.totals_of_file(index), has_content)
 
     def _build_file(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
         source = str(file.planned.file.path)
@@ -258,6 +264,7 @@ class Backfill:
                 continue  # reported twice, after Ctrl-C
             self._plan.delivered[place] = True
             self.outcome.delivered += 1
+            self.outcome.numbers_only += bool(self._plan.numbers_only[place])
             self.outcome.bytes += envelope.size
         self.outcome.error = ""
         self._report()

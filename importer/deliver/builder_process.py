@@ -48,7 +48,7 @@ class _End(NamedTuple):
     error: OSError | None
 
 
-_Task = tuple[PlannedFile, Mapping[str, int], Mapping[str, TraceTotals]]
+_Task = tuple[PlannedFile, Mapping[str, int], Mapping[str, TraceTotals], bool]
 
 
 def make_builder(settings: Settings, now_ms: int, size: int) -> Builder:
@@ -104,7 +104,7 @@ class BuilderProcess(Builder):
         for file in files:
             if not _is_large(file):
                 with contextlib.suppress(OSError):  # if it is gone, that shows when its events are taken
-                    self._tasks.send((file.planned, file.wanted, file.totals))
+                    self._tasks.send(tuple(file))
             asked.append(file)
             if len(asked) > _AHEAD:
                 yield asked.popleft()
@@ -157,8 +157,8 @@ def _build(tasks: Connection, built: Connection, settings: Settings, now_ms: int
         threading.Thread(target=_receive_tasks, args=(tasks, waiting), daemon=True).start()
         builder = Builder(settings, now_ms)
         while True:
-            planned, wanted, totals = waiting.get()
-            _build_file(FileToBuild(planned, dict(wanted), totals), builder, built)
+            planned, wanted, totals, has_content = waiting.get()
+            _build_file(FileToBuild(planned, dict(wanted), totals, has_content), builder, built)
     finally:
         os._exit(0)  # without a traceback: the parent builds the rest, and says what is wrong
 

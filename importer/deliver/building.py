@@ -25,6 +25,8 @@ def build_events(
     delegations: Delegations,
     settings: Settings,
     now_ms: int,
+    *,
+    has_content: bool = True,
 ) -> Iterator[Event]:
     """Yield the wanted events of a session, in the order of its lines.
 
@@ -36,13 +38,14 @@ def build_events(
         delegations: the tool calls that may have started subagents.
         settings: as in the plan.
         now_ms: the moment of the import, in ms since the epoch.
+        has_content: whether any of the events is young enough to go with content; else none is kept.
 
     Raises:
         OSError: the file cannot be read.
     """
     file = planned.file
-    session = new_session(settings, file.agent)
-    builder = EventBuilder(settings, facts)
+    session = new_session(settings, file.agent, has_content=has_content)
+    builder = EventBuilder(settings, facts, settings.content_since_ms(now_ms))
     for records in records_of(file, session, now_ms):
         for record in records:
             if record.id in wanted:
@@ -62,11 +65,13 @@ class FileToBuild(NamedTuple):
         planned: the session.
         wanted: the places of these events in the plan, by uuid. Take out those that you have got.
         totals: the totals of its traces.
+        has_content: whether any of the events goes with content.
     """
 
     planned: PlannedFile
     wanted: dict[str, int]
     totals: Mapping[str, TraceTotals]
+    has_content: bool = True
 
 
 class Builder:
@@ -115,6 +120,7 @@ class Builder:
             self._delegations,
             self._settings,
             self._now_ms,
+            has_content=file.has_content,
         )
 
 

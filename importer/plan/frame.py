@@ -30,8 +30,15 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
+from importer.plan.columns import (
+    join_halves,
+    make_category,
+    make_days,
+    make_moments,
+    make_trace_ids,
+    name_places,
+)
 from importer.plan.copies import OpenTraces
-from importer.selection import local_day
 from importer.totals import CONTEXTS, TOKENS, totals
 from parsers.counting.rows import COST_BASES, GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
 
@@ -42,7 +49,6 @@ if TYPE_CHECKING:
     from importer.selection import Selection
 
     Arrays = dict[str, NDArray[Any]]
-    Category = pd.Categorical[str]
 
 ROW_DTYPE = np.dtype(
     [
@@ -67,7 +73,6 @@ assert ROW_DTYPE.itemsize == ROW.size  # noqa: S101  two words for one layout
 
 _NAMES = ROW_DTYPE.names or ()
 _BLOCK_BYTES = 48 * 1024 * 1024  # more than what malloc keeps for itself
-_QUARTER_MS = 15 * 60_000  # every time zone's midnight is at a quarter of an hour
 _OF_CALLS = (*TOKENS, "cost_usd")
 _NARROW = dict.fromkeys(("model", *CONTEXTS, "bare"), np.int32) | dict.fromkeys(
     ("kind", "prompts", "cost_basis"), np.int8
@@ -115,6 +120,7 @@ def build_frame(
     identify: Event | None = None,
     *,
     with_totals: bool = False,
+    content_since_ms: int | None = None,
 ) -> Planned:
     """Make the frame of all rows, without the copies that forks hold.
 
@@ -124,6 +130,8 @@ def build_frame(
         selection: the period to take.
         identify: the event that names the person; where there are any others, it comes first.
         with_totals: whether to add up the traces.
+        content_since_ms: events that ended before then (ms since the epoch) go without content, so that each
+            of their sizes is ``bare``.
 
     Returns:
         The frame, and with ``with_totals`` a row for each file and trace in it: the sums over all
@@ -139,6 +147,10 @@ def build_frame(
     if not taken.all():
         for name in arrays:
             arrays[name] = arrays[name][taken]
+    if content_since_ms is not None:
+        is_bare = arrays["ended_ms"] < content_since_ms
+        for name in CONTEXTS:
+            arrays[name][is_bare] = arrays["bare"][is_bare]
     if identify is not None and len(arrays["file"]):
         _add_identify(arrays, identify)
     frame = _as_frame(arrays, models, sessions)
@@ -157,7 +169,7 @@ def name_rows(frame: pd.DataFrame, paths: Sequence[str]) -> pd.DataFrame:
         frame: as :func:`build_frame` makes it.
         paths: the path of each file of the plan.
     """
-    names = _name_places(frame["file"].to_numpy(), [*paths, ""])
+    names = name_places(frame["file"].to_numpy(), [*paths, ""])
     named = frame.assign(id=uuids(frame), file=names.remove_categories([""]))
     first = ["id", "kind", "trace_id", "file"]
     rest = [name for name in named.columns if name not in (*first, "id_high", "id_low")]
@@ -166,12 +178,7 @@ def name_rows(frame: pd.DataFrame, paths: Sequence[str]) -> pd.DataFrame:
 
 def id_bytes(frame: pd.DataFrame) -> list[bytes]:
     """The ids of events as 16 bytes each."""
-    return _pairs(frame["id_high"].to_numpy(), frame["id_low"].to_numpy())
-
-
-def _pairs(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[bytes]:
-    joined = np.column_stack((high, low)).astype(">u8").tobytes()
-    return [joined[at : at + 16] for at in range(0, len(joined), 16)]
+    return join_halves(frame["id_high"].to_numpy(), frame["id_low"].to_numpy())
 
 
 def _read_rows(counted: list[Counted]) -> tuple[list[str], Arrays, OpenTraces]:
@@ -210,7 +217,7 @@ def _find_own(arrays: Arrays, open_traces: OpenTraces) -> NDArray[np.bool_]:
     own[near] = ~ids[near].duplicated().to_numpy()
     if open_traces:
         traces = np.flatnonzero(own & (arrays["kind"] == TRACE))
-        trace_ids = _pairs(arrays["id_high"][traces], arrays["id_low"][traces])
+        trace_ids = join_halves(arrays["id_high"][traces], arrays["id_low"][traces])
         files = arrays["file"][traces].tolist()
         own[traces] = [not open_traces.leaves_out(*each) for each in zip(trace_ids, files, strict=True)]
     return own
@@ -253,53 +260,18 @@ def _as_frame(arrays: Arrays, models: list[str], sessions: Sequence[tuple[str, s
     """The arrays as columns; each is given up once it is in the frame."""
     files = arrays.pop("file")
     columns: dict[str, Any] = {name: arrays.pop(name) for name in ("id_high", "id_low")}
-    columns["kind"] = _category(arrays.pop("kind"), KINDS)
-    columns["trace_id"] = _trace_ids(arrays.pop("trace_high"), arrays.pop("trace_low"))
+    columns["kind"] = make_category(arrays.pop("kind"), KINDS)
+    columns["trace_id"] = make_trace_ids(arrays.pop("trace_high"), arrays.pop("trace_low"))
     columns["file"] = files
     for name, names in zip(
         ("session", "project"), zip(*sessions, strict=True) if sessions else ((), ()), strict=True
     ):
-        columns[name] = _name_places(files, (*names, ""))  # the last one is that of -1
-    columns["model"] = _name_places(arrays.pop("model"), models)
+        columns[name] = name_places(files, (*names, ""))  # the last one is that of -1
+    columns["model"] = name_places(arrays.pop("model"), models)
     ended_ms = arrays.pop("ended_ms")
-    columns["day"] = _days(ended_ms)
-    columns["started_at"] = _moments(arrays.pop("started_ms"))
-    columns["ended_at"] = _moments(ended_ms)
+    columns["day"] = make_days(ended_ms)
+    columns["started_at"] = make_moments(arrays.pop("started_ms"))
+    columns["ended_at"] = make_moments(ended_ms)
     columns |= {name: arrays.pop(name) for name in (*_OF_CALLS, "prompts", *CONTEXTS, "bare")}
-    columns["cost_basis"] = _category(arrays.pop("cost_basis"), COST_BASES)
+    columns["cost_basis"] = make_category(arrays.pop("cost_basis"), COST_BASES)
     return pd.DataFrame(columns, copy=False)
-
-
-def _category(codes: NDArray[Any], names: Sequence[str]) -> Category:
-    return pd.Categorical.from_codes(codes, pd.Index(list(names)))
-
-
-def _name_places(places: NDArray[np.integer[Any]], names: Sequence[str]) -> Category:
-    """The names at some places as a category whose categories are sorted."""
-    categories = sorted(set(names))
-    codes = {name: code for code, name in enumerate(categories)}
-    return _category(np.array([codes[name] for name in names], np.int32)[places], categories)
-
-
-def _trace_ids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Category:
-    """The UUIDs of traces as a category of text; none where both halves are 0."""
-    codes, found = pd.factorize(high, sort=True)
-    lows = np.zeros(len(found), np.uint64)
-    lows[codes] = low
-    if (lows[codes] != low).any():  # two traces that share the first half of their ids
-        pairs, codes = np.unique(np.column_stack((high, low)), axis=0, return_inverse=True)
-        found, lows = pairs[:, 0], pairs[:, 1]
-    names = [str(UUID(bytes=each)) for each in _pairs(found, lows)]
-    if len(found) and not (found[0] or lows[0]):
-        codes, names = codes - 1, names[1:]
-    return _category(codes, names)
-
-
-def _days(ended_ms: NDArray[np.int64]) -> Category:
-    quarters, places = np.unique(ended_ms // _QUARTER_MS, return_inverse=True)
-    return _name_places(places, [local_day(quarter * _QUARTER_MS) for quarter in quarters.tolist()])
-
-
-def _moments(ms: NDArray[np.int64]) -> pd.DatetimeIndex:
-    """Milliseconds since the epoch as datetimes in UTC; NO_TIME is pandas' NaT."""
-    return pd.DatetimeIndex(ms.view("M8[ms]")).tz_localize("UTC")

@@ -5,7 +5,7 @@ Preview shows the plan; backfill delivers it. Copies that forks hold are counted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,18 +59,19 @@ class PlannedFile:
 
 
 class Waiting(NamedTuple):
-    """What is not delivered: events, their files, and about their bytes by input context."""
+    """What is not delivered: events, files, bytes by input context, and events that go without content."""
 
     events: int
     files: int
     bytes_of: dict[str, int]
+    numbers_only: int = 0
 
 
 class Plan:
     """What an import would send: :func:`make_plan` makes it.
 
     Args:
-        files, skipped, now_ms, is_final: see the attributes.
+        files, skipped, now_ms, is_final, content_since_ms: see the attributes.
         frame: a row an event (see :mod:`importer.plan.frame`), file after file.
         trace_totals: the totals of the traces, where they were asked for.
 
@@ -78,8 +79,10 @@ class Plan:
         files: the sessions, parents before their forks.
         skipped: the files that were left out.
         delivered: bool, an element an event: whether it is delivered.
+        numbers_only: bool, an element an event: whether it goes without content.
         now_ms: the moment of the import (ms since the epoch): what had ended by then is in it.
-        is_final: whether it will be the same at any later moment, as long as no file is written to.
+        is_final: whether it will be the same until `lasts_until_ms`, as long as no file is written to.
+        content_since_ms: events that ended before then (ms since the epoch) go without content.
 
     Example:
         >>> plan = importer.make_plan(importer.find_sessions(), importer.Settings(), since="7d")
@@ -95,14 +98,21 @@ class Plan:
         now_ms: int,
         *,
         is_final: bool = False,
+        content_since_ms: int | None = None,
     ) -> None:
         import numpy as np
+        import pandas as pd
 
         self.files = files
         self.skipped = skipped
         self.now_ms = now_ms
         self.is_final = is_final
+        self.content_since_ms = content_since_ms
         self.delivered: NDArray[np.bool_] = np.zeros(len(frame), bool)
+        self.numbers_only: NDArray[np.bool_] = np.zeros(len(frame), bool)
+        if content_since_ms is not None:
+            is_old = frame["ended_at"] < pd.Timestamp(content_since_ms, unit="ms", tz="UTC")
+            self.numbers_only = (is_old & (frame["file"] >= 0)).to_numpy()
         self._frame = frame
         self._trace_totals = trace_totals
 
@@ -124,7 +134,19 @@ class Plan:
         waiting = self._frame[["file", *CONTEXTS]][~self.delivered]
         sums = totals(waiting).iloc[0]
         files = int((waiting["file"].drop_duplicates() >= 0).sum())
-        return Waiting(int(sums["events"]), files, {name: int(sums[name]) for name in CONTEXTS})
+        old = int((self.numbers_only & ~self.delivered).sum())
+        return Waiting(int(sums["events"]), files, {name: int(sums[name]) for name in CONTEXTS}, old)
+
+    def has_content(self, places: Collection[int]) -> bool:
+        """Tell whether any of the events at some places of the plan goes with content."""
+        return not self.numbers_only[list(places)].all()
+
+    def lasts_until_ms(self) -> int | None:
+        """Return the last moment (ms since the epoch) at which the same events have content."""
+        ended = self._frame["ended_at"][~self.numbers_only & (self._frame["file"] >= 0)]
+        if self.content_since_ms is None or ended.empty:
+            return None
+        return self.now_ms - self.content_since_ms + int(ended.min().timestamp() * 1000)
 
     def find_wanted(self) -> Iterator[tuple[int, dict[str, int]]]:
         """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
@@ -213,10 +235,17 @@ def make_plan(
             if on_progress:
                 on_progress(Progress(done, len(files), size, all_bytes))
     names = [(each.file.session_id, project_name(each.file.cwd, settings)) for each in planned]
+    since_ms = settings.content_since_ms(now_ms)
     frame, sums = build_frame(
-        counted, names, selection, make_identify_event(settings), with_totals=with_totals
+        counted,
+        names,
+        selection,
+        make_identify_event(settings),
+        with_totals=with_totals,
+        content_since_ms=since_ms,
     )
-    return Plan(planned, [*found.skipped, *skipped], frame, sums, now_ms, is_final=is_final)
+    skipped = [*found.skipped, *skipped]
+    return Plan(planned, skipped, frame, sums, now_ms, is_final=is_final, content_since_ms=since_ms)
 
 
 def find_event_ids(

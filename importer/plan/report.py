@@ -33,8 +33,8 @@ def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -
     Returns:
         Counts, tokens, ``cost_usd`` (US dollars, as far as they are known), ``cost_by_basis`` (calls and
         dollars by where the cost comes from), ``unpriced`` (how many calls have no known cost, and their
-        models), sizes in bytes of uncompressed JSON (estimated, see :mod:`importer.build.estimate`), and
-        ``groups``.
+        models), sizes in bytes of uncompressed JSON (estimated, see :mod:`importer.build.estimate`),
+        ``numbers_only`` (events that are older than ``content_days`` and go without content), and ``groups``.
     """
     frame = plan.frame
     groups: Collection[Row]
@@ -53,6 +53,8 @@ def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -
         **_cost_figures(frame),
         "upload_bytes_by_input_context": {name: total[name] for name in CONTEXTS},
         "input_context": settings.input_context,
+        "numbers_only": int(plan.numbers_only.sum()),
+        "content_days": settings.content_days,
         "by": by,
         "groups": groups,
     }

@@ -47,6 +47,18 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+def format_numbers_only(count: int, days: float) -> str:
+    """Say how many events go without content, because PostHog keeps content for so many days only."""
+    verb = "is" if count == 1 else "are"
+    age = f"{verb} older than {format_days(days)}"
+    return f"{format_count(count, 'event')} {age}: numbers only, PostHog deletes content then"
+
+
+def format_days(days: float) -> str:
+    """Format a number of days: ``30 days``, ``1 day``, ``0.5 days``."""
+    return f"{days:g} day" + ("" if days == 1 else "s")
+
+
 def format_duration(seconds: float) -> str:
     """Format a duration in its largest unit that fits twice: ``3 days``, ``90 seconds``."""
     for length, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):

@@ -22,7 +22,9 @@ from importer.quoting import printable
 from importer.screen.amounts import (
     format_cost,
     format_count,
+    format_days,
     format_money,
+    format_numbers_only,
     format_size,
     format_start,
     format_tokens,
@@ -73,6 +75,8 @@ def show_report(console: Console, figures: dict[str, Any], *, private: bool, lim
     if figures["unpriced"]["calls"]:
         console.print(Text(_cost_line(figures)), soft_wrap=True)
     console.print(_upload_line(figures))
+    if figures["numbers_only"]:
+        console.print(Text(format_numbers_only(figures["numbers_only"], figures["content_days"]), "dim"))
 
 
 def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> None:
@@ -93,6 +97,11 @@ def show_summary(console: Console, figures: dict[str, Any], seconds: float) -> N
     rows = {
         "delivered": f"{figures['delivered']:,} events",
         "cut to fit": f"{figures['trimmed']:,} of them" if figures.get("trimmed") else "",
+        f"older than {format_days(figures.get('content_days') or 0)}": (
+            f"{figures['numbers_only']:,} of them: numbers only, PostHog deletes content then"
+            if figures.get("numbers_only")
+            else ""
+        ),
         "already delivered": f"{figures['already_delivered']:,} events",
         "failed": f"{figures['failed']:,} events" if figures["failed"] else "",
         "left": f"{figures['left']:,} events" if figures["left"] else "",

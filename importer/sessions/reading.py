@@ -19,8 +19,16 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _BLOCK = 256 * 1024  # bytes: as much as a processor's cache holds
 
 
-def new_session(settings: Settings, agent: Agent = PI) -> SessionParser:
-    """Make a parser for one file, with the traces that the settings ask for."""
+def new_session(settings: Settings, agent: Agent = PI, *, has_content: bool = True) -> SessionParser:
+    """Make a parser for one file, with the traces that the settings ask for.
+
+    Args:
+        settings: how calls are put into traces.
+        agent: who wrote the file.
+        has_content: whether anything that was said is sent; else it is not kept, where the agent can do that.
+    """
+    if not has_content and agent.numbers is not None:
+        return agent.numbers(settings.trace_grouping, _window_ms(settings))
     return agent.parser(settings.trace_grouping, _window_ms(settings))
 
 

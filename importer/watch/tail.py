@@ -180,7 +180,7 @@ class Tail:
         return min((ms for ms in times_ms if ms > now_ms), default=None)
 
     def build_event(self, record: AnyRecord) -> Event:
-        """Build the event of a record of this session, byte for byte the one of a backfill."""
+        """Build the event of a record of this session, byte for byte the one of a backfill at this moment."""
         if self._builder is None:
             header = self.session.header
             assert header is not None  # noqa: S101  every record comes after the header
@@ -189,6 +189,7 @@ class Tail:
                 self._settings, header.id, header.cwd, self._parent, self.path, agent=self._agent
             )
             self._builder = EventBuilder(self._settings, facts)
+        self._builder.content_since_ms = self._settings.content_since_ms(round(time.time() * 1000))
         totals = self.calls.sum_trace(record.trace_id) if isinstance(record, Trace) else None
         starter = self._delegations.find_starter(self.path, self._parent, self._agent, self.session, record)
         return self._builder.build(record, totals, starter)

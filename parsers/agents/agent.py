@@ -123,6 +123,8 @@ class Agent:
         counter: makes one that reads a file for its numbers (see :mod:`parsers.counting`), for a grouping, a
             window in ms and the longest input or output of a tool in characters; without it, all that was
             said is read, too. Its records have the same ids, times, usage and traces.
+        numbers: makes one that keeps nothing of what was said but errors and prompts; its records are
+            otherwise the same.
         takes: whether a file of that name is a session, as far as the name tells.
         header: the first JSON object of a file with the fields of pi's header (``id``, ``cwd``,
             ``timestamp``, ``parentSession``); None where it is not that of a session.
@@ -138,6 +140,7 @@ class Agent:
     marks: re.Pattern[str]
     parser: Callable[[Grouping, int], SessionParser]
     counter: Callable[[Grouping, int, int], SessionParser] | None = None
+    numbers: Callable[[Grouping, int], SessionParser] | None = None
     shape: re.Pattern[str] | None = None
     takes: Callable[[str], bool] = is_jsonl
     header: Callable[[dict[str, Any]], dict[str, Any] | None] = pi_header
@@ -157,6 +160,14 @@ def make_parser(grouping: Grouping, window_ms: int, *, terms: Terms | None = Non
     from parsers.pi.session import Session
 
     return Session(grouping, window_ms, terms)
+
+
+def make_numbers_parser(grouping: Grouping, window_ms: int, *, terms: Terms | None = None) -> Session:
+    """Make a parser for one file whose events go without content; the arguments are as above."""
+    from parsers.counting.numbers import NumbersKeeper
+    from parsers.pi.session import Session
+
+    return Session(grouping, window_ms, terms, NumbersKeeper())
 
 
 def make_counter(

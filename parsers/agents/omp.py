@@ -10,7 +10,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parsers.agents.agent import Agent, Place, id_of_parent, make_counter, make_parser
+from parsers.agents.agent import Agent, Place, id_of_parent, make_counter, make_numbers_parser, make_parser
 
 if TYPE_CHECKING:
     from parsers.pi.decoding import Decoded
@@ -44,5 +44,6 @@ OMP = Agent(
     marks=re.compile(r"/\.omp/"),
     parser=partial(make_parser, terms=in_pi_terms),
     counter=partial(make_counter, terms=in_pi_terms),
+    numbers=partial(make_numbers_parser, terms=in_pi_terms),
     parent_id=parent_id,
 )

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from parsers.agents.agent import Agent, Place, make_counter, make_parser
+from parsers.agents.agent import Agent, Place, make_counter, make_numbers_parser, make_parser
 
 if TYPE_CHECKING:
     from parsers.pi.decoding import Decoded
@@ -89,6 +89,7 @@ OPENCLAW = Agent(
     shape=re.compile(r"/agents/[^/]+/(?:sessions|session-sqlite-import-archive)/"),
     parser=partial(make_parser, terms=in_pi_terms),
     counter=partial(make_counter, terms=in_pi_terms),
+    numbers=partial(make_numbers_parser, terms=in_pi_terms),
     takes=takes,
     agent_name=agent_name,
     parent_id=parent_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from parsers.agents.agent import Agent, Place, make_counter, make_parser
+from parsers.agents.agent import Agent, Place, make_counter, make_numbers_parser, make_parser
 
 _SETTING = ("settings.json", "sessionDir")
 
@@ -23,4 +23,5 @@ PI = Agent(
     marks=re.compile(r"/\.pi/"),
     parser=make_parser,
     counter=make_counter,
+    numbers=make_numbers_parser,
 )

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from parsers.counting.lengths import (
+    MESSAGE,
     AnswerSize,
     ArgumentsSize,
     ResultSize,
@@ -34,6 +35,8 @@ from parsers.pi.prompt import SystemPrompt
 from parsers.records import AnyRecord, Generation, Span, Trace
 
 _LONGEST_NAME = 80
+_ERROR = len('"$ai_error_type":"model_error","$ai_http_status":429,')
+_TOOL = len('{"type":"function","function":},')
 _NAME = len('"$ai_span_name":"",')
 _row = ROW.pack
 
@@ -116,6 +119,8 @@ class RowWriter:
         size = self.bases.generation + len(call.model or "") + len(",".join(call.tools_called))
         if call.name != "chat":
             size += _NAME + len(call.name)
+        if call.stop_reason == "error":
+            size += _ERROR + (0 if self.bases.private else text_size(call.error or ""))
         if call.user_prompt and not self.bases.private:
             size += text_size(call.user_prompt)
         bare = size - self.bases.generation_content
@@ -176,5 +181,9 @@ class RowWriter:
 @lru_cache(maxsize=8)
 def prompt_sizes(prompt: SystemPrompt) -> tuple[int, int]:
     """Return the bytes of the tools of a system prompt, and those of its text."""
-    tools = sum(len(msgspec.json.encode(tool)) for tool in prompt.tools.values())
-    return tools, text_size(prompt.text)
+    tools = 0
+    for tool in prompt.tools.values():
+        sent = {name: tool[name] for name in ("name", "description", "parameters") if name in tool}
+        tools += _TOOL + len(msgspec.json.encode(sent))
+    text = prompt.text
+    return tools, MESSAGE + text_size(text) if text else 0

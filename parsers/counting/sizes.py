@@ -132,7 +132,9 @@ class SizeContext(Struct, frozen=True):
         kept = 0 if entry.retained_tail is not None else self._kept(first_kept)
         full = len(entry.summary) + _FRAME + kept
         prompt = NO_PROMPT.patched(entry.system_message) if entry.system_message else self.prompt
-        return replace(self, prompt=prompt, full=full, before_run=0, before_call=full)
+        since_run = self.full - self.before_run
+        before_run = full - since_run if since_run <= kept else 0  # else its prompt was compacted away
+        return replace(self, prompt=prompt, full=full, before_run=before_run, before_call=full)
 
     def _kept(self, first_kept: int) -> int:
         before = self.before[first_kept] if 0 <= first_kept < len(self.before) else self.branch

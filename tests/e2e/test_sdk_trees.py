@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from parsers.pi.messages import MEDIA
 from tests.agent.forest import Grown, grow, is_span, moment
 from tests.agent.install import Agent
 from tests.e2e.differences import (
+    IMAGE,
     TOOL_IMAGES,
     Messages,
     decoded,
@@ -83,9 +85,10 @@ def tool_images_counted(ours: Messages, theirs: Messages) -> tuple[Messages, Mes
     """pi sends a tool's images behind the batch of results, which even a message without words may part."""
     shown: list[Any] = []
     for message in ours:
-        if message["role"] == "tool" and isinstance(message["content"], list):
-            shown += message["content"][1:]
-            message["content"] = message["content"][0]["text"]
+        if message["role"] == "tool":
+            text, *images = message["content"].split(f"\n{MEDIA}")
+            shown += [IMAGE] * len(images)
+            message["content"] = text
     sent = [
         m["content"]
         for m in theirs

@@ -54,6 +54,7 @@ def test_nothing_set_gives_the_documented_defaults(nowhere):
     assert settings.max_attribute_length == 12_000
     assert settings.distinct_id is None
     assert settings.input_context == "full"
+    assert settings.content_days == 30
     assert set(settings.sources.values()) == {"default"}
 
 
@@ -73,6 +74,7 @@ def test_every_variable_is_read(nowhere):
             "POSTHOG_MAX_ATTRIBUTE_LENGTH": "100",
             "POSTHOG_DISTINCT_ID": "ada@example.com",
             "POSTHOG_INPUT_CONTEXT": "new",
+            "POSTHOG_CONTENT_DAYS": "All",
             "POSTHOG_ENDPOINT": "AI",
             "POSTHOG_PARALLEL": "8",
             "POSTHOG_MAX_EVENTS_PER_MINUTE": "9000",
@@ -98,6 +100,7 @@ def test_every_variable_is_read(nowhere):
         max_attribute_length=100,
         distinct_id="ada@example.com",
         input_context="new",
+        content_days=None,
         endpoint="ai",
         parallel=8,
         max_events_per_minute=9000,
@@ -128,6 +131,7 @@ def test_every_key_of_the_config_file_is_read(config):
             "maxAttributeLength": 200,
             "distinctId": "ada",
             "inputContext": "turn",
+            "contentDays": 7.5,
             "endpoint": "batch",
             "parallel": 1,
             "maxEventsPerMinute": 600,
@@ -217,6 +221,10 @@ def test_a_byte_order_mark_is_no_obstacle(config):
         ("POSTHOG_ENABLED", "2", "true or false"),
         ("POSTHOG_TRACE_GROUPING", "trace", "message or session"),
         ("POSTHOG_INPUT_CONTEXT", "all", "full, turn or new"),
+        ("POSTHOG_CONTENT_DAYS", "-1", "days from 0 to 36500, or all"),
+        ("POSTHOG_CONTENT_DAYS", "nan", "days from 0 to 36500, or all"),
+        ("POSTHOG_CONTENT_DAYS", "36501", "days from 0 to 36500, or all"),
+        ("POSTHOG_CONTENT_DAYS", "a month", "days from 0 to 36500, or all"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "0", "minutes above 0"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "-1", "minutes above 0"),
         ("POSTHOG_SESSION_WINDOW_MINUTES", "nan", "minutes above 0"),

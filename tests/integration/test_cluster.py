@@ -96,6 +96,16 @@ def test_preview_on_the_cluster_shows_the_same_as_on_one_machine(command, cluste
     assert there.json == command("preview", SAMPLES, "--json").json
 
 
+def test_events_that_are_too_old_go_without_content_from_there_too(command, cluster, server):
+    days = ("--content-days", "0.001", "--json")
+    done = command.send(server, SAMPLES, *days, "--scheduler", cluster.address)
+    assert (done.code, done.json["numbers_only"]) == (0, len(server.accepted))
+    with PostHogServer() as other:
+        command.send(other, SAMPLES, *days, "--state", command.home / "other")
+        assert events(server) == events(other)
+    assert not any("$ai_input" in event["properties"] for event in server.accepted)
+
+
 def test_the_sample_sessions_and_the_identify_event_arrive_byte_for_byte_the_same(command, cluster, server):
     person = ("--distinct-id", "me@example.com", "--json")
     began = datetime.now(UTC) - timedelta(milliseconds=1)

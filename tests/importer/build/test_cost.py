@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from importer.build.cost import CostRules
-from importer.build.events import make_estimator
+from importer.build.estimate import make_estimator
 from importer.plan.calls import collect_generations
 from importer.plan.counter import PURE, count_files
 from importer.plan.plan import make_plan
@@ -36,7 +36,7 @@ KNOWN_USD = sum(usd for *_, usd in CALLS.values())
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(**SETTINGS, prices=read_prices(write_models(tmp_path / "agent")))
+    return Settings(**SETTINGS, content_days=None, prices=read_prices(write_models(tmp_path / "agent")))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 import pytest
 
@@ -49,6 +50,24 @@ def test_a_report_is_loaded_as_it_was_saved(cache, by, private):
     assert text(again[0]) == text(figures)
     assert again[1] == findings
     assert load_report(cache, b"another", found) is None
+
+
+def test_a_report_is_true_until_an_event_is_too_old_for_its_content(tmp_path, cache, monkeypatch):
+    story = SessionWriter(tmp_path / "s" / "s.jsonl")
+    story.turn("one", "answer")
+    settings, found = Settings(content_days=30), find_sessions([tmp_path / "s"])
+    made_ms = round(story.now.timestamp() * 1000) + 100_000
+    plan = make_plan(found, settings, now_ms=made_ms)
+    figures = make_report(plan, settings, "session", EVERYTHING) | findings_json(plan)
+    save_report(cache, KEY, figures, collect_findings(plan), plan, found)
+    for ms, is_true in (
+        (made_ms - 1, False),
+        (made_ms, True),
+        (plan.lasts_until_ms(), True),
+        (plan.lasts_until_ms() + 1, False),
+    ):
+        monkeypatch.setattr(time, "time", lambda ms=ms: ms / 1000)
+        assert (load_report(cache, KEY, found) is not None) == is_true
 
 
 def test_very_many_sessions_are_loaded_in_their_order(tmp_path, cache):

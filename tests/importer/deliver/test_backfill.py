@@ -36,7 +36,8 @@ def planned(path, settings, selection=None):
 
 def deliver(path, server, ledger_path, *, plan=None, **chosen):
     """Send what the ledger does not know; return what was done."""
-    settings = Settings(host=server.url, **{"parallel": 1, "endpoint": "batch"} | chosen)
+    defaults = {"parallel": 1, "endpoint": "batch", "content_days": None}
+    settings = Settings(host=server.url, **defaults | chosen)
     plan = plan or planned(path, settings)
     with Ledger.open(ledger_path) as ledger:
         destination = ledger.destination_id(server.url, server.api_key)
@@ -46,9 +47,13 @@ def deliver(path, server, ledger_path, *, plan=None, **chosen):
     return work
 
 
-def test_every_planned_event_arrives_as_it_was_built(server, tmp_path):
-    work = deliver(SAMPLES, server, tmp_path / "l.db")
-    expected = {e["uuid"]: e for path in SAMPLES.rglob("*.jsonl") for e in events(path)}
+@pytest.mark.parametrize("content_days", [None, 30])
+def test_every_planned_event_arrives_as_it_was_built(server, tmp_path, content_days):
+    """Also where content is too old to be kept, and so is not read at all."""
+    work = deliver(SAMPLES, server, tmp_path / "l.db", content_days=content_days)
+    files = SAMPLES.rglob("*.jsonl")
+    expected = {e["uuid"]: e for path in files for e in events(path, content_days=content_days)}
+    assert work.outcome.numbers_only == (0 if content_days is None else len(expected))
     for event in server.accepted:
         own = expected.pop(event["uuid"])
         if event["distinct_id"] == own["distinct_id"]:  # a copy in a fork names the fork's session
@@ -163,7 +168,7 @@ def test_the_watcher_sees_every_step_and_every_retry(server, tmp_path):
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz"])
 def test_a_file_gets_the_same_events_as_the_server(server, tmp_path, name):
-    settings = Settings(host=server.url, distinct_id="me@example.com")
+    settings = Settings(host=server.url, distinct_id="me@example.com", content_days=None)
     plan = planned(SAMPLES, settings)
     work = Backfill(plan, settings)
     work.write(tmp_path / name)

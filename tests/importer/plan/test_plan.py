@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import timedelta
 from uuid import UUID
 
 import pandas as pd
@@ -25,7 +26,7 @@ FORKS = sorted((SAMPLES / "0.87.1" / "fork").glob("*.jsonl"))
 
 
 def planned(*paths, selection=None, now_ms=NOW_MS, **settings):
-    chosen = Settings(**settings)
+    chosen = Settings(**{"content_days": None} | settings)
     return make_plan(find_sessions(paths), chosen, selection or Selection(), now_ms=now_ms, with_totals=True)
 
 
@@ -71,6 +72,45 @@ def test_the_sizes_are_about_those_of_the_events(name, context):
     planned_bytes, exact = sizes(name, context)
     assert planned_bytes == pytest.approx(sum(exact), rel=0.05)
     assert abs(planned_bytes - sum(exact)) < 120 * len(exact)
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_sizes_without_content_are_about_those_of_the_events(name, private):
+    chosen = {"content_days": 30.0, "privacy_mode": private}
+    exact = {}
+    for path in (SAMPLES / name).glob("*.jsonl"):
+        for event in built(path, **chosen):
+            exact.setdefault(event.uuid, event.size)
+    rows = planned(SAMPLES / name, **chosen).frame
+    assert (rows[list(CONTEXTS)].eq(rows["bare"], axis=0)).all(axis=None)
+    assert rows["bare"].sum() == pytest.approx(sum(exact.values()), rel=0.05)
+    for uuid, bare in zip(uuids(rows), rows["bare"], strict=True):
+        assert abs(bare - exact[uuid]) < 150
+
+
+def test_content_goes_with_an_event_until_it_is_older_than_the_limit(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("old", "answer")
+    first_ms = round(story.now.timestamp() * 1000)
+    story.now += timedelta(days=3)
+    story.turn("new", "answer")
+    for more_ms, numbers_only in ((-1, 0), (0, 0), (1, 1)):
+        now_ms = first_ms + 30 * 86_400_000 + more_ms
+        plan = planned(tmp_path, now_ms=now_ms, content_days=30)
+        calls = plan.frame[plan.frame["kind"] == "generation"]
+        assert (calls["full"] == calls["bare"]).sum() == numbers_only
+        assert plan.count_waiting().numbers_only == plan.numbers_only.sum()
+        old, new = (calls.index[at] for at in (0, 1))
+        assert (plan.has_content([old]), plan.has_content([new])) == (not numbers_only, True)
+        assert plan.has_content([old, new])
+    plan = planned(tmp_path, now_ms=first_ms, content_days=30)
+    last_ms = plan.lasts_until_ms()
+    assert last_ms is not None
+    assert planned(tmp_path, now_ms=last_ms, content_days=30).numbers_only.sum() == 0
+    assert planned(tmp_path, now_ms=last_ms + 1, content_days=30).numbers_only.any()
+    assert planned(tmp_path, now_ms=NOW_MS, content_days=30).lasts_until_ms() is None
+    assert planned(tmp_path, now_ms=NOW_MS).lasts_until_ms() is None
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -284,7 +324,7 @@ def test_the_bytes_that_wait_are_those_of_the_events_that_wait():
     assert plan.count_waiting().bytes_of == {name: plan.frame[name].sum() for name in CONTEXTS}
     assert plan.count_waiting().files == len({event.file for event in events_of(plan)} - {-1})
     plan.delivered[:] = True
-    assert plan.count_waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0))
+    assert plan.count_waiting() == (0, 0, dict.fromkeys(CONTEXTS, 0), 0)
     plan.delivered[-2:] = False
     assert plan.count_waiting().bytes_of == {name: plan.frame[name][-2:].sum() for name in CONTEXTS}
 

@@ -27,7 +27,7 @@ PROPERTIES = {
 
 
 def figures(path, by="session", selection=None, delivered=frozenset(), **settings):
-    chosen, wanted = Settings(**settings), selection or Selection()
+    chosen, wanted = Settings(**{"content_days": None} | settings), selection or Selection()
     plan = make_plan(find_sessions([path]), chosen, wanted, now_ms=NOW_MS)
     plan.delivered[:] = [event.uuid in delivered for event in events_of(plan)]
     return make_report(plan, chosen, by, wanted), plan
@@ -63,6 +63,15 @@ def test_the_totals_count_what_the_plan_holds():
     assert sizes == {c: plan.frame[c].sum() for c in ("full", "turn", "new")}
     assert whole["upload_bytes"] == sizes["full"] > sizes["turn"] > sizes["new"]
     assert figures(SAMPLES, input_context="new")[0]["upload_bytes"] == sizes["new"]
+
+
+def test_events_that_are_too_old_for_content_are_counted_and_weigh_less():
+    whole, plan = figures(SAMPLES, content_days=30, distinct_id="me@example.com")
+    assert (whole["numbers_only"], whole["content_days"]) == (len(plan) - 1, 30), "but the person"
+    assert len(set(whole["upload_bytes_by_input_context"].values())) == 1
+    everything, _ = figures(SAMPLES)
+    assert (everything["numbers_only"], everything["content_days"]) == (0, None)
+    assert whole["upload_bytes"] < everything["upload_bytes"] / 2
 
 
 def story(path, session_id="s1", **header):

@@ -195,7 +195,7 @@ def test_only_rows_that_are_shown_are_made():
     numbers = dict.fromkeys(("prompts", "generations", "spans", "events", "cost_usd", "unpriced_calls"), 0)
     numbers |= {f"{kind}_tokens": 0 for kind in ("input", "output", "cache_read", "cache_write")}
     row = numbers | {"name": None, "first_prompt": "x", "subagent": None, "state": "new"}
-    upload = {"upload_bytes_by_input_context": {"full": 1}, "input_context": "full"}
+    upload = {"upload_bytes_by_input_context": {"full": 1}, "input_context": "full", "numbers_only": 0}
     figures = numbers | upload | {"by": "session", "groups": Rows(range(100_000), make)}
     figures["unpriced"] = {"calls": 0, "models": []}
     assert "and 99,950 older sessions" in printed(figures, 50)

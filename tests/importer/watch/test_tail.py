@@ -18,7 +18,7 @@ HOUR_MS = 3_600_000
 
 
 def tail_of(path, **settings):
-    return Tail(path, Settings(**settings))
+    return Tail(path, Settings(**{"content_days": None} | settings))
 
 
 def encoded(tail, records):
@@ -34,6 +34,15 @@ def test_the_events_are_byte_for_byte_those_of_a_backfill(path):
     tail = tail_of(path)
     events = encoded(tail, tail.read())
     assert events | encoded(tail, ended(tail)) == {event.uuid: event.encode() for event in built(path)}
+
+
+def test_an_event_that_is_too_old_at_this_moment_goes_without_content(tmp_path):
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("one", "answer")
+    tail = tail_of(story.path, content_days=30)
+    told = encoded(tail, tail.read()) | encoded(tail, ended(tail))
+    assert told == {event.uuid: event.encode() for event in built(story.path, content_days=30)}
+    assert b"answer" not in b"".join(told.values())
 
 
 def test_a_file_cut_at_any_byte_gives_the_same_records_once_the_rest_is_written(tmp_path):

@@ -30,7 +30,7 @@ def server(monkeypatch):
 def run(server, tmp_path, monkeypatch):
     """Watch a folder in this process, with short waits between the tries of one pass."""
     monkeypatch.setattr(module, "RetryPolicy", lambda: RetryPolicy(attempts=3, first_s=0.01))
-    settings = Settings(api_key=KEY, host=server.url)
+    settings = Settings(api_key=KEY, host=server.url, content_days=None)
 
     def watched(**request):
         asked = WatchRequest([tmp_path / "sessions"], state=tmp_path / "ledger", **request)
