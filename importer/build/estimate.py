@@ -24,6 +24,7 @@ class Bases(NamedTuple):
     generation: int = 0
     span: int = 0
     trace: int = 0
+    run: int = 0
 
 
 class Estimator(Struct):
@@ -50,5 +51,5 @@ class Estimator(Struct):
             names += 2 * len(project_of(file.cwd))
         if file.parent_session:
             names += _PARENT
-        generation, span, trace = (base + names for base in self.bases)
-        return EventBases(generation, span, trace, self.max_length, EVENT_LIMIT, self.private)
+        generation, span, trace, run = (base + names for base in self.bases)
+        return EventBases(generation, span, trace, run, self.max_length, EVENT_LIMIT, self.private)

@@ -22,7 +22,7 @@ from parsers.identity import derive
 from parsers.pi.chain import MessageRange
 from parsers.pi.context import ModelInput
 from parsers.pi.generations import http_status
-from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.records import AnyRecord, Generation, Run, Span, Trace
 from parsers.times import to_rfc3339
 from parsers.usage import Usage
 
@@ -60,13 +60,15 @@ class EventBuilder:
         Args:
             record: what happened.
             totals: the totals of a trace's generations.
-            starter: the span of the tool call that started a subagent's run, for its trace.
+            starter: the span of the tool call that started a subagent's run, for the run and its trace.
         """
         match record:
             case Generation():
                 return self._generation(record)
             case Span():
                 return self._event("$ai_span", record, self._span(record))
+            case Run():
+                return self._event("$ai_span", record, self._run(record, starter))
             case Trace():
                 return self._event("$ai_trace", record, self._trace(record, totals or TraceTotals(), starter))
 
@@ -156,6 +158,29 @@ class EventBuilder:
             "$ai_error": error,
         }
 
+    def _run(self, run: Run, starter: str | None) -> dict[str, Any]:
+        """The span of a run, between its trace and its calls.
+
+        PostHog shows as a trace's latency the sum over what hangs directly below it, and over its own event
+        if that hangs below nothing. So a run has a latency only in a subagent's trace, which hangs below a
+        tool call.
+        """
+        name = "run" if self._private else self._redactor.clean(run.name)
+        properties = {
+            "$ai_span_id": run.id,
+            "$ai_parent_id": run.trace_id,
+            "$ai_span_name": _shorten(name),
+            "$ai_span_type": "agent",
+            "$ai_is_error": run.is_error,
+            "$ai_error": self._words(run.error),
+        }
+        if starter is not None:
+            properties["$ai_latency"] = run.share_ms / 1000
+        if run.input is not None or run.output is not None:
+            properties["$ai_input_state"] = self._words(run.input)
+            properties["$ai_output_state"] = self._words(run.output)
+        return properties
+
     def _trace(self, trace: Trace, totals: TraceTotals, starter: str | None) -> dict[str, Any]:
         return _present(**{"$ai_parent_id": starter}) | {
             "$ai_span_name": self._trace_name(trace),
@@ -178,7 +203,7 @@ class EventBuilder:
         own = trace.session_name or ""
         parts = (own, trace.name) if own != trace.name else (own,)
         name = self._redactor.clean(": ".join(part for part in parts if part))
-        return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+        return _shorten(name)
 
     def _words(self, text: str | None) -> str | None:
         """Return text of a user, a model or a provider: nothing in privacy mode."""
@@ -216,6 +241,10 @@ class EventBuilder:
         return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
 
 
+def _shorten(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+
 def make_estimator(settings: Settings) -> Estimator:
     """Return what estimates how large the events of these settings will be."""
     builder = EventBuilder(settings, SessionFacts("", "", ""))
@@ -240,7 +269,19 @@ def make_estimator(settings: Settings) -> Estimator:
         is_error=False,
         error=None,
     )
-    bases = Bases(*(builder.build(record).size for record in (call, span, trace)))
+    run = Run(
+        **own,
+        name="",
+        from_prompt=True,
+        input="" if settings.trace_grouping == "session" else None,
+        output=None,
+        is_error=False,
+        error=None,
+        share_ms=0,
+        trace_start_ms=None,
+        trace_input=None,
+    )
+    bases = Bases(*(builder.build(record).size for record in (call, span, trace, run)))
     return Estimator(
         bases,
         settings.max_attribute_length,

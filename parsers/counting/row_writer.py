@@ -17,12 +17,12 @@ from parsers.counting.lengths import (
     state_size,
     text_size,
 )
-from parsers.counting.rows import GENERATION, NO_TIME, ROW, SPAN, TRACE, CountedFiles
+from parsers.counting.rows import GENERATION, NO_TIME, ROW, RUN, SPAN, TRACE, CountedFiles
 from parsers.counting.sizes import InputSizes
 from parsers.identity import uuid_bytes
 from parsers.pi.context import ModelInput
-from parsers.pi.prompt import SystemPrompt
-from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.pi.messages import SystemPrompt
+from parsers.records import AnyRecord, Generation, Run, Span, Trace
 
 _LONGEST_NAME = 80
 _row = ROW.pack
@@ -32,7 +32,7 @@ class EventBases(Struct, frozen=True):
     """What the sizes of a session's events are made of besides what was said; all are bytes.
 
     Attributes:
-        generation, span, trace: an event of each kind without what was said.
+        generation, span, trace, run: an event of each kind without what was said.
         longest: how many characters of a tool's input or output an event has.
         limit: the largest event.
         private: whether nothing that was said is sent.
@@ -41,6 +41,7 @@ class EventBases(Struct, frozen=True):
     generation: int = 0
     span: int = 0
     trace: int = 0
+    run: int = 0
     longest: int = 12_000
     limit: int = 1_000_000
     private: bool = False
@@ -80,8 +81,9 @@ class RowWriter:
                 model, sizes = self._model(record), self._generation(record)
                 what = *usage[:4], usage.cost_usd, model, *sizes, GENERATION, prompts, 1
             else:
-                size, bare = self._trace_size(record)
-                what = 0, 0, 0, 0, 0.0, 0, size, size, size, bare, TRACE, 0, 0
+                kind = RUN if isinstance(record, Run) else TRACE
+                size, bare = self._run(record) if isinstance(record, Run) else self._trace_size(record)
+                what = 0, 0, 0, 0, 0.0, 0, size, size, size, bare, kind, 0, 0
             self.rows += _row(*ids, start_ms, record.end_ms, *what)
 
     def _model(self, call: Generation) -> int:
@@ -140,16 +142,27 @@ class RowWriter:
         error = said if span.error_is_output else 0  # it is sent as the error, too
         return size + said + error, bare + error
 
+    def _run(self, run: Run) -> tuple[int, int]:
+        """Return the size of a run, and that without content."""
+        bare = self.bases.run
+        if self.bases.private:
+            return bare, bare
+        bare += min(_LONGEST_NAME, len(run.name))
+        return bare + self._states(run), bare
+
+    def _states(self, record: Run | Trace) -> int:
+        """Return the bytes of a prompt and of the last answer to it."""
+        longest, output = self.bases.longest, record.output
+        answer = output if isinstance(output, int) else text_size(output or "")
+        return min(longest, text_size(record.input or "")) + min(longest, answer)
+
     def _trace_size(self, trace: Trace) -> tuple[int, int]:
         """Return the size of a trace, and that without content."""
         size = self.bases.trace
         if self.bases.private:
             return size, size
-        longest, output = self.bases.longest, trace.output
         size += min(_LONGEST_NAME, len(trace.name) + len(trace.session_name or ""))
-        bare = size
-        size += min(longest, text_size(trace.input or ""))
-        return size + min(longest, output if isinstance(output, int) else text_size(output or "")), bare
+        return size + self._states(trace), size
 
 
 @lru_cache(maxsize=8)
