@@ -1,4 +1,4 @@
-"""Builds the compiled parts where there is a C compiler; without them, Python does the same, more slowly."""
+"""Builds compiled code where there is a C compiler; without it, Python does the same, more slowly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MODULES = ("parsers.counting.compiled._plain",)
 
 
 class CompiledParts(BuildHookInterface[Any]):
-    """Puts the compiled parts into a wheel; for an editable install, beside their sources."""
+    """Puts compiled code into a wheel, or beside its sources for an editable install."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build them, or warn that they cannot be built."""
+        """Compile, or warn that nothing was compiled."""
         root = Path(self.root)
         if self.target_name != "wheel":
             return
@@ -30,7 +30,7 @@ class CompiledParts(BuildHookInterface[Any]):
                     old.unlink()
         self._folder = Path(tempfile.mkdtemp(prefix="pi2posthog-"))
         try:
-            built = _built(root, self._folder)
+            built = _compile(root, self._folder)
         except (Exception, SystemExit) as error:
             self.app.display_warning(f"not compiled, so previews take three times as long: {error}")
             return
@@ -44,14 +44,14 @@ class CompiledParts(BuildHookInterface[Any]):
         build_data["infer_tag"] = True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove what was needed to build them."""
+        """Remove the folder that it was built in."""
         folder = getattr(self, "_folder", None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _built(root: Path, folder: Path) -> list[Path]:
-    """Compile the modules; raises whatever a compiler that fails or is missing raises."""
+def _compile(root: Path, folder: Path) -> list[Path]:
+    """Compile the modules; raise whatever a compiler raises that fails or is missing."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 Failed = list[tuple[int, str, bytes]]
 Run = Callable[[int, int, int], tuple[int, Failed]]
-"""Takes a seed, the number of the first case, and how many; gives what :func:`checked` does."""
+"""Runs cases: takes a seed, the number of the first case and their number; returns as :func:`checked`."""
 
 _MOST_FAILED = 5
 
@@ -22,7 +22,7 @@ def checked(
     case: Callable[[random.Random], list[bytes]],
     check: Callable[[list[bytes], int], int],
 ) -> tuple[int, Failed]:
-    """Check some cases: how much was found; and of those that failed number, fault and bytes."""
+    """Check some cases; return how much they found, and the number, fault and bytes of those that failed."""
     found, failed = 0, []
     for number in numbers:
         lines = case(random.Random(f"{seed}:{number}"))
@@ -36,7 +36,7 @@ def checked(
 
 
 def in_processes(run: Run, cases: int, seed: int, jobs: int) -> tuple[int, Failed]:
-    """Run that many cases, shared out to processes."""
+    """Run that many cases in several processes."""
     share = -(-cases // jobs)
     parts = [(seed, start, min(share, cases - start)) for start in range(0, cases, share)]
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
@@ -45,7 +45,7 @@ def in_processes(run: Run, cases: int, seed: int, jobs: int) -> tuple[int, Faile
 
 
 def main(run: Run, about: str | None, what: str, arguments: Sequence[str] | None = None) -> int:
-    """Run the cases that the command line asks for; 1 if one failed.
+    """Run the cases that the command line asks for; return 1 if one failed.
 
     Args:
         run: checks some of them.

@@ -74,11 +74,11 @@ TOKENS += (b"\xed\xa0\x80", b"-", b"\r", b"\n", b'{"type":"message"', b"null", b
 
 
 class BrokenRuleError(AssertionError):
-    """A case for which something is not so that must be so of any file."""
+    """A case breaks a rule that any file must keep."""
 
 
 def sources() -> list[list[bytes]]:
-    """The recorded sessions, as their lines; without the longest lines, which only take time."""
+    """Return the lines of the recorded sessions, without the longest, which only take time."""
     files = [*(ROOT.parent / "sample_sessions").rglob("*.jsonl"), *(ROOT / "fixtures").rglob("*.jsonl")]
     read = (path.read_bytes().split(b"\n")[:-1] for path in sorted(files))
     short = ([line for line in lines if len(line) <= LONGEST_LINE] for lines in read)
@@ -86,7 +86,7 @@ def sources() -> list[list[bytes]]:
 
 
 def case(chance: random.Random, files: list[list[bytes]]) -> list[bytes]:
-    """Some lines of a session, damaged."""
+    """Damage some lines of a session."""
     lines = chance.choice(files)
     start = chance.randrange(1, len(lines))
     taken = [lines[0], *lines[start : start + chance.randrange(1, 7)]]
@@ -106,7 +106,7 @@ def case(chance: random.Random, files: list[list[bytes]]) -> list[bytes]:
 
 
 def with_other_bytes(chance: random.Random, line: bytes) -> bytes:
-    """A line with some of its bytes replaced, doubled or gone."""
+    """Replace, double or remove some bytes of a line."""
     at = chance.randrange(len(line) + 1)
     gone = chance.randrange(5)
     if chance.random() < 0.2:
@@ -117,7 +117,7 @@ def with_other_bytes(chance: random.Random, line: bytes) -> bytes:
 
 
 def with_other_value(chance: random.Random, line: bytes) -> bytes:
-    """A line with another JSON value somewhere in it."""
+    """Put another JSON value somewhere into a line."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
@@ -133,7 +133,7 @@ def with_other_value(chance: random.Random, line: bytes) -> bytes:
 
 
 def check(lines: list[bytes], number: int = 0) -> int:
-    """Read a case and check all rules; raises what went wrong, returns how many records it gave."""
+    """Read a case and check all rules; raise what went wrong, return the number of its records."""
     grouping: Any = ("message", "session")[number % 2]
     session = Session(grouping)
     records = [record for line in lines for record in session.feed(line)]
@@ -178,7 +178,7 @@ def _ids(records: list[AnyRecord]) -> list[str]:
 
 
 def _output_tokens(lines: list[bytes]) -> int:
-    """What the lines hold of output tokens, each line once; told without the replay of any branch."""
+    """Add up the output tokens of the lines, each once, without a replay of their branches."""
     total = 0
     begun = False
     seen: set[object] = set()
@@ -215,7 +215,7 @@ def _tokens_of(entry: Any) -> int:
 
 
 def run(seed: int, start: int, count: int) -> tuple[int, cases.Failed]:
-    """Check some cases: how many records there were; and of those that failed number, fault and bytes."""
+    """Check some cases; return the number of records, and number, fault and bytes of failures."""
     files = sources()
     return cases.checked(seed, range(start, start + count), lambda chance: case(chance, files), check)
 

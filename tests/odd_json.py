@@ -68,14 +68,14 @@ class Token(str):
 
 
 class Object:
-    """A JSON object, whose keys may stand there twice."""
+    """A JSON object whose keys may come twice."""
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
 
 
 def damaged(chance: random.Random, line: bytes) -> bytes:
-    """A line with something about it changed, in some cases to what means the same."""
+    """Change something about a line, sometimes to what means the same."""
     kind = chance.random()
     if kind < 0.2:
         return with_other_bytes(chance, line)
@@ -95,7 +95,7 @@ def damaged(chance: random.Random, line: bytes) -> bytes:
 
 
 def with_other_bytes(chance: random.Random, line: bytes) -> bytes:
-    """A line with a byte changed, gone, doubled or put in, or cut."""
+    """Change, remove, double or insert a byte of a line, or cut it."""
     at = chance.randrange(len(line) + 1)
     kind = chance.random()
     if kind < 0.3 and at < len(line):
@@ -140,14 +140,14 @@ def _key(key: str) -> str:
 
 
 def _inside(value: Any) -> list[Any]:
-    """A value and all those in it."""
+    """List a value and all those in it."""
     inner = [each for _, each in value.pairs] if isinstance(value, Object) else value
     inner = inner if isinstance(inner, list) else []
     return [value, *(found for each in inner for found in _inside(each))]
 
 
 def written(value: Any) -> bytes:
-    """JSON as pi writes it, but for what is odd in it."""
+    """Write JSON as pi does, but for what is odd in it."""
     return _written(random.Random(0), value, (",", ":"), False, 0).encode("utf-8", "surrogateescape")
 
 
@@ -174,5 +174,5 @@ def _written(
 
 
 def _can_be_written(value: Any) -> bool:
-    """Whether a text holds no half of a surrogate pair."""
+    """Tell whether a text holds no half of a surrogate pair."""
     return not isinstance(value, str) or not any("\ud800" <= c <= "\udfff" for c in value)

@@ -30,11 +30,11 @@ _MEMO = {"_answer", "_result"}  # what a keeper measured last
 
 
 class DifferError(AssertionError):
-    """A case that is counted in two ways."""
+    """A case counts differently with and without compiled code."""
 
 
 def shape(value: Any, known: dict[int, tuple[int, Any]]) -> Any:
-    """A value as tuples that are equal where all is equal, down to what is the same object."""
+    """Turn a value into tuples that are equal where all is equal, down to what is the same object."""
     if value is None or isinstance(value, (str, int, float, bytes)):
         return (type(value).__name__, value)
     if isinstance(value, (set, frozenset)):
@@ -60,7 +60,7 @@ def shape(value: Any, known: dict[int, tuple[int, Any]]) -> Any:
 
 
 def case(chance: random.Random, files: list[list[bytes]]) -> list[bytes]:
-    """The first lines of a session, some of its messages damaged."""
+    """Damage some messages of the first lines of a session."""
     lines = chance.choice(files)[: chance.randrange(4, 25)]
     plain = [at for at, line in enumerate(lines) if _PLAIN.search(line)]
     for _ in range(chance.randrange(1, 4)):
@@ -73,7 +73,7 @@ def case(chance: random.Random, files: list[list[bytes]]) -> list[bytes]:
 
 
 def check(lines: list[bytes], number: int = 0) -> int:
-    """Count a case in both ways; raises where they differ, returns how many lines compiled code took."""
+    """Count a case in both ways; raise where they differ, return how many lines compiled code took."""
     chance = random.Random(number)
     data = b"\n".join([*lines, b""][: None if chance.random() < 0.9 else -1])
     whole = data.splitlines(keepends=True) if b"\r" not in data else [data]
@@ -100,7 +100,7 @@ class Counted(NamedTuple):
 def counted(
     blocks: Sequence[bytes], grouping: Any, bases: EventBases = BASES[0], *, compiled: bool
 ) -> Counted:
-    """Count a file."""
+    """Count a file, with or without compiled code."""
     session = CountingSession(grouping, WINDOW_MS, bases.longest)
     found, models, fed = CountedFiles(), {"": 0}, 0
     writer = RowWriter(found, models, bases)
@@ -120,7 +120,7 @@ def counted(
 
 
 def _split(chance: random.Random, data: bytes) -> list[bytes]:
-    """A file in blocks of whole lines."""
+    """Split a file into blocks of whole lines."""
     blocks, at = [], 0
     while at < len(data):
         end = data.find(b"\n", at + chance.randrange(5000)) + 1 or len(data)
@@ -135,7 +135,7 @@ def _same(one: Any, other: Any, what: str) -> None:
 
 
 def run(seed: int, start: int, count: int) -> tuple[int, cases.Failed]:
-    """Check some cases: the lines that compiled code took; number, fault and bytes of those that failed."""
+    """Check some cases; return the number of compiled lines, and number, fault and bytes of failures."""
     files = [lines for lines in sources() if any(map(_PLAIN.search, lines[:25]))]
     return cases.checked(seed, range(start, start + count), lambda chance: case(chance, files), check)
 

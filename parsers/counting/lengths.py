@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from parsers.pi import entries as e
-from parsers.pi.messages import Source, format_bash, join_text
+from parsers.pi.messages import Source, format_bash, join_text, list_blocks
 
 MESSAGE = len('{"role":"assistant","content":""},')
 PART = len('{"type":"text","text":""},')
@@ -121,19 +121,20 @@ def answer_size(content: e.Content, longest: int) -> AnswerSize:
 def result_size(result: e.ToolResultMessage, longest: int) -> ResultSize:
     """Return the size of a tool's result; for ``longest`` see :func:`state_size`."""
     size = escapes = 0
-    for text in _texts(result.content):
-        if text is None:
+    for block in list_blocks(result.content):
+        if block.type != "text":
             size += IMAGE
-        elif text:
-            encoded = _encoded(text)
+        elif block.text:
+            encoded = _encoded(block.text)
             size += len(encoded) - QUOTES
             escapes += escapes_in(encoded)
     details = 0
     if result.details is not UNSET:
         details = len(_encoded(result.details))
     whole, most = size + RESULT + details, longest + CUT
-    cut = min(whole, most)
-    return ResultSize(MESSAGE + RESULT_ID + min(size, most), cut + 2 * escapes * cut // whole)
+    cut = whole if whole < most else most
+    sent = size if size < most else most
+    return ResultSize(MESSAGE + RESULT_ID + sent, cut + 2 * escapes * cut // whole)
 
 
 def message_size(source: Source, longest: int) -> int:
@@ -154,10 +155,3 @@ def _encoded(value: Any) -> bytes:
         return _encode(value)
     except _FAULTS:  # such as half of a surrogate pair, or a number that no double holds
         return b" " * _UNKNOWN
-
-
-def _texts(content: e.Content) -> list[str | None]:
-    """Return the texts of a result's blocks, None for a block of another kind."""
-    if isinstance(content, list):
-        return [block.text if block.type == "text" else None for block in content]
-    return [content or ""]

@@ -102,11 +102,10 @@ class RowWriter:
         if call.user_prompt:
             size += text_size(call.user_prompt)
         bare = size
-        if call.output is not None:
-            output = call.output
-            size += (
-                output if isinstance(output, AnswerSize) else answer_size(output, self.bases.longest)
-            ).said
+        output = call.output
+        if output is not None:
+            sizes = output if isinstance(output, AnswerSize) else answer_size(output, self.bases.longest)
+            size += sizes.said
         given = call.input
         if given is None:
             return size, size, size, bare

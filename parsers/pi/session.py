@@ -27,6 +27,7 @@ from parsers.records import AnyRecord, Issue
 from parsers.times import to_ms
 
 _LATER_MS = 10 * 365 * 86_400_000
+_NO_PROMPTS = (e.AssistantMessage, e.ToolResultMessage)
 _MOST_ISSUES = 100  # kinds of damage that are told apart in one file
 
 
@@ -262,6 +263,8 @@ class Session:
     def _describe(self, entry: e.Entry, *, copied: bool) -> None:
         """Keep the prompts and names that a person knows the session by; a fork's own prompt comes first."""
         message = entry.message if isinstance(entry, e.MessageEntry) else None
+        if type(message) in _NO_PROMPTS:
+            return
         if isinstance(message, e.UserMessage):
             self.prompts += 1
             self.last_prompt = join_text(message.content)

@@ -128,10 +128,13 @@ class Turn(Struct, eq=False):
 def list_calls(content: e.Content) -> dict[str, ToolCall]:
     """List the tool calls of an answer by their id."""
     calls: dict[str, ToolCall] = {}
-    for index, block in enumerate(b for b in list_blocks(content) if b.type == "toolCall"):
-        call_id = block.id or f"#{index}"
-        if call_id not in calls:
-            calls[call_id] = ToolCall(call_id, block.name, block.arguments, index)
+    index = 0
+    for block in list_blocks(content):
+        if block.type == "toolCall":
+            call_id = block.id or f"#{index}"
+            if call_id not in calls:
+                calls[call_id] = ToolCall(call_id, block.name, block.arguments, index)
+            index += 1
     return calls
 
 
