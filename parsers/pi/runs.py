@@ -39,7 +39,7 @@ class OpenTrace(Struct, eq=False):
         closed: whether no more calls go into it.
         waiting: whether a queued message waits for an answer.
         last_stop: the stop reason of its last answer.
-        told_ms: the end of the latest of its runs that was told.
+        share_ms: the time that its calls added to its trace, in ms.
     """
 
     id: str
@@ -60,19 +60,21 @@ class OpenTrace(Struct, eq=False):
     error: str | None = None
     last_stop: str | None = None
     trace: OpenTrace | None = None
-    told_ms: int | None = None
+    share_ms: int = 0
 
-    def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> None:
-        """Add a call's times and output."""
+    def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> int:
+        """Add a call's times and output; returns how many ms it took longer by that."""
         self.calls += 1
         if self.start_ms is None:
             self.start_ms = start_ms if start_ms is not None else end_ms
+        before_ms = max(self.start_ms, self.end_ms)
         if end_ms > self.end_ms:
             self.end_ms = end_ms
         if end_ms > self.last_ms:
             self.last_ms = end_ms
         if output is not None:
             self.output = output
+        return max(self.start_ms, self.end_ms) - before_ms
 
     def note_stop(self, reason: str | None, error: str | None) -> None:
         """Note how its last answer ended."""
@@ -109,10 +111,9 @@ class OpenTrace(Struct, eq=False):
             error=self.error,
         )
 
-    def as_run_record(self, told_ms: int | None) -> Run:
-        """Make a record of the run as it stands; ``told_ms`` is the end of its trace's runs before it."""
+    def as_run_record(self) -> Run:
+        """Make a record of the run as it stands."""
         trace = self.trace or self
-        since_ms = trace.start_ms if told_ms is None else told_ms
         return Run(
             id=self.run_id,
             trace_id=self.id,
@@ -126,7 +127,7 @@ class OpenTrace(Struct, eq=False):
             output=None if self.trace is None else self.output,
             is_error=self.error is not None,
             error=self.error,
-            share_ms=0 if since_ms is None else max(0, self.end_ms - since_ms),
+            share_ms=self.share_ms,
             trace_start_ms=trace.start_ms,
             trace_input=trace.input,
         )

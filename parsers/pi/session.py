@@ -185,7 +185,7 @@ class Session:
     def open_traces(self) -> set[str]:
         """Return the ids of the traces and runs that are still being collected here."""
         traces = self._traces
-        runs = {part.run_id for part in (*traces.open, *traces.parts) if part.run_id}
+        runs = {part.run_id for part in (*traces.open, *traces.parts.values()) if part.run_id}
         return runs | {trace.id for trace in traces.open}
 
     def _begin(self, header: e.SessionHeader) -> None:

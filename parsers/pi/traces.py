@@ -19,7 +19,7 @@ class Traces:
 
     Attributes:
         open: the traces that are still collected.
-        parts: with ``session`` grouping, the runs of these that are still collected.
+        parts: with ``session`` grouping, the runs of these that are still collected, by id.
     """
 
     def __init__(self, grouping: Grouping, window_ms: int) -> None:
@@ -27,7 +27,7 @@ class Traces:
         self.windows = {copied: Window(window_ms) for copied in (False, True)}
         self._latest: OpenRun | None = None
         self.open: list[OpenTrace] = []
-        self.parts: list[OpenTrace] = []
+        self.parts: dict[str, OpenTrace] = {}
 
     def open_run(
         self, prompt: str, trace_id: str, ms: int, *, copied: bool, session_name: str | None = None
@@ -91,7 +91,9 @@ class Traces:
             if call.name == "chat":
                 each.note_stop(call.stop_reason, call.error)
             is_said = call.name == "chat" or each.last_stop is None
-            each.add_call(call.start_ms, call.end_ms, text if is_said else None)
+            grown_ms = each.add_call(call.start_ms, call.end_ms, text if is_said else None)
+            if each is trace:
+                part.share_ms += grown_ms
         return run, complete
 
     def _find_run(self, run: OpenRun | None, call: Generation) -> OpenRun | None:
@@ -118,9 +120,10 @@ class Traces:
             is_first = run.part is None or before is not trace
             prompt = run.prompt if is_first else None
             began, start_ms = (run.id, run.start_ms) if run.part is None and run.id else (call.id, None)
-            run.part = OpenTrace(
+            run_id = derive("run", began, trace.id)
+            part = OpenTrace(
                 trace.id,
-                derive("run", began, trace.id),
+                run_id,
                 find_first_line(prompt) if prompt else call.name,
                 prompt is not None,
                 prompt,
@@ -128,7 +131,7 @@ class Traces:
                 call.copied,
                 trace=trace,
             )
-            self.parts.append(run.part)
+            run.part = self.parts.setdefault(run_id, part)  # a damaged file may hold the same call twice
         return complete
 
     def close_all(self, *, copied: bool) -> list[AnyRecord]:
@@ -144,17 +147,17 @@ class Traces:
             if trace.calls and self._can_tell(trace) and (copied or not trace.copied or trace.is_quiet):
                 complete += _records_of(trace)
         _close(self.open)
+        self.open.clear()
         return complete
 
     def _close_parts(self, *, copied: bool) -> list[AnyRecord]:
         """Close the runs of windows, and return those that made a call."""
         complete: list[AnyRecord] = []
-        for part in self.parts:
+        for part in self.parts.values():
             if part.calls and _is_own(part) and (copied or not part.copied or part.is_quiet):
-                trace = part.trace or part
-                complete.append(part.as_run_record(trace.told_ms))
-                trace.told_ms = max(trace.told_ms or 0, trace.start_ms or 0, part.end_ms)
-        _close(self.parts)
+                complete.append(part.as_run_record())
+        _close(self.parts.values())
+        self.parts.clear()
         return complete
 
     def _can_tell(self, trace: OpenTrace) -> bool:
@@ -168,7 +171,7 @@ class Traces:
         over = [trace for trace in self.open if self.windows[trace.copied].is_over(now_ms)]
         parts = [
             part
-            for part in self.parts
+            for part in self.parts.values()
             if part.calls
             and _is_own(part)
             and (part.trace in over or _has_ended(part, now_ms, written_ms, settle_ms))
@@ -187,21 +190,14 @@ class Traces:
 def make_records(ended: Iterable[OpenTrace]) -> list[AnyRecord]:
     """Return the records of runs and traces that have ended, in their order; it changes nothing."""
     records: list[AnyRecord] = []
-    told_ms: dict[int, int] = {}
     for each in ended:
-        if each.trace is None:
-            records += _records_of(each)
-            continue
-        trace = each.trace
-        records.append(each.as_run_record(told_ms.get(id(trace), trace.told_ms)))
-        before_ms = told_ms.get(id(trace), trace.told_ms)
-        told_ms[id(trace)] = max(before_ms or 0, trace.start_ms or 0, each.end_ms)
+        records += _records_of(each) if each.trace is None else [each.as_run_record()]
     return records
 
 
 def _records_of(trace: OpenTrace) -> list[AnyRecord]:
     """Return the record of a trace, behind that of its run if it is one run."""
-    return [trace.as_run_record(None), trace.as_record()] if trace.run_id else [trace.as_record()]
+    return [trace.as_run_record(), trace.as_record()] if trace.run_id else [trace.as_record()]
 
 
 def _goes_on(run: OpenRun, call: Generation) -> bool:
@@ -226,8 +222,7 @@ def _has_ended(part: OpenTrace, now_ms: int, written_ms: int, settle_ms: int) ->
     return not part.copied and now_ms - max(part.last_ms, written_ms) >= ABANDONED_MS
 
 
-def _close(parts: list[OpenTrace]) -> None:
+def _close(parts: Iterable[OpenTrace]) -> None:
     for part in parts:
         part.closed = True
         part.input = part.output = None  # it was recorded, or never will be
-    parts.clear()

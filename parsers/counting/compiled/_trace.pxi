@@ -52,7 +52,11 @@ cdef class Placing:
             return 0
         if trace is not part:
             trace.last_ms = max(trace.last_ms, self.last_ms)
-            if self.was_answered:
+        if self.was_answered:
+            start_ms = self.start_ms if trace is part else trace.start_ms
+            before_ms = max(start_ms, trace.end_ms)
+            part.share_ms += max(before_ms, self.end_ms) - before_ms
+            if trace is not part:
                 trace.last_stop, trace.waiting, trace.error = self.stop, False, None
                 trace.calls += self.calls - part.calls
                 trace.end_ms = max(trace.end_ms, self.end_ms)

@@ -18,7 +18,7 @@ from parsers.counting.lengths import text_size
 from parsers.counting.row_writer import EventBases, RowWriter
 from parsers.counting.rows import KINDS, NO_TIME, ROW, SPAN, CountedFiles
 from parsers.counting.session import CountingSession, PlainLines
-from parsers.records import AnyRecord, Generation, Span
+from parsers.records import AnyRecord, Generation, Run, Span
 from tests import bombs, fuzz
 from tests.parsers.build import Transcript
 from tests.parsers.encodings import ENCODINGS, entries_of, file_of, migrated
@@ -63,7 +63,9 @@ def numbers(record: AnyRecord) -> dict[str, Any]:
         said["tokens"], said["cost_usd"] = record.usage[:4], record.usage.cost_usd
         said["prompted"] = record.user_prompt is not None
     else:
-        names += ["name", "start_ms", "session_name", "from_prompt", "input", "is_error", "error"]
+        names += ["name", "start_ms", "from_prompt", "input", "is_error", "error"]
+        is_run = isinstance(record, Run)
+        names += ["share_ms", "trace_start_ms", "trace_input"] if is_run else ["session_name"]
         text = record.output
         said["output"] = text_size(text) if isinstance(text, str) else text
     return said | {name: repr(getattr(record, name)) for name in names}
@@ -145,7 +147,9 @@ def rows_of(
         return feed(line, torn=torn)
 
     session.feed = count_and_feed  # type: ignore[method-assign]
-    session.count(blocks, RowWriter(counted, models, EventBases(900, 700, 800, LONGEST)), compiled=compiled)
+    session.count(
+        blocks, RowWriter(counted, models, EventBases(900, 700, 800, 600, LONGEST)), compiled=compiled
+    )
     del session.feed
     names, rows = list(models), []
     for row in ROW.iter_unpack(counted.rows):
@@ -168,7 +172,7 @@ def in_row(said: dict[str, Any]) -> dict[str, Any]:
     row |= {"cost_usd": said.get("cost_usd", 0.0), "prompted": said.get("prompted", False)}
     if row["is"] == "generation":
         row["model"] = literal_eval(said["model"]) or f"({literal_eval(said['name'])})"
-    elif row["is"] == "trace":
+    elif row["is"] in ("run", "trace"):
         row["model"] = ""
     return row
 
