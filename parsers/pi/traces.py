@@ -152,10 +152,11 @@ class Traces:
 
     def _close_parts(self, *, copied: bool) -> list[AnyRecord]:
         """Close the runs of windows, and return those that made a call."""
-        complete: list[AnyRecord] = []
-        for part in self.parts.values():
-            if part.calls and _is_own(part) and (copied or not part.copied or part.is_quiet):
-                complete.append(part.as_run_record())
+        complete: list[AnyRecord] = [
+            part.as_run_record()
+            for part in self.parts.values()
+            if part.calls and _is_own(part) and (copied or not part.copied or part.is_quiet)
+        ]
         _close(self.parts.values())
         self.parts.clear()
         return complete

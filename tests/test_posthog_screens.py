@@ -1,0 +1,130 @@
+"""What PostHog's screens show of all recorded sessions: each trace's own time, and a tree without loose ends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from importer.deliver.backfill import Backfill
+from importer.plan.plan import make_plan
+from importer.sessions.discovery import find_sessions
+from importer.settings import Settings
+from tests.building import NOW_MS
+from tests.posthog_screens import Event, PostHogScreens
+from tests.rig import Rig
+
+ROOT = Path(__file__).parent
+FOLDERS = {
+    "samples": (ROOT.parent / "sample_sessions", "pi"),
+    "subagents": (ROOT / "fixtures" / "subagents", "pi"),
+    "extension": (ROOT / "fixtures" / "extension", "pi"),
+    "fuzz": (ROOT / "fixtures" / "fuzz", "pi"),
+    "omp": (ROOT / "fixtures" / "agents" / "omp", "omp"),
+    "openclaw": (ROOT / "fixtures" / "agents" / "openclaw", "openclaw"),
+}
+TOLERANCE_S = 0.02
+
+groupings = pytest.mark.parametrize("grouping", ["message", "session"])
+privacy = pytest.mark.parametrize("private", [False, True], ids=["open", "private"])
+folders = pytest.mark.parametrize("name", FOLDERS)
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to write events to."""
+    return tmp_path_factory.mktemp("screens") / "events.jsonl"
+
+
+@lru_cache(maxsize=1)
+def imported(folder: Path, origin: str, output: Path, **settings: Any) -> list[Event]:
+    """Return the events of a backfill of a folder, as they are sent."""
+    chosen = Settings(**settings)
+    plan = make_plan(find_sessions([folder], origin), chosen, now_ms=NOW_MS, with_totals=True)
+    output.unlink(missing_ok=True)
+    Backfill(plan, chosen).write(output)
+    return [json.loads(line) for line in output.read_bytes().splitlines()]
+
+
+def own_events(events: list[Event]) -> dict[str, Event]:
+    """Return the event of each trace that has one, by trace id."""
+    return {each["properties"]["$ai_trace_id"]: each for each in events if each["event"] == "$ai_trace"}
+
+
+def is_run(event: Event) -> bool:
+    return event["properties"].get("$ai_span_type") == "agent"
+
+
+@groupings
+@privacy
+@folders
+def test_the_shown_time_of_a_trace_is_its_own(output: Path, name: str, grouping: str, private: bool) -> None:
+    events = imported(*FOLDERS[name], output, trace_grouping=grouping, privacy_mode=private)
+    screens, traces = PostHogScreens(events), own_events(events)
+    assert traces
+    wrong = {}
+    for trace_id, trace in traces.items():
+        shown_s, own_s = screens.trace_latency_s(trace_id), trace["properties"]["$ai_latency"] or 0
+        if abs(shown_s - own_s) > TOLERANCE_S:
+            wrong[trace_id] = (shown_s, own_s)
+    assert wrong == {}
+
+
+@groupings
+@privacy
+@folders
+def test_runs_stand_at_the_top_and_nothing_hangs_loose(
+    output: Path, name: str, grouping: str, private: bool
+) -> None:
+    events = imported(*FOLDERS[name], output, trace_grouping=grouping, privacy_mode=private)
+    screens, traces = PostHogScreens(events), own_events(events)
+    for trace_id in traces:
+        assert screens.orphans(trace_id) == []
+        tops = screens.tree(trace_id)
+        assert tops
+        assert all(is_run(node.event) for node in tops)
+        below = [node.event for top in tops for child in top.children for node in child.walk()]
+        assert not any(map(is_run, below))
+        assert grouping == "session" or len(tops) == 1
+
+
+@groupings
+def test_the_fixtures_hold_traces_of_subagents_whose_runs_have_the_time(output: Path, grouping: str) -> None:
+    events = imported(*FOLDERS["subagents"], output, trace_grouping=grouping)
+    traces = own_events(events)
+    started = {trace_id for trace_id, each in traces.items() if "$ai_parent_id" in each["properties"]}
+    assert len(started) >= 10
+    assert len(started) < len(traces)
+    for run in filter(is_run, events):
+        assert ("$ai_latency" in run["properties"]) == (run["properties"]["$ai_trace_id"] in started)
+
+
+def test_in_session_grouping_a_run_says_its_prompt_and_answer_and_nothing_in_privacy_mode(
+    output: Path,
+) -> None:
+    said = list(filter(is_run, imported(*FOLDERS["samples"], output, trace_grouping="session")))
+    assert all({"$ai_input_state", "$ai_output_state"} <= run["properties"].keys() for run in said)
+    assert len({run["properties"]["$ai_span_name"] for run in said}) > 10
+    hidden = imported(*FOLDERS["samples"], output, trace_grouping="session", privacy_mode=True)
+    for run in filter(is_run, hidden):
+        own = run["properties"]
+        assert (own["$ai_span_name"], own["$ai_input_state"], own["$ai_output_state"]) == ("run", None, None)
+    told = list(filter(is_run, imported(*FOLDERS["samples"], output, trace_grouping="message")))
+    assert not any("$ai_input_state" in run["properties"] for run in told)
+
+
+@groupings
+@pytest.mark.parametrize("name", ["samples", "subagents"])
+def test_a_watcher_sends_what_an_import_sends(tmp_path: Path, output: Path, name: str, grouping: str) -> None:
+    folder, origin = FOLDERS[name]
+    copy = shutil.copytree(folder, tmp_path / "sessions")
+    expected = imported(copy, origin, output, trace_grouping=grouping)
+    rig = Rig(copy, settle_ms=20_000, trace_grouping=grouping).pass_once()
+    there = [json.loads(event.encode()) for event in rig.sender.taken.values()]
+    by_id = {event["uuid"]: event for event in there}
+    assert len(by_id) == len(there)
+    assert by_id == {event["uuid"]: event for event in expected}
