@@ -6,16 +6,21 @@ would take thirty times as long as reading it. What was said is measured in :mod
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from importer.build.facts import project_of
+from importer.build.facts import SessionFacts, project_of
 from importer.build.trimming import EVENT_LIMIT
 from importer.sessions.session_file import SessionFile
+from importer.settings import Settings
 from parsers.counting.row_writer import EventBases
+from parsers.records import Generation, Run, Span, Trace
+from parsers.usage import Usage
 
 _PARENT = len(',"$ai_parent_session_id":"pi:01a208c5-ec98-704f-ae12-f52148f48cdd"')
+_UUID = "00000000-0000-5000-8000-000000000000"
+_TIME_MS = 1_735_689_600_000
 
 
 class Bases(NamedTuple):
@@ -28,7 +33,7 @@ class Bases(NamedTuple):
 
 
 class Estimator(Struct):
-    """What the sizes of events depend on in the settings (see :func:`importer.build.events.make_estimator`).
+    """What the sizes of events depend on in the settings (see :func:`make_estimator`).
 
     Attributes:
         bases: the bytes that every event has.
@@ -53,3 +58,51 @@ class Estimator(Struct):
             names += _PARENT
         generation, span, trace, run = (base + names for base in self.bases)
         return EventBases(generation, span, trace, run, self.max_length, EVENT_LIMIT, self.private)
+
+
+def make_estimator(settings: Settings) -> Estimator:
+    """Return what estimates how large the events of these settings will be."""
+    from importer.build.events import EventBuilder  # worker processes, which only count, do not need it
+
+    builder = EventBuilder(settings, SessionFacts("", "", ""))
+    own: dict[str, Any] = {
+        "id": _UUID,
+        "trace_id": _UUID,
+        "window": 1,
+        "end_ms": _TIME_MS,
+        "copied": False,
+    }
+    call = Generation(
+        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
+    )
+    span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
+    trace = Trace(
+        **own,
+        name="",
+        session_name=None,
+        from_prompt=True,
+        input=None,
+        output=None,
+        is_error=False,
+        error=None,
+    )
+    run = Run(
+        **own,
+        name="",
+        from_prompt=True,
+        input="" if settings.trace_grouping == "session" else None,
+        output=None,
+        is_error=False,
+        error=None,
+        share_ms=0,
+        trace_start_ms=None,
+        trace_input=None,
+    )
+    bases = Bases(*(builder.build(record).size for record in (call, span, trace, run)))
+    return Estimator(
+        bases,
+        settings.max_attribute_length,
+        settings.privacy_mode,
+        names_project=settings.project_name is None,
+        names_person=settings.distinct_id is not None,
+    )

@@ -12,7 +12,6 @@ import msgspec
 
 from importer import __version__
 from importer.build.chat import ChatEncoder
-from importer.build.estimate import Bases, Estimator
 from importer.build.event import Event, ModelInputJson
 from importer.build.facts import STOP_REASONS, SessionFacts, name_agent
 from importer.build.redaction import Redactor
@@ -24,12 +23,10 @@ from parsers.pi.context import ModelInput
 from parsers.pi.generations import http_status
 from parsers.records import AnyRecord, Generation, Run, Span, Trace
 from parsers.times import to_rfc3339
-from parsers.usage import Usage
 
 LIBRARY = "pi2posthog"
 IDENTIFY_MS = 1_735_689_600_000  # the start of 2025, before any session of pi
 _NAME_LENGTH = 80
-_UUID = "00000000-0000-5000-8000-000000000000"
 
 
 class EventBuilder:
@@ -243,52 +240,6 @@ class EventBuilder:
 
 def _shorten(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
-
-
-def make_estimator(settings: Settings) -> Estimator:
-    """Return what estimates how large the events of these settings will be."""
-    builder = EventBuilder(settings, SessionFacts("", "", ""))
-    own: dict[str, Any] = {
-        "id": _UUID,
-        "trace_id": _UUID,
-        "window": 1,
-        "end_ms": IDENTIFY_MS,
-        "copied": False,
-    }
-    call = Generation(
-        **own, name="chat", parent_id=_UUID, usage=Usage(1000, 1000, 10000, 1000, 10000, None, 0.0123456789)
-    )
-    span = Span(**own, name="", parent_id=_UUID, input=None, output=None, is_error=False)
-    trace = Trace(
-        **own,
-        name="",
-        session_name=None,
-        from_prompt=True,
-        input=None,
-        output=None,
-        is_error=False,
-        error=None,
-    )
-    run = Run(
-        **own,
-        name="",
-        from_prompt=True,
-        input="" if settings.trace_grouping == "session" else None,
-        output=None,
-        is_error=False,
-        error=None,
-        share_ms=0,
-        trace_start_ms=None,
-        trace_input=None,
-    )
-    bases = Bases(*(builder.build(record).size for record in (call, span, trace, run)))
-    return Estimator(
-        bases,
-        settings.max_attribute_length,
-        settings.privacy_mode,
-        names_project=settings.project_name is None,
-        names_person=settings.distinct_id is not None,
-    )
 
 
 def make_identify_event(settings: Settings) -> Event | None:

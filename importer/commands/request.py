@@ -86,7 +86,7 @@ def choose_counter(cluster: Cluster | None, settings: Settings, now_ms: int) -> 
     """Return what counts files on a cluster; None without one: `make_plan` then counts on this machine."""
     if cluster is None:
         return None
-    from importer.build.events import make_estimator
+    from importer.build.estimate import make_estimator
     from importer.cluster.count import ClusterCounter
 
     return ClusterCounter(cluster, settings, make_estimator(settings), now_ms)

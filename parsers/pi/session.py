@@ -151,8 +151,7 @@ class Session:
         """
         turns, ended = self._find_ended(now_ms, written_ms, settle_ms)
         records: list[AnyRecord] = [span for turn in turns for span in turn.unanswered()]
-        records += make_records(ended)
-        return self._note_maker(records)
+        return self._note_maker([*records, *make_records(ended)])
 
     def is_final(self, now_ms: int, written_ms: int) -> bool:
         """Tell whether :meth:`finish` would return the same for ever, unless a line is written.
@@ -171,8 +170,7 @@ class Session:
         turns = [turn for turn in self._replay.turns if turn.open and not turn.copied]
         if not turns:  # how a copied call ended, the parent's file knows
             return [], traces
-        ended = {each.id for each in traces if each.trace is None}
-        going_on = self.open_traces()
+        ended, going_on = {each.id for each in traces if each.trace is None}, self.open_traces()
         left = now_ms - max(self._time_ms, written_ms) >= ABANDONED_MS
         turns = [turn for turn in turns if turn.trace_id in ended or (left and turn.trace_id not in going_on)]
         return turns, traces
@@ -184,9 +182,7 @@ class Session:
 
     def open_traces(self) -> set[str]:
         """Return the ids of the traces and runs that are still being collected here."""
-        traces = self._traces
-        runs = {part.run_id for part in (*traces.open, *traces.parts.values()) if part.run_id}
-        return runs | {trace.id for trace in traces.open}
+        return self._traces.find_open_ids()
 
     def _begin(self, header: e.SessionHeader) -> None:
         if self.header is not None:

@@ -165,6 +165,11 @@ class Traces:
         """Tell whether this file holds all of a trace."""
         return self.grouping == "session" or _is_own(trace)
 
+    def find_open_ids(self) -> set[str]:
+        """Return the ids of the traces and runs that are still collected."""
+        runs = {part.run_id for part in (*self.open, *self.parts.values()) if part.run_id}
+        return runs | {trace.id for trace in self.open}
+
     def find_ended(self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS) -> list[OpenTrace]:
         """Return the runs and traces that have ended: quiet since a final stop, or abandoned for a day."""
         if self.grouping == "message":

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from importer.build.events import make_estimator
+from importer.build.estimate import make_estimator
 from importer.cluster.backfill import _split_rate
 from importer.cluster.count import ClusterCounter
 from importer.cluster.messages import Parcel, Share

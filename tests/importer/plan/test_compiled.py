@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from importer.build.events import make_estimator
+from importer.build.estimate import make_estimator
 from importer.plan.counter import PURE, count_files
 from importer.sessions import reading
 from importer.sessions.discovery import find_sessions

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.corpus import Shape, generate
-from importer.build.events import make_estimator
+from importer.build.estimate import make_estimator
 from importer.plan import counter as counting
 from importer.plan import pool
 from importer.plan.counter import LocalCounter, count_files, split
