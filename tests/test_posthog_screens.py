@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,14 @@ from importer.deliver.backfill import Backfill
 from importer.plan.plan import make_plan
 from importer.sessions.discovery import find_sessions
 from importer.settings import Settings
+from importer.watch.tail import Tail
+from parsers.pi.runs import SETTLE_MS
+from parsers.records import AnyRecord
+from parsers.times import to_ms
 from tests.building import NOW_MS
 from tests.posthog_screens import Event, PostHogScreens
 from tests.rig import Rig
+from tests.session_writer import SessionWriter, text, tool_call, usage
 
 ROOT = Path(__file__).parent
 FOLDERS = {
@@ -28,6 +35,7 @@ FOLDERS = {
     "openclaw": (ROOT / "fixtures" / "agents" / "openclaw", "openclaw"),
 }
 TOLERANCE_S = 0.02
+PARENT = "2025-03-01T10-00-00-000Z_aaaaaaaa-0000-7000-8000-000000000001"
 
 groupings = pytest.mark.parametrize("grouping", ["message", "session"])
 privacy = pytest.mark.parametrize("private", [False, True], ids=["open", "private"])
@@ -130,3 +138,83 @@ def test_a_watcher_sends_what_an_import_sends(tmp_path: Path, output: Path, name
     by_id = {event["uuid"]: event for event in there}
     assert len(by_id) == len(there)
     assert by_id == {event["uuid"]: event for event in expected}
+
+
+def write_slow_sessions(folder: Path) -> list[Path]:
+    """Write a session with a subagent's; both pause so long within a window that their runs leave early."""
+    parent = SessionWriter(folder / f"{PARENT}.jsonl", PARENT.partition("_")[2])
+    parent.user("delegate it")
+    parent.assistant(tool_call("c1", "subagent", {"agent": "helper", "task": "count"}), stop="toolUse")
+    child = SessionWriter(
+        folder / PARENT / "b491192f" / "run-0" / "session.jsonl",
+        "bbbbbbbb-0000-7000-8000-000000000002",
+        start=parent.now,
+    )
+    child.entry("session_info", name="subagent-helper-b491192f-1")
+    child.turn("Task: count", "three")
+    for story in (child, parent):
+        story.wait(minutes=2)
+        if story is parent:
+            parent.result("c1", "subagent", text("three"), details={"mode": "single", "runId": "b491192f"})
+            parent.assistant(text("done"))
+        story.wait(minutes=2)
+        story.entry(
+            "compaction", summary="so far", tokensBefore=9, firstKeptEntryId="x", usage=usage(input=5)
+        )
+        story.wait(minutes=2)
+        story.turn("and more", "no", stop="error", errorMessage="overloaded")
+        story.wait(minutes=1)
+        story.assistant(text("more"))
+        story.wait(minutes=90)
+        story.turn("the next day", "yes")
+    return [parent.path, child.path]
+
+
+@groupings
+def test_sessions_that_are_followed_send_early_what_an_import_sends(
+    tmp_path: Path, output: Path, grouping: str
+) -> None:
+    paths = write_slow_sessions(tmp_path)
+    expected = {event["uuid"]: event for event in imported(tmp_path, "pi", output, trace_grouping=grouping)}
+    sent: dict[str, Event] = {}
+    for path in paths:
+        own, early = follow(Tail(path, Settings(trace_grouping=grouping)), path)
+        assert early >= 3
+        sent |= own
+    assert sent == expected
+    screens, traces = PostHogScreens(list(sent.values())), own_events(list(sent.values()))
+    for trace_id, trace in traces.items():
+        shown_s = screens.trace_latency_s(trace_id)
+        assert shown_s == pytest.approx(trace["properties"]["$ai_latency"], abs=TOLERANCE_S)
+    assert any("$ai_parent_id" in trace["properties"] for trace in traces.values())
+
+
+def follow(tail: Tail, path: Path) -> tuple[dict[str, Event], int]:
+    """Follow a file that grows; return its events, and how many runs and traces ended before a later line.
+
+    Each event leaves as soon as it may, by the clock of the session, and none with two envelopes.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"")
+    events: dict[str, Event] = {}
+    now_ms = early = 0
+
+    def build(records: Sequence[AnyRecord]) -> None:
+        for record in records:
+            event = json.loads(tail.build_event(record).encode())
+            assert events.setdefault(record.id, event) == event
+
+    for line in lines:
+        line_ms = max(now_ms, to_ms(json.loads(line).get("timestamp")) or 0)
+        if now_ms and line_ms > now_ms:
+            ended = tail.finish(line_ms - 1, SETTLE_MS)
+            tail.settled.update(record.id for record in ended)
+            early += len(ended)
+            build(ended)
+        now_ms = line_ms
+        with path.open("ab") as file:
+            file.write(line)
+        os.utime(path, (now_ms / 1000, now_ms / 1000))
+        build(tail.read())
+    build(tail.finish(NOW_MS, SETTLE_MS))
+    return events, early

@@ -16,7 +16,7 @@ from tests.session_writer import SessionWriter
 FILES = sorted(SAMPLES.rglob("*.jsonl"))
 STATS = json.loads((SAMPLES / "stats.json").read_text())
 TOTALS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd")
-ADDED = ("prompts", "generations", "spans", *TOTALS)
+ADDED = ("prompts", "generations", "spans", "runs", *TOTALS)
 GROUPINGS = ("session", "day", "project", "model")
 
 
@@ -26,7 +26,7 @@ def test_json_is_one_object_on_stdout_and_nothing_else(command):
     figures = shown.json
     assert {*ADDED, "sessions", "traces", "events", "upload_bytes", "groups"} <= set(figures)
     assert figures["sessions"] == len(figures["groups"]) == len(FILES)
-    assert figures["events"] == figures["generations"] + figures["spans"] + figures["traces"]
+    assert figures["events"] == sum(figures[kind] for kind in ("generations", "spans", "runs", "traces"))
     assert {row["state"] for row in figures["groups"]} == {"new"}
     assert figures["skipped_files"] == figures["warnings"] == []
 

@@ -127,7 +127,13 @@ def test_numbers_models_tool_names_and_stop_reasons_stay(command, server, told):
             assert call["$ai_tools"] == [{"type": "function", "function": {"name": "run"}}]
     assert {call["$ai_is_error"] for call in kinds["$ai_generation"]} == {True, False}
     assert {span["$ai_span_name"] for span in kinds["$ai_span"]} == {"run", "read", "user_bash", "compaction"}
+    runs = [span for span in kinds["$ai_span"] if span.get("$ai_span_type") == "agent"]
+    assert {run["$ai_span_name"] for run in runs} == {"run"}
+    assert not any("$ai_input_state" in run or "$ai_output_state" in run or run["$ai_error"] for run in runs)
+    assert len(runs) == len(kinds["$ai_trace"])
     for span in kinds["$ai_span"]:
+        if span in runs:
+            continue
         assert span["$ai_input_state"] is span["$ai_output_state"] is None
         assert span["$ai_error"] in (None, "no result: the run was aborted or crashed")
     for trace in kinds["$ai_trace"]:
