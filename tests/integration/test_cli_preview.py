@@ -16,7 +16,7 @@ from tests.session_writer import SessionWriter
 FILES = sorted(SAMPLES.rglob("*.jsonl"))
 STATS = json.loads((SAMPLES / "stats.json").read_text())
 TOTALS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd")
-ADDED = ("prompts", "generations", "spans", "runs", *TOTALS)
+ADDED = ("prompts", "generations", "spans", *TOTALS)
 GROUPINGS = ("session", "day", "project", "model")
 
 
@@ -111,9 +111,9 @@ def test_since_until_and_project_select_sessions(command, tmp_path):
         figures = command("preview", tmp_path / "s", "--json", *arguments).json
         return [row["session"] for row in figures["groups"]], figures["events"]
 
-    assert chosen("--since", "2025-03-10", "--project", "*") == (["s3", "s6"], 4)
-    assert chosen("--until", "2025-03-10", "--project", "shop") == (["s1"], 2)
-    assert chosen("--since", "2025-02-01", "--until", "2025-04-01T00:00Z") == (["s3"], 2)
+    assert chosen("--since", "2025-03-10", "--project", "*") == (["s3", "s6"], 6)
+    assert chosen("--until", "2025-03-10", "--project", "shop") == (["s1"], 3)
+    assert chosen("--since", "2025-02-01", "--until", "2025-04-01T00:00Z") == (["s3"], 3)
     assert chosen("--since", "7d") == ([], 0)
 
 
