@@ -177,5 +177,5 @@ def test_a_file_that_pi_migrates_gives_the_same_events(stage: Stage, tmp_path: P
         assert all("id" in entry for entry in migrated)
         assert importer.backfill(first, path)["delivered"] == 0
         importer.backfill(second, path)
-    assert len(raw_events(first)) == 5 + 4 + 3
+    assert len(raw_events(first)) == 5 + 4 + 3 + 3
     assert raw_events(second) == raw_events(first)

@@ -211,7 +211,7 @@ def test_privacy_mode_shows_and_sends_no_prompt(command, server, sessions):
         story.user("my secret prompt")
         story.raw(b'{"my secret prompt": torn\n')
         story.assistant(text("my secret answer"), stop="error", errorMessage="my secret error")
-        eventually(lambda: len(ids(server)) == 2, "the events")
+        eventually(lambda: len(ids(server)) == 3, "the events")
         finished = watch.stop()
     assert "s.jsonl:3: not JSON" in finished.err
     assert "secret" not in finished.err + finished.out
