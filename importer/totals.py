@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 SUMS = (*TOKENS, "cost_usd")
 CONTEXTS = ("full", "turn", "new")
-COUNTS = {"generations": "generation", "spans": "span", "traces": "trace"}
+COUNTS = {"generations": "generation", "spans": "span", "runs": "run", "traces": "trace"}
 
 _ADDED = ("prompts", *TOKENS, "total_tokens", "cost_usd", *CONTEXTS, "delivered")
 _UNPRICED = "unpriced_calls"
@@ -44,10 +44,11 @@ def totals(frame: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
 
     Returns:
         A row a group, sorted by its keys, which are its first columns. Then ``events`` (rows of the frame),
-        ``generations``, ``spans`` and ``traces`` (where there is a ``kind``), ``prompts``, the token columns
-        (int64; Python ints where a sum is beyond 64 bits), ``cost_usd`` (US dollars, rounded to 1e-12 after
-        adding), the bytes by input context, ``delivered`` (how many events are), and ``unpriced_calls``
-        (how many have a cost that is not known, and not in the sum; where there is a ``cost_basis``).
+        ``generations``, ``spans``, ``runs`` and ``traces`` (where there is a ``kind``), ``prompts``, the
+        token columns (int64; Python ints where a sum is beyond 64 bits), ``cost_usd`` (US dollars, rounded
+        to 1e-12 after adding), the bytes by input context, ``delivered`` (how many events are), and
+        ``unpriced_calls`` (how many have a cost that is not known, and not in the sum; where there is a
+        ``cost_basis``).
 
     Raises:
         KeyError: the frame has no such column.

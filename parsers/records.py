@@ -1,4 +1,4 @@
-"""What happened in a session, in the field's words: generations, spans and traces.
+"""What happened in a session, in the field's words: generations, spans, runs and traces.
 
 Times are milliseconds since the epoch (UTC), costs US dollars. Ids are UUIDs as text, derived from what pi
 recorded (see :mod:`parsers.identity`). Where a session is only counted, sizes stand in the place of inputs
@@ -58,7 +58,7 @@ class Generation(Record, kw_only=True):
 
     Attributes:
         name: ``chat``, ``compaction``, ``branch_summary``, the kind of a usage entry, or the tool's name.
-        parent_id: the trace, or the span of the tool that made the call.
+        parent_id: the run, or the span of the tool that made the call.
         provider, model: which model was asked; None where pi did not record it (a tool's own calls).
         previous_model: provider and model of the answer before on this branch, where they were others.
         raw_stop_reason: the provider's own word for it.
@@ -93,7 +93,8 @@ class Span(Record, kw_only=True):
 
     Attributes:
         name: the tool's name, ``user_bash`` or ``compaction``.
-        parent_id: the generation that asked for the tool, the span of the tool that called it, or the trace.
+        parent_id: the generation that asked for the tool, the span of the tool that called it, the run, or
+            the trace.
         input: arguments, as JSON values.
         output: the result as JSON values, or None if there was none.
         error: the text of the error, if ``is_error``.
@@ -132,4 +133,29 @@ class Trace(Record, kw_only=True):
     error: str | None
 
 
-AnyRecord = Generation | Span | Trace
+class Run(Record, kw_only=True):
+    """A run that has ended, as far as it lies within a trace: its calls hang below it.
+
+    Attributes:
+        name: the first line of its prompt, or what the model work was, if no prompt opened it.
+        from_prompt: whether the name was taken from a prompt.
+        input: the text of the prompt, where the trace is not the run's own.
+        output: the text of the last answer, likewise.
+        error: the message of the last call's error, if ``is_error``.
+        share_ms: its part of the time of its trace, in ms: the shares of a trace's runs add up to that.
+        trace_start_ms: when the trace began.
+        trace_input: the text of the prompt that opened the trace.
+    """
+
+    name: str
+    from_prompt: bool
+    input: str | None
+    output: Any
+    is_error: bool
+    error: str | None
+    share_ms: int
+    trace_start_ms: int | None
+    trace_input: str | None
+
+
+AnyRecord = Generation | Span | Run | Trace

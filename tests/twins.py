@@ -28,7 +28,7 @@ from tests.fuzz import sources
 
 PRICES = {("mock", "mock-1"): Price(1.0, 2.0, 0.1, 1.5)}
 PRICING = CostRules(Settings(prices=ModelPrices(prices=PRICES), subscription_providers=("anthropic",)))
-BASES = (EventBases(900, 700, 800, 300), EventBases(900, 700, 800, 300, private=True))
+BASES = (EventBases(900, 700, 800, 600, 300), EventBases(900, 700, 800, 600, 300, private=True))
 WINDOW_MS = 60_000
 _PLAIN = re.compile(rb'"role": ?"(?:assistant|toolResult)"')
 _MEMO = {"_answer", "_result"}  # what a keeper measured last

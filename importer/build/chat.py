@@ -15,8 +15,7 @@ from importer.build.redaction import Redactor
 from importer.build.trimming import EVENT_LIMIT, LARGEST_PART, TOO_LARGE, cut_once
 from parsers.pi.chain import ContextMessage, Link
 from parsers.pi.entries import Content
-from parsers.pi.messages import ChatMessage, chat_message, output_choices
-from parsers.pi.prompt import SystemPrompt
+from parsers.pi.messages import ChatMessage, SystemPrompt, chat_message, output_choices
 
 
 class ChatEncoder:

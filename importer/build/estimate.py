@@ -17,7 +17,7 @@ from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
 from importer.totals import TraceTotals
 from parsers.counting.row_writer import EventBases
-from parsers.records import Generation, Span, Trace
+from parsers.records import Generation, Run, Span, Trace
 from parsers.usage import Usage
 
 _PARENT = len(',"$ai_parent_session_id":"pi:01a208c5-ec98-704f-ae12-f52148f48cdd"')
@@ -30,6 +30,7 @@ class Bases(NamedTuple):
     generation: int = 0
     span: int = 0
     trace: int = 0
+    run: int = 0
 
 
 _NO_BYTES = Bases()
@@ -61,9 +62,9 @@ class Estimator(Struct):
             names += 2 * len(project_of(file.cwd))
         if file.parent_session:
             names += _PARENT
-        generation, span, trace = (base + names for base in self.bases)
+        generation, span, trace, run = (base + names for base in self.bases)
         most = self.max_length, EVENT_LIMIT
-        return EventBases(generation, span, trace, *most, self.private, *self.content)
+        return EventBases(generation, span, trace, run, *most, self.private, *self.content)
 
 
 def make_estimator(settings: Settings) -> Estimator:
@@ -96,11 +97,24 @@ def make_estimator(settings: Settings) -> Estimator:
         is_error=False,
         error=None,
     )
+    run = Run(
+        **own,
+        name="",
+        from_prompt=True,
+        input="" if settings.trace_grouping == "session" else None,
+        output=None,
+        is_error=False,
+        error=None,
+        share_ms=0,
+        trace_start_ms=None,
+        trace_input=None,
+    )
     totals = TraceTotals(1000, 1000, 10000, 1000, cost_usd)
     builder = EventBuilder(settings, SessionFacts("", "", ""))
-    sizes = [builder.build(record, totals).size for record in (call, span, trace)]
+    records = (call, span, trace, run)
+    sizes = [builder.build(record, totals).size for record in records]
     builder.content_since_ms = IDENTIFY_MS + 1
-    bare = [builder.build(record, totals).size for record in (call, span, trace)]
+    bare = [builder.build(record, totals).size for record in records]
     return Estimator(
         Bases(*sizes),
         Bases(*(size - left for size, left in zip(sizes, bare, strict=True))),

@@ -29,7 +29,7 @@ from parsers.identity import derive
 from parsers.pi.chain import MessageRange
 from parsers.pi.context import ModelInput
 from parsers.pi.generations import http_status
-from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.records import AnyRecord, Generation, Run, Span, Trace
 from parsers.times import to_rfc3339
 
 LIBRARY = "pi2posthog"
@@ -70,13 +70,15 @@ class EventBuilder:
         Args:
             record: what happened.
             totals: the totals of a trace's generations.
-            starter: the span of the tool call that started a subagent's run, for its trace.
+            starter: the span of the tool call that started a subagent's run, for the run and its trace.
         """
         match record:
             case Generation():
                 return self._generation(record)
             case Span():
                 return self._event("$ai_span", record, self._span(record))
+            case Run():
+                return self._event("$ai_span", record, self._run(record, starter))
             case Trace():
                 return self._event("$ai_trace", record, self._trace(record, totals or TraceTotals(), starter))
 
@@ -172,6 +174,27 @@ class EventBuilder:
             **(make_tool_error(span.name, error) if span.is_error else NO_ERROR),
         }
 
+    def _run(self, run: Run, starter: str | None) -> dict[str, Any]:
+        """The span of a run, between its trace and its calls.
+
+        PostHog shows as a trace's latency the sum over what hangs directly below it, and over its own event
+        if that hangs below nothing. So a run has a latency only in a subagent's trace, which hangs below a
+        tool call.
+        """
+        name = "run" if self._private else self._redactor.clean(run.name)
+        properties = {
+            "$ai_span_id": run.id,
+            "$ai_parent_id": run.trace_id,
+            "$ai_span_name": _shorten(name),
+            "$ai_span_type": "agent",
+            "$ai_is_error": run.is_error,
+            "$ai_error": self._words(run.error),
+        }
+        if starter is not None:
+            properties["$ai_latency"] = run.share_ms / 1000
+        has_states = run.input is not None or run.output is not None
+        return properties | (self._states(run) if has_states else {})
+
     def _trace(self, trace: Trace, totals: TraceTotals, starter: str | None) -> dict[str, Any]:
         return keep_present(**{"$ai_parent_id": starter}) | {
             "$ai_span_name": self._trace_name(trace),
@@ -185,7 +208,7 @@ class EventBuilder:
             **(make_call_error(trace.error, self._words(trace.error)) if trace.is_error else NO_ERROR),
         }
 
-    def _states(self, trace: Trace) -> dict[str, Any]:
+    def _states(self, trace: Run | Trace) -> dict[str, Any]:
         if not self._has_content(trace):
             return {}
         return {
@@ -200,7 +223,7 @@ class EventBuilder:
         own = trace.session_name or ""
         parts = (own, trace.name) if own != trace.name else (own,)
         name = self._redactor.clean(": ".join(part for part in parts if part))
-        return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+        return _shorten(name)
 
     def _words(self, text: str | None) -> str | None:
         """Return text of a user, a model or a provider: nothing in privacy mode."""
@@ -236,6 +259,10 @@ class EventBuilder:
             properties["$process_person_profile"] = False
         head = _envelope(event, record.id, distinct_id, record.end_ms, properties)
         return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
 def make_identify_event(settings: Settings, at_ms: int = IDENTIFY_MS) -> Event | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parsers.counting.rows import ROW, TRACE, CountedFiles
+from parsers.counting.rows import ROW, RUN, TRACE, CountedFiles
 
 _KIND_AT = ROW.size - 3
 
@@ -56,7 +56,7 @@ def find_own_ids(counted: Iterable[CountedFiles]) -> set[bytes]:
             rows = bytes(memoryview(columns.rows)[start:end])
             for at in range(0, len(rows), ROW.size):
                 own = rows[at : at + 16]
-                if rows[at + _KIND_AT] == TRACE and open_traces.leaves_out(own, place):
+                if rows[at + _KIND_AT] in (RUN, TRACE) and open_traces.leaves_out(own, place):
                     continue
                 found.add(own)
             place += 1

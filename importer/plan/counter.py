@@ -80,7 +80,7 @@ def _describe(counted: CountedFile, session: SessionParser) -> None:
     counted.words_at = getattr(session, "words_at", None)
     counted.subagent = session.subagent.name if session.subagent else None
     counted.issues = list(session.issues.values())
-    counted.open_traces = [uuid_bytes(trace) for trace in session.open_traces()]
+    counted.open_traces = [uuid_bytes(each) for each in sorted(session.open_traces())]
 
 
 class Counter(Protocol):

@@ -6,7 +6,7 @@ pandas is imported here, so import this only once the worker processes are at wo
 column                             dtype                  holds
 =================================  =====================  ====================================================
 id_high, id_low                    uint64                 the halves of the event's UUID (see :func:`uuids`)
-kind                               category               generation, span, trace or identify
+kind                               category               generation, span, run, trace or identify
 trace_id                           category of str        the UUID of its trace
 file                               int32                  its file's place in the plan, -1 for ``$identify``
 session, project, model, day       category of str        the header's id, the project, the model that was
@@ -40,7 +40,17 @@ from importer.plan.columns import (
 )
 from importer.plan.copies import OpenTraces
 from importer.totals import CONTEXTS, TOKENS, totals
-from parsers.counting.rows import COST_BASES, GENERATION, IDENTIFY, KINDS, NO_TIME, ROW, TRACE, CountedFiles
+from parsers.counting.rows import (
+    COST_BASES,
+    GENERATION,
+    IDENTIFY,
+    KINDS,
+    NO_TIME,
+    ROW,
+    RUN,
+    TRACE,
+    CountedFiles,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -216,7 +226,7 @@ def _find_own(arrays: Arrays, open_traces: OpenTraces) -> NDArray[np.bool_]:
     near = ids.duplicated("id_high", keep=False).to_numpy()  # half of an id tells nearly all apart
     own[near] = ~ids[near].duplicated().to_numpy()
     if open_traces:
-        traces = np.flatnonzero(own & (arrays["kind"] == TRACE))
+        traces = np.flatnonzero(own & np.isin(arrays["kind"], (RUN, TRACE)))
         trace_ids = join_halves(arrays["id_high"][traces], arrays["id_low"][traces])
         files = arrays["file"][traces].tolist()
         own[traces] = [not open_traces.leaves_out(*each) for each in zip(trace_ids, files, strict=True)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FIGURES = ("prompts", *COUNTS, *SUMS, "events")
-_OF_MANY_MODELS = ["trace", "identify"]
+_OF_MANY_MODELS = ["run", "trace", "identify"]
 
 
 def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -> dict[str, Any]:

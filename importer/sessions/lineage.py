@@ -16,7 +16,7 @@ from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import SessionFile, read_session_file
 from parsers.agents import Agent, SessionParser
 from parsers.pi.subagents import Delegation, starter_of
-from parsers.records import AnyRecord, Trace
+from parsers.records import AnyRecord, Run, Trace
 from parsers.times import to_ms
 
 _MOST = 1000  # tool calls to look at for one run
@@ -84,26 +84,33 @@ class Delegations:
     def find_starter(
         self, path: SessionPath, named: str | None, agent: Agent, session: SessionParser, record: AnyRecord
     ) -> str | None:
-        """Return the span id of the tool call that started a subagent's run; None for any other record.
+        """Return the span id of the tool call that started a subagent's trace; None for any other record.
 
         Args:
             path: the subagent's file.
             named: what its header says of a parent.
             agent: the agent that wrote it.
             session: the file as it was read.
-            record: the run's trace, or another record.
+            record: the trace, one of its runs, or another record.
         """
-        if not isinstance(record, Trace) or record.copied or record.start_ms is None:
+        match record:
+            case Trace(start_ms=start_ms, input=prompt):
+                pass
+            case Run(trace_start_ms=start_ms, trace_input=prompt):
+                pass
+            case _:
+                return None
+        if record.copied or start_ms is None:
             return None
         enclosing = enclosing_session(path)
         if not (session.subagent or enclosing or (named and not session.has_copies)):
             return None
-        delegations = _take_latest(self._find_copied(session), record.start_ms)
+        delegations = _take_latest(self._find_copied(session), start_ms)
         for parent in _find_candidates(path, named, enclosing):
-            delegations += _take_latest(self._load(parent, agent), record.start_ms)
+            delegations += _take_latest(self._load(parent, agent), start_ms)
         unique = {each.span_id: each for each in delegations}
         began_ms = to_ms(session.header.timestamp) if session.header else None
-        return starter_of(unique.values(), record.start_ms, record.input, session.subagent, began_ms or 0)
+        return starter_of(unique.values(), start_ms, prompt, session.subagent, began_ms or 0)
 
     def _find_copied(self, session: SessionParser) -> Sequence[Delegation]:
         """Return the tool calls that a session copied from its parent."""

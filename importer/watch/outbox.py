@@ -10,7 +10,7 @@ from importer.build.events import make_identify_event
 from importer.settings import Settings
 from importer.watch.sender import Sender
 from importer.watch.tail import Tail
-from parsers.records import AnyRecord, Trace
+from parsers.records import AnyRecord, Run, Trace
 
 
 class Outbox:
@@ -60,7 +60,7 @@ class Outbox:
             return True
         delivered = self._sender.find_delivered([record.id for record in wanted])
         for record in wanted:
-            if record.id in delivered or (isinstance(record, Trace) and record.id in still_open):
+            if record.id in delivered or (isinstance(record, Run | Trace) and record.id in still_open):
                 continue
             if (self.refused and not again) or not self._offer(tail, record):
                 self.refused.setdefault(tail.path)

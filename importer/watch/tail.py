@@ -175,7 +175,7 @@ class Tail:
             return None
         pauses_ms = [settle_ms, settle_ms * RETRY_FACTOR, ABANDONED_MS]
         if self._settings.trace_grouping == "session":
-            pauses_ms = [round(self._settings.session_window_minutes * 60_000)]
+            pauses_ms.append(round(self._settings.session_window_minutes * 60_000))
         times_ms = (self.activity.last_ms + pause_ms + 1 for pause_ms in pauses_ms)
         return min((ms for ms in times_ms if ms > now_ms), default=None)
 

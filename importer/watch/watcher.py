@@ -24,7 +24,7 @@ from importer.watch.outbox import Outbox
 from importer.watch.registry import Registry, find_stamps
 from importer.watch.sender import Sender
 from importer.watch.tail import Tail
-from parsers.records import AnyRecord, Trace
+from parsers.records import AnyRecord, Run, Trace
 
 TICK_S = 1.0
 SWEEP_S = 30.0
@@ -229,7 +229,7 @@ class Watcher:
 
     def _queue(self, tail: Tail, records: Sequence[AnyRecord], *, again: bool = False) -> bool:
         still_open: set[str] = set()
-        if any(record.copied for record in records if isinstance(record, Trace)):
+        if any(record.copied for record in records if isinstance(record, Run | Trace)):
             older = (other for other in self.tails.values() if other.started_ms < tail.started_ms)
             still_open.update(*(other.session.open_traces() for other in older))
         return self._outbox.queue(tail, records, still_open, again=again)

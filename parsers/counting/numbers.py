@@ -11,8 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from parsers.pi import entries as e
-from parsers.pi.messages import Source
-from parsers.pi.prompt import NO_PROMPT
+from parsers.pi.messages import NO_PROMPT, Source
 from parsers.pi.toolcalls import ToolCall, make_result_state
 
 

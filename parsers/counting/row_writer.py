@@ -23,6 +23,7 @@ from parsers.counting.rows import (
     GENERATION,
     NO_TIME,
     ROW,
+    RUN,
     SPAN,
     TRACE,
     CallPricing,
@@ -31,8 +32,8 @@ from parsers.counting.rows import (
 from parsers.counting.sizes import InputSizes
 from parsers.identity import uuid_bytes
 from parsers.pi.context import ModelInput
-from parsers.pi.prompt import SystemPrompt
-from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.pi.messages import SystemPrompt
+from parsers.records import AnyRecord, Generation, Run, Span, Trace
 
 _LONGEST_NAME = 80
 _ERROR = len('"$ai_error_type":"model_error","$ai_http_status":429,')
@@ -45,23 +46,25 @@ class EventBases(Struct, frozen=True):
     """What the sizes of a session's events are made of besides what was said; all are bytes.
 
     Attributes:
-        generation, span, trace: an event of each kind without what was said.
+        generation, span, trace, run: an event of each kind without what was said.
         longest: how many characters of a tool's input or output an event has.
         limit: the largest event.
         private: whether nothing that was said is sent.
-        generation_content, span_content, trace_content: what the first three hold of the names of properties
-            that an event without content lacks.
+        generation_content, span_content, trace_content, run_content: what the first four hold of the names of
+            properties that an event without content lacks.
     """
 
     generation: int = 0
     span: int = 0
     trace: int = 0
+    run: int = 0
     longest: int = 12_000
     limit: int = 1_000_000
     private: bool = False
     generation_content: int = 0
     span_content: int = 0
     trace_content: int = 0
+    run_content: int = 0
 
 
 class RowWriter:
@@ -102,8 +105,9 @@ class RowWriter:
                 basis = BASIS_CODES[cost.basis]
                 what = *record.usage[:4], cost.usd, model, *sizes, GENERATION, prompts, basis
             else:
-                size, bare = self._trace_size(record)
-                what = 0, 0, 0, 0, 0.0, 0, size, size, size, bare, TRACE, 0, 0
+                kind = RUN if isinstance(record, Run) else TRACE
+                size, bare = self._run(record) if isinstance(record, Run) else self._trace_size(record)
+                what = 0, 0, 0, 0, 0.0, 0, size, size, size, bare, kind, 0, 0
             self.rows += _row(*ids, start_ms, record.end_ms, *what)
 
     def _model(self, call: Generation) -> int:
@@ -166,16 +170,27 @@ class RowWriter:
         error = said if span.error_is_output else 0  # it is sent as the error, too
         return size + said + error, bare + error
 
+    def _run(self, run: Run) -> tuple[int, int]:
+        """Return the size of a run, and that without content."""
+        size = self.bases.run
+        if self.bases.private:
+            return size, size - self.bases.run_content
+        size += min(_LONGEST_NAME, len(run.name))
+        return size + self._states(run), size - self.bases.run_content
+
+    def _states(self, record: Run | Trace) -> int:
+        """Return the bytes of a prompt and of the last answer to it."""
+        longest, output = self.bases.longest, record.output
+        answer = output if isinstance(output, int) else text_size(output or "")
+        return min(longest, text_size(record.input or "")) + min(longest, answer)
+
     def _trace_size(self, trace: Trace) -> tuple[int, int]:
         """Return the size of a trace, and that without content."""
         size = self.bases.trace
         if self.bases.private:
             return size, size - self.bases.trace_content
-        longest, output = self.bases.longest, trace.output
         size += min(_LONGEST_NAME, len(trace.name) + len(trace.session_name or ""))
-        bare = size - self.bases.trace_content
-        size += min(longest, text_size(trace.input or ""))
-        return size + min(longest, output if isinstance(output, int) else text_size(output or "")), bare
+        return size + self._states(trace), size - self.bases.trace_content
 
 
 @lru_cache(maxsize=8)

@@ -9,8 +9,8 @@ from msgspec import Struct, field
 
 from parsers.records import Generation, Issue
 
-KINDS = ("generation", "span", "trace", "identify")
-GENERATION, SPAN, TRACE, IDENTIFY = range(4)
+KINDS = ("generation", "span", "trace", "identify", "run")
+GENERATION, SPAN, TRACE, IDENTIFY, RUN = range(5)
 NO_TIME = -(2**63)
 """Stands for a start that pi did not record."""
 
@@ -66,7 +66,7 @@ class CountedFile(Struct):
         words_at: the lines that these two stand in, 0 for none; None where nobody can tell.
         subagent: the name of the subagent whose session it is.
         issues: what was wrong with it.
-        open_traces: the ids (16 bytes) of the traces that its last line left open.
+        open_traces: the ids (16 bytes) of the traces and runs that its last line left open.
         is_final: whether there will be no more records unless something is written to it.
         error: why it could not be read.
     """

@@ -18,8 +18,7 @@ from parsers.counting.lengths import (
 )
 from parsers.pi import entries as e
 from parsers.pi.chain import is_sent
-from parsers.pi.messages import Source, join_text
-from parsers.pi.prompt import NO_PROMPT, SystemPrompt
+from parsers.pi.messages import NO_PROMPT, Source, SystemPrompt, join_text
 from parsers.pi.toolcalls import ToolCall
 
 _FRAME = 150  # bytes that a summary takes besides its text

@@ -24,9 +24,16 @@ from parsers.pi.chain import (
     linked,
     make_context_message,
 )
-from parsers.pi.messages import COMPACTION_FRAME, Source, Summary, join_text, replace_content
+from parsers.pi.messages import (
+    COMPACTION_FRAME,
+    NO_PROMPT,
+    Source,
+    Summary,
+    SystemPrompt,
+    join_text,
+    replace_content,
+)
 from parsers.pi.position import LINK
-from parsers.pi.prompt import NO_PROMPT, SystemPrompt
 from parsers.pi.toolcalls import ToolCall, make_result_state
 
 

@@ -11,9 +11,8 @@ from typing import Any, Protocol, Self
 from msgspec import Struct
 
 from parsers.pi import entries as e
-from parsers.pi.messages import Source
-from parsers.pi.prompt import SystemPrompt
-from parsers.pi.runs import Run
+from parsers.pi.messages import Source, SystemPrompt
+from parsers.pi.runs import OpenRun
 from parsers.pi.toolcalls import ToolCall, Turn
 
 LINK = 64
@@ -114,14 +113,14 @@ class Position(Struct, frozen=True):
     """
 
     context: Any  # a BranchContext: msgspec knows no protocols
-    run: Run | None = None
+    run: OpenRun | None = None
     active_ms: int | None = None
     turn: Turn | None = None
     provider: str | None = None
     model: str | None = None
     thinking_level: str | None = None
     answered_by: str | None = None
-    asked: Run | None = None
+    asked: OpenRun | None = None
     session_name: str | None = None
 
 

@@ -13,9 +13,9 @@ from parsers.pi.chain import FAILED
 from parsers.pi.generations import Where
 from parsers.pi.messages import BRANCH_FRAME, Source, Summary, join_text
 from parsers.pi.position import Allowance, Keeper, Position, is_queued
-from parsers.pi.runs import Traces
 from parsers.pi.subagents import Delegation, may_start_subagents, parse_subagent, read_result_usage
 from parsers.pi.toolcalls import ToolCall, Turn, list_calls, make_nested_spans
+from parsers.pi.traces import Traces
 from parsers.records import AnyRecord, Generation, Span
 from parsers.times import to_ms
 
@@ -140,8 +140,7 @@ class Replay:
                 text, trace_id, typed_ms, copied=where.copied, session_name=at.session_name
             )
             records += [*self._close_all_turns(where), *complete]
-        if run.trace:
-            run.trace.touch(where.ms)
+        run.touch(where.ms)
         at = self._append(at, message, where, opens_run=not queued)
         return replace(at, run=run, active_ms=where.ms), records
 
@@ -159,7 +158,6 @@ class Replay:
         if at.answered_by != answered_by and at.answered_by is not None:
             call.previous_model = at.answered_by
         run, complete = self._traces.place(at.run, call, self._keeper.text(output), at.session_name)
-        call.parent_id = call.trace_id
         if run is not at.asked and run.prompt is not None:
             call.user_prompt = run.prompt
         said = self._keeper.message(message, where.order, where.entry_id)
@@ -216,8 +214,8 @@ class Replay:
             nested = g.make_nested_generation(message, usage, span_id, own_ms, where)
             at, placed = self._place_call(at, nested)
             records += placed
-        if at.run and at.run.trace:
-            at.run.trace.touch(where.ms)
+        if at.run:
+            at.run.touch(where.ms)
         context = at.context.linked(self._keeper.message(message, where.order, where.entry_id))
         return replace(at, context=context, active_ms=where.ms), records
 
@@ -265,7 +263,6 @@ class Replay:
     def _place_call(self, at: Position, call: Generation) -> Step:
         """Put a call into its trace."""
         run, complete = self._traces.place(at.run, call, self._keeper.text(call.output), at.session_name)
-        call.parent_id = call.parent_id or call.trace_id
         return replace(at, run=run, active_ms=call.end_ms), [*complete, call]
 
     def _attach_span(self, at: Position, span: Span) -> Span:
@@ -273,7 +270,8 @@ class Replay:
         trace = at.run.trace if at.run and at.run.trace else None
         span.trace_id = trace.id if trace else derive("trace", span.id)
         span.window = trace.window if trace else 1
-        span.parent_id = span.trace_id
+        part = at.run.part if at.run else None
+        span.parent_id = part.run_id if part and part.calls else span.trace_id
         return span
 
     def _close_turn(self, at: Position, where: Where) -> Step:

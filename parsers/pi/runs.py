@@ -15,9 +15,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from parsers.identity import derive
-from parsers.pi.messages import find_first_line
-from parsers.records import AnyRecord, Generation, Trace
+from parsers.records import Run, Trace
 
 Grouping = Literal["message", "session"]
 
@@ -29,17 +27,23 @@ ABANDONED_MS = 24 * 3_600_000
 
 
 class OpenTrace(Struct, eq=False):
-    """A trace that is still being collected; its fields are those of a :class:`parsers.records.Trace`.
+    """A trace, or the part of a run in one, while it is collected; most fields are those of its record.
+
+    With ``message`` grouping, a run's only part is its trace.
 
     Attributes:
+        run_id: the id of the run's span; empty for a session window.
+        trace: the session window that a part lies in.
         last_ms: when something last happened in it.
         calls: the number of its calls.
         closed: whether no more calls go into it.
         waiting: whether a queued message waits for an answer.
         last_stop: the stop reason of its last answer.
+        share_ms: the time that its calls added to its trace, in ms.
     """
 
     id: str
+    run_id: str
     name: str
     from_prompt: bool
     input: str | None
@@ -55,18 +59,22 @@ class OpenTrace(Struct, eq=False):
     output: Any = None
     error: str | None = None
     last_stop: str | None = None
+    trace: OpenTrace | None = None
+    share_ms: int = 0
 
-    def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> None:
-        """Add a call's times and output."""
+    def add_call(self, start_ms: int | None, end_ms: int, output: Any) -> int:
+        """Add a call's times and output; returns how many ms it took longer by that."""
         self.calls += 1
         if self.start_ms is None:
             self.start_ms = start_ms if start_ms is not None else end_ms
+        before_ms = max(self.start_ms, self.end_ms)
         if end_ms > self.end_ms:
             self.end_ms = end_ms
         if end_ms > self.last_ms:
             self.last_ms = end_ms
         if output is not None:
             self.output = output
+        return max(self.start_ms, self.end_ms) - before_ms
 
     def note_stop(self, reason: str | None, error: str | None) -> None:
         """Note how its last answer ended."""
@@ -103,18 +111,45 @@ class OpenTrace(Struct, eq=False):
             error=self.error,
         )
 
+    def as_run_record(self) -> Run:
+        """Make a record of the run as it stands."""
+        trace = self.trace or self
+        return Run(
+            id=self.run_id,
+            trace_id=self.id,
+            window=trace.window,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            copied=self.copied,
+            name=self.name,
+            from_prompt=self.from_prompt,
+            input=None if self.trace is None else self.input,
+            output=None if self.trace is None else self.output,
+            is_error=self.error is not None,
+            error=self.error,
+            share_ms=self.share_ms,
+            trace_start_ms=trace.start_ms,
+            trace_input=trace.input,
+        )
 
-class Run(Struct, eq=False):
+
+class OpenRun(Struct, eq=False):
     """One prompt to an idle agent and what follows, or model work at an idle agent.
 
     Attributes:
         prompt: the text that opened it, if a prompt did.
+        id: the id of its span, if a prompt opened it.
+        start_ms: when the prompt was typed, in ms.
         trace: its own trace with ``message`` grouping, the latest window's with ``session`` grouping.
+        part: what was collected of it in that trace.
         asked: whether the model was asked for an answer in it.
     """
 
     prompt: str | None
+    id: str = ""
+    start_ms: int | None = None
     trace: OpenTrace | None = None
+    part: OpenTrace | None = None
     asked: bool = False
     last_stop: str | None = None
 
@@ -131,14 +166,21 @@ class Run(Struct, eq=False):
     def go_on(self) -> None:
         """Note that a message was queued in it: the agent will not be idle before it has answered that."""
         self.last_stop = None
-        if self.trace:
-            self.trace.waiting = True
+        for each in (self.trace, self.part):
+            if each:
+                each.waiting = True
+
+    def touch(self, ms: int) -> None:
+        """Note the time of something that happened in it."""
+        for each in (self.trace, self.part):
+            if each:
+                each.touch(ms)
 
     def is_over(self, ms: int) -> bool:
-        """Tell whether the agent has been quiet for so long that the run's trace may have been sent."""
-        if self.trace is None or self.last_stop not in FINAL:
+        """Tell whether the agent has been quiet for so long that the run may have been sent."""
+        if self.part is None or self.last_stop not in FINAL:
             return False
-        return ms - self.trace.last_ms >= patience_ms(self.last_stop, SETTLE_MS)
+        return ms - self.part.last_ms >= patience_ms(self.last_stop, SETTLE_MS)
 
 
 class Window:
@@ -160,137 +202,6 @@ class Window:
                 self.number += 1
             trace.window = self.number
         self.last_ms = max(self.last_ms or 0, end_ms)
-
-
-class Traces:
-    """Puts the calls of one session file into traces and says when a trace is complete."""
-
-    def __init__(self, grouping: Grouping, window_ms: int) -> None:
-        self.grouping = grouping
-        self.windows = {copied: Window(window_ms) for copied in (False, True)}
-        self._latest: Run | None = None
-        self.open: list[OpenTrace] = []
-
-    def open_run(
-        self, prompt: str | None, trace_id: str, ms: int, *, copied: bool, session_name: str | None = None
-    ) -> tuple[Run, list[AnyRecord]]:
-        """Begin a run at a prompt; with ``message`` grouping the traces before it are complete."""
-        run = self._latest = Run(prompt)
-        if self.grouping == "session":
-            return run, []
-        complete = self.close_all(copied=copied)
-        run.trace = OpenTrace(trace_id, find_first_line(prompt or ""), True, prompt, ms, copied, session_name)
-        self.open.append(run.trace)
-        return run, complete
-
-    def rename(self, run: Run | None, session_name: str | None, ms: int, *, copied: bool) -> None:
-        """Note the session's new name in a run's trace, unless that may have been sent by then."""
-        trace = run.trace if run else None
-        if run is None or trace is None or trace.closed or trace.copied != copied:
-            return
-        is_late = self.windows[trace.copied].is_over(ms) if self.grouping == "session" else run.is_over(ms)
-        if not is_late:
-            trace.session_name = session_name
-
-    def place(
-        self, run: Run | None, call: Generation, text: Any, session_name: str | None = None
-    ) -> tuple[Run, list[AnyRecord]]:
-        """Put a call into its trace, and set its trace and window.
-
-        Args:
-            run: the run that goes on at the call's place in the tree.
-            call: the call.
-            text: what the trace keeps of its output.
-            session_name: the session's name there.
-
-        Returns:
-            The call's run (a new one, where no run was going on), and the traces that are now complete.
-        """
-        window = self.windows[call.copied]
-        complete: list[AnyRecord] = []
-        if self.grouping == "session":
-            edge_ms = call.end_ms  # when the file shows the call, the trace may have been sent
-            run = run or Run(None)
-            run.trace = self.open[-1] if self.open else None
-            if run.trace is None or run.trace.copied != call.copied or window.is_over(edge_ms):
-                complete = self.close_all(copied=call.copied)
-                run.trace = self._begin(run.prompt, call, session_name)
-        else:
-            edge_ms = call.end_ms if call.start_ms is None else call.start_ms
-            run = self._find_run(run, call)
-            if run is None:
-                complete = self.close_all(copied=call.copied)
-                run = self._latest = Run(None, self._begin(None, call, session_name))
-        trace = run.trace
-        assert trace is not None  # noqa: S101  both branches above set it
-        window.enter(trace, edge_ms, call.end_ms)
-        call.trace_id, call.window = trace.id, trace.window
-        if call.name == "chat":
-            run.asked, run.last_stop = True, call.stop_reason
-            trace.note_stop(call.stop_reason, call.error)
-        elif not run.is_conversation:
-            run.last_stop = "stop"
-        is_said = call.name == "chat" or trace.last_stop is None
-        trace.add_call(call.start_ms, call.end_ms, text if is_said else None)
-        return run, complete
-
-    def _find_run(self, run: Run | None, call: Generation) -> Run | None:
-        """Find the run that a call without a prompt of its own belongs to, if one goes on.
-
-        The file shows a call when it has ended: by then the run's trace may have been sent.
-        """
-        if run is None or run.trace is None or run.trace.closed:
-            run = self._latest  # a branch summary hangs off an earlier run, but is made after the latest
-            if run is None or not run.is_idle or call.name == "chat":
-                return None
-        trace = run.trace
-        goes_on = trace and not trace.closed and trace.copied == call.copied and not run.is_over(call.end_ms)
-        return run if goes_on else None
-
-    def close_all(self, *, copied: bool) -> list[AnyRecord]:
-        """Close all traces, and return those that made a call.
-
-        The trace of a run whose beginning a fork copied is left to the parent's file.
-
-        Args:
-            copied: whether that which comes next was copied, too.
-        """
-        complete: list[AnyRecord] = [
-            trace.as_record()
-            for trace in self.open
-            if trace.calls and self._can_tell(trace) and (copied or not trace.copied or trace.is_quiet)
-        ]
-        for trace in self.open:
-            trace.closed = True
-            trace.input = trace.output = None  # it was recorded, or never will be
-        self.open.clear()
-        return complete
-
-    def _can_tell(self, trace: OpenTrace) -> bool:
-        """Tell whether this file holds all of a trace.
-
-        A fork lacks its parent's other branches, so it hides the run of a copied call without a prompt.
-        """
-        return self.grouping == "session" or trace.from_prompt or not trace.copied
-
-    def ended(self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS) -> list[OpenTrace]:
-        """Return the open traces that have ended: quiet since a final stop, or abandoned for a day."""
-        return [trace for trace in self.open if self._has_ended(trace, now_ms, written_ms, settle_ms)]
-
-    def _has_ended(self, trace: OpenTrace, now_ms: int, written_ms: int, settle_ms: int) -> bool:
-        if self.grouping == "session":
-            return self.windows[trace.copied].is_over(now_ms)
-        if not trace.calls or not self._can_tell(trace):
-            return False
-        if trace.is_quiet:
-            return now_ms - trace.last_ms >= patience_ms(trace.last_stop, settle_ms)
-        return not trace.copied and now_ms - max(trace.last_ms, written_ms) >= ABANDONED_MS
-
-    def _begin(self, prompt: str | None, call: Generation, session_name: str | None) -> OpenTrace:
-        name, own_id = find_first_line(prompt) if prompt else call.name, derive("trace", call.id)
-        trace = OpenTrace(own_id, name, prompt is not None, prompt, None, call.copied, session_name)
-        self.open.append(trace)
-        return trace
 
 
 def patience_ms(last_stop: str | None, settle_ms: int) -> int:

@@ -19,9 +19,10 @@ from parsers.pi.generations import Where
 from parsers.pi.messages import join_text
 from parsers.pi.position import Keeper, Position
 from parsers.pi.replay import Replay
-from parsers.pi.runs import ABANDONED_MS, SETTLE_MS, Grouping, OpenTrace, Traces
+from parsers.pi.runs import ABANDONED_MS, SETTLE_MS, Grouping, OpenTrace
 from parsers.pi.subagents import Delegation, Subagent, parse_subagent
 from parsers.pi.toolcalls import Turn
+from parsers.pi.traces import Traces, make_records
 from parsers.records import AnyRecord, Issue
 from parsers.times import to_ms
 
@@ -148,10 +149,9 @@ class Session:
             settle_ms: how long it must have been quiet after a final stop, in ms; after an error or a cut
                 answer, six times that.
         """
-        turns, traces = self._find_ended(now_ms, written_ms, settle_ms)
+        turns, ended = self._find_ended(now_ms, written_ms, settle_ms)
         records: list[AnyRecord] = [span for turn in turns for span in turn.unanswered()]
-        records.extend(trace.as_record() for trace in traces)
-        return self._note_maker(records)
+        return self._note_maker([*records, *make_records(ended)])
 
     def is_final(self, now_ms: int, written_ms: int) -> bool:
         """Tell whether :meth:`finish` would return the same for ever, unless a line is written.
@@ -165,12 +165,12 @@ class Session:
     def _find_ended(
         self, now_ms: int, written_ms: int, settle_ms: int = SETTLE_MS
     ) -> tuple[list[Turn], list[OpenTrace]]:
-        """Return the turns whose open calls will not be answered, and the traces that have ended."""
-        traces = self._traces.ended(now_ms, written_ms, settle_ms)
+        """Return the turns whose open calls will not be answered, and the runs and traces that have ended."""
+        traces = self._traces.find_ended(now_ms, written_ms, settle_ms)
         turns = [turn for turn in self._replay.turns if turn.open and not turn.copied]
         if not turns:  # how a copied call ended, the parent's file knows
             return [], traces
-        ended, going_on = {trace.id for trace in traces}, self.open_traces()
+        ended, going_on = {each.id for each in traces if each.trace is None}, self.open_traces()
         left = now_ms - max(self._time_ms, written_ms) >= ABANDONED_MS
         turns = [turn for turn in turns if turn.trace_id in ended or (left and turn.trace_id not in going_on)]
         return turns, traces
@@ -181,8 +181,8 @@ class Session:
         return self._replay.delegations.values()
 
     def open_traces(self) -> set[str]:
-        """Return the ids of the traces that are still being collected here."""
-        return {trace.id for trace in self._traces.open}
+        """Return the ids of the traces and runs that are still being collected here."""
+        return self._traces.find_open_ids()
 
     def _begin(self, header: e.SessionHeader) -> None:
         if self.header is not None:

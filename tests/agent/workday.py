@@ -146,4 +146,4 @@ class Workday:
         self.stage.model.then(*steps)
 
     def _count(self, **kinds: int) -> None:
-        self.done.update(kinds)
+        self.done.update({**kinds, "runs": kinds.get("traces", 0)})

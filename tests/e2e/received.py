@@ -54,8 +54,14 @@ def raw_events(server: PostHogServer) -> dict[str, bytes]:
 
 
 def of_kind(events: Iterable[Event], kind: str) -> list[Event]:
-    """The properties of the `generation`, `span` or `trace` events."""
-    return [event["properties"] for event in events if event["event"] == f"$ai_{kind}"]
+    """The properties of the `generation`, `span`, `run` or `trace` events."""
+    return [event["properties"] for event in events if kind_of(event) == kind]
+
+
+def kind_of(event: Event) -> str:
+    """What an event is of: a `generation`, a `span`, a `run` (the span of one) or a `trace`."""
+    is_run = event["properties"].get("$ai_span_type") == "agent"
+    return "run" if is_run else str(event["event"]).removeprefix("$ai_")
 
 
 def in_order(stage: Stage, kind: str) -> list[Event]:

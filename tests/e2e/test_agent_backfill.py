@@ -38,7 +38,7 @@ class Backfilled:
     requests_before_again: int
 
     def __getitem__(self, kind: str) -> list[dict[str, Any]]:
-        """The properties of the `generation`, `span` or `trace` events."""
+        """The properties of the `generation`, `span`, `run` or `trace` events."""
         return of_kind(self.server.accepted, kind)
 
 
@@ -78,7 +78,7 @@ def backfilled(agent: Agent, days: Callable[[Agent], Backfilled]) -> Backfilled:
 
 def test_everything_that_the_script_did_arrives(backfilled: Backfilled) -> None:
     assert_clean(backfilled.server)
-    arrived = Counter({f"{kind}s": len(backfilled[kind]) for kind in ("generation", "span", "trace")})
+    arrived = Counter({f"{kind}s": len(backfilled[kind]) for kind in ("generation", "span", "run", "trace")})
     assert arrived == backfilled.day.done
     assert arrived == {kind: backfilled.later[kind] for kind in arrived}
     assert backfilled.later["sessions"] == 2
@@ -116,15 +116,18 @@ def test_the_copies_in_a_fork_are_the_parents(backfilled: Backfilled) -> None:
     header, *copied = entries(fork)
     assert sum(entry["timestamp"] < header["timestamp"] for entry in copied) > 10
     (group,) = [g for g in backfilled.later["groups"] if g["path"] == str(fork)]
-    assert (group["generations"], group["spans"], group["traces"]) == (2, 1, 1)
+    assert [group[kind] for kind in ("generations", "spans", "runs", "traces")] == [2, 1, 1, 1]
 
 
 def test_every_parent_exists(backfilled: Backfilled) -> None:
     generations = {g["$ai_span_id"]: g for g in backfilled["generation"]}
     traces = {trace["$ai_trace_id"] for trace in backfilled["trace"]}
-    assert {g["$ai_parent_id"] for g in generations.values()} <= traces
+    runs = {run["$ai_span_id"]: run["$ai_trace_id"] for run in backfilled["run"]}
+    assert sorted(runs.values()) == sorted(traces)
+    assert all(run["$ai_parent_id"] == run["$ai_trace_id"] for run in backfilled["run"])
+    assert all(runs[g["$ai_parent_id"]] == g["$ai_trace_id"] for g in generations.values())
     by_parent = Counter(span["$ai_parent_id"] for span in backfilled["span"])
-    assert set(by_parent) <= set(generations) | traces
+    assert set(by_parent) <= {*generations, *runs}
     for span in backfilled["span"]:
         parent = generations.get(span["$ai_parent_id"])
         assert (parent is None) == (span["$ai_span_name"] in ("user_bash", "compaction"))
@@ -150,7 +153,8 @@ def test_only_what_may_still_change_waits_for_a_later_import(backfilled: Backfil
     assert (first["generations"], first["spans"]) == (done["generations"], done["spans"])
     # The last run of each of the two sessions may still go on.
     assert done["traces"] - 2 <= first["traces"] <= done["traces"]
-    assert backfilled.later["delivered"] == done["traces"] - first["traces"]
+    assert backfilled.later["delivered"] == 2 * (done["traces"] - first["traces"])
+    assert first["runs"] == first["traces"]
 
 
 def test_running_it_again_sends_nothing(backfilled: Backfilled) -> None:
@@ -173,5 +177,5 @@ def test_a_file_that_pi_migrates_gives_the_same_events(stage: Stage, tmp_path: P
         assert all("id" in entry for entry in migrated)
         assert importer.backfill(first, path)["delivered"] == 0
         importer.backfill(second, path)
-    assert len(raw_events(first)) == 5 + 4 + 3
+    assert len(raw_events(first)) == 5 + 4 + 3 + 3
     assert raw_events(second) == raw_events(first)

@@ -34,7 +34,7 @@ class Told:
     summary: dict[str, Any]
 
     def __getitem__(self, kind: str) -> list[dict[str, Any]]:
-        """The properties of the `generation`, `span` or `trace` events."""
+        """The properties of the `generation`, `span`, `run` or `trace` events."""
         return of_kind(self.server.accepted, kind)
 
     def part(self, generation: dict[str, Any]) -> Part:
@@ -100,7 +100,7 @@ def test_the_totals_are_the_money_that_was_spent(told: Told) -> None:
 
 def test_everything_that_a_subagent_did_names_it(told: Told) -> None:
     agents = {g["$ai_session_id"]: told.part(g).agent for g in told["generation"]}
-    for event in told["generation"] + told["span"] + told["trace"]:
+    for event in told["generation"] + told["span"] + told["run"] + told["trace"]:
         agent = agents[event["$ai_session_id"]]
         assert event["$ai_agent_name"] == (f"shop/{agent}" if agent else "shop")
 
@@ -122,3 +122,8 @@ def test_a_subagents_run_hangs_below_the_tool_call_that_started_it(told: Told, s
         asked_by = started[trace["$ai_trace_id"]]
         is_told = asked_by is not None and story != "other"
         assert trace.get("$ai_parent_id") == (tools[calls[asked_by]] if is_told else None)
+    latencies = {trace["$ai_trace_id"]: trace["$ai_latency"] for trace in told["trace"]}
+    hang_below = {trace["$ai_trace_id"] for trace in told["trace"] if "$ai_parent_id" in trace}
+    for run in told["run"]:
+        own = run["$ai_trace_id"]
+        assert run.get("$ai_latency") == (latencies[own] if own in hang_below else None)

@@ -15,7 +15,7 @@ from tests.agent.sandbox import Sandbox
 from tests.agent.stage import Stage
 from tests.agent.workday import Workday
 from tests.command import Finished
-from tests.e2e.received import Importer, assert_clean, entries, of_kind, raw_events, total
+from tests.e2e.received import Importer, assert_clean, entries, kind_of, of_kind, raw_events, total
 from tests.posthog_server import PostHogServer
 
 SETTLE_S = 2
@@ -63,11 +63,11 @@ def watched(day: Workday, server: PostHogServer, importer: Importer) -> Finished
 
 def arrived(server: PostHogServer) -> Counter[str]:
     with server.lock:
-        return Counter(f"{event['event'].removeprefix('$ai_')}s" for event in server.accepted)
+        return Counter(f"{kind_of(event)}s" for event in server.accepted)
 
 
 def without_traces(day: Workday) -> Counter[str]:
-    return Counter({kind: count for kind, count in day.done.items() if kind != "traces"})
+    return Counter({kind: count for kind, count in day.done.items() if kind not in ("runs", "traces")})
 
 
 def wait_for(met: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:

@@ -82,7 +82,7 @@ def test_only_the_first_call_of_a_prompt_counts_the_prompt(tmp_path):
     story.assistant(text("done again"))
     sums = totals(planned(story.path).frame, "kind")
     prompts = dict(zip(sums["kind"], sums["prompts"], strict=True))
-    assert prompts == {"generation": 2, "span": 0, "trace": 0}
+    assert prompts == {"generation": 2, "run": 0, "span": 0, "trace": 0}
     assert sums["generations"].sum() == 3
 
 

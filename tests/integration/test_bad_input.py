@@ -122,7 +122,7 @@ def test_what_is_no_session_is_named_and_left_out(command, server, tmp_path):
     for number, content in enumerate(NO_SESSIONS):
         (tmp_path / "s" / f"bad-{number}.jsonl").write_bytes(content)
     done = command.send(server, tmp_path / "s", "--json")
-    assert (done.code, done.json["delivered"], len(server.accepted)) == (0, 2, 2)
+    assert (done.code, done.json["delivered"], len(server.accepted)) == (0, 3, 3)
     reasons = {each["path"][-11:]: each["reason"] for each in done.json["skipped_files"]}
     assert reasons == {
         f"bad-{number}.jsonl": "not a session file" if content else "empty file"
@@ -140,7 +140,7 @@ def test_a_file_that_should_be_there_but_is_not_costs_the_exit_code(command, ser
         assert run.code == 1
         (line,) = run.error_lines
         assert "link.jsonl: cannot be read" in line
-    assert len(server.accepted) == 2
+    assert len(server.accepted) == 3
 
 
 def test_a_torn_last_line_waits_until_it_is_whole(command, server, tmp_path):
@@ -154,9 +154,9 @@ def test_a_torn_last_line_waits_until_it_is_whole(command, server, tmp_path):
         done = command.send(server, story.path, "--json")
         assert done.code == 0
         assert [line for line in done.error_lines if "torn last line, left for later" in line]
-        assert len(server.accepted) == 2
+        assert len(server.accepted) == 3
     story.path.write_bytes(complete)
-    assert command.send(server, story.path, "--json").json["delivered"] == 2
+    assert command.send(server, story.path, "--json").json["delivered"] == 3
     assert server.duplicates == 0
 
 
@@ -203,7 +203,7 @@ def test_numbers_and_names_that_no_one_expects_arrive(command, server, tmp_path)
     )
     done = command.send(server, story.path, "--json")
     assert done.code == 0
-    assert done.json["delivered"] == len(server.accepted) == 4
+    assert done.json["delivered"] == len(server.accepted) == 5
     json.dumps(server.accepted, allow_nan=False)
 
 

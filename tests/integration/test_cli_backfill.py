@@ -133,7 +133,7 @@ def test_the_settings_file_is_read_and_the_environment_wins(command, server, tmp
         "backfill", tmp_path / "s.jsonl", POSTHOG_AGENT_NAME="env", POSTHOG_TAGS="team:core,env:dev"
     )
     assert sent.code == 0
-    assert len(server.accepted) == 2
+    assert len(server.accepted) == 3
     for event in server.accepted:
         own = event["properties"]
         assert (own["$ai_project_name"], own["$ai_agent_name"]) == ("file", "env")
@@ -149,7 +149,7 @@ def test_a_person_is_identified_once_over_two_runs(command, server, tmp_path):
     command.send(server, story.path, **person)
     assert {event["distinct_id"] for event in server.accepted} == {"me@example.com"}
     kinds = [event["event"] for event in server.accepted]
-    assert kinds == ["$identify", *["$ai_generation", "$ai_trace"] * 2]
+    assert kinds == ["$identify", *["$ai_generation", "$ai_span", "$ai_trace"] * 2]
     assert server.accepted[0]["properties"]["$set"] == {"email": "me@example.com"}
     assert server.duplicates == 0
 

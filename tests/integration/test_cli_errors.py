@@ -163,12 +163,12 @@ def test_an_event_too_large_for_the_server_is_split_then_trimmed_then_named(comm
     with PostHogServer(max_ai_lane_event=100_000) as strict:
         done = command.send(strict, story.path, "--json")
         assert (done.code, done.json["failed"], done.json["left"]) == (0, 0, 0)
-        assert len(strict.accepted) == done.json["delivered"] == 12
+        assert len(strict.accepted) == done.json["delivered"] == 18
         assert sum("was cut to" in line for line in done.error_lines) == len(done.error_lines) > 0
     with PostHogServer(max_ai_lane_event=3_000) as tiny:
         done = command.send(tiny, story.path, "--json", POSTHOG_MAX_ATTRIBUTE_LENGTH="100")
         assert (done.code, done.json["failed"]) == (1, 6)
-        assert {event["event"] for event in tiny.accepted} == {"$ai_trace"}
+        assert {event["event"] for event in tiny.accepted} == {"$ai_span", "$ai_trace"}
         assert all("not delivered" in line for line in done.error_lines)
         tiny.max_ai_lane_event = 100_000
         assert command.send(tiny, story.path, "--json").json["delivered"] == 6

@@ -26,7 +26,7 @@ def test_json_is_one_object_on_stdout_and_nothing_else(command):
     figures = shown.json
     assert {*ADDED, "sessions", "traces", "events", "upload_bytes", "groups"} <= set(figures)
     assert figures["sessions"] == len(figures["groups"]) == len(FILES)
-    assert figures["events"] == figures["generations"] + figures["spans"] + figures["traces"]
+    assert figures["events"] == sum(figures[kind] for kind in ("generations", "spans", "runs", "traces"))
     assert {row["state"] for row in figures["groups"]} == {"new"}
     assert figures["skipped_files"] == figures["warnings"] == []
 
@@ -111,9 +111,9 @@ def test_since_until_and_project_select_sessions(command, tmp_path):
         figures = command("preview", tmp_path / "s", "--json", *arguments).json
         return [row["session"] for row in figures["groups"]], figures["events"]
 
-    assert chosen("--since", "2025-03-10", "--project", "*") == (["s3", "s6"], 4)
-    assert chosen("--until", "2025-03-10", "--project", "shop") == (["s1"], 2)
-    assert chosen("--since", "2025-02-01", "--until", "2025-04-01T00:00Z") == (["s3"], 2)
+    assert chosen("--since", "2025-03-10", "--project", "*") == (["s3", "s6"], 6)
+    assert chosen("--until", "2025-03-10", "--project", "shop") == (["s1"], 3)
+    assert chosen("--since", "2025-02-01", "--until", "2025-04-01T00:00Z") == (["s3"], 3)
     assert chosen("--since", "7d") == ([], 0)
 
 

@@ -65,7 +65,7 @@ def test_a_fork_of_a_fork_of_a_fork_brings_what_is_its_own(command, server, sess
     for number in range(3):
         parent = fork(parent, sessions, number, lines=20 + 2 * number)
     done = command.send(server, sessions, "--json").json
-    assert (done["generations"], done["delivered"]) == (13, 26)
+    assert (done["generations"], done["delivered"]) == (13, 39)
     calls = [e["properties"] for e in server.accepted if e["event"] == "$ai_generation"]
     counts = dict.fromkeys(("pi:parent", "pi:fork-0", "pi:fork-1", "pi:fork-2"), 0)
     for call in calls:

@@ -112,7 +112,7 @@ def test_any_text_can_be_the_name_of_a_parent(command, server, tmp_path, parent)
     story.entry("session_info", name="subagent-worker-0a1b2c3d-1")
     story.turn("x", "y")
     assert command.send(server, tmp_path / "s").code == 0
-    assert len(server.accepted) == 2
+    assert len(server.accepted) == 3
 
 
 @needs_links

@@ -26,8 +26,8 @@ from tests.watching import Watch, check, eventually, ids, recently
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
 
-TURNS = 300
-EVENTS = TURNS * 2
+TURNS = 200
+EVENTS = TURNS * 3
 NEW = ("--input-context", "new")
 KILLS = 30
 
@@ -239,9 +239,9 @@ def test_a_backfill_onto_a_full_disk_stops_in_one_line_and_goes_on_later(
     (line,) = first.error_lines
     assert "full" in line
     assert "free space" in line
-    assert 0 < first.json["delivered"] < 10_000
+    assert 0 < first.json["delivered"] < 15_000
     # PostHog has what was under way, too, which the ledger could not note.
-    assert first.json["delivered"] < len(server.accepted) < 10_000
+    assert first.json["delivered"] < len(server.accepted) < 15_000
     seen = command("preview", tmp_path / "sessions", *state, "--json", **command.destination(server))
     assert seen.code == 0
 
@@ -257,14 +257,14 @@ def test_a_backfill_onto_a_full_disk_stops_in_one_line_and_goes_on_later(
     again = command.send(server, tmp_path / "sessions", *NEW, *state, "--json")
     assert again.code == 0
     assert again.json["already_delivered"] == first.json["delivered"]
-    assert again.json["already_delivered"] + again.json["delivered"] == len(server.accepted) == 10_000
+    assert again.json["already_delivered"] + again.json["delivered"] == len(server.accepted) == 15_000
     assert server.duplicates == unnoted
 
 
 @posix_only
 def test_a_file_size_limit_is_one_line_too(command, server, tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
-    for turn in range(1500):
+    for turn in range(1000):
         story.turn(f"prompt {turn}", "answer")
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
@@ -296,7 +296,7 @@ def test_watch_pauses_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     story = SessionWriter(folder / "s.jsonl", start=recently())
     with Watch(command, server, folder, "--state", small_disk / "l.sqlite3", "--settle", 0) as watch:
         story.turn("before", "one")
-        eventually(lambda: len(ids(server)) == 2, "the first run")
+        eventually(lambda: len(ids(server)) == 3, "the first run")
         ballast = fill(small_disk)
         number = 60
         for turn in range(number):
@@ -308,7 +308,7 @@ def test_watch_pauses_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
         assert len(server.requests) == seen, "nothing is sent while nothing can be noted"
         assert watch.process.poll() is None
         ballast.unlink()
-        eventually(lambda: len(ids(server)) >= 2 + 2 * number - 1, "the rest")
+        eventually(lambda: len(ids(server)) >= 3 + 3 * number - 2, "the rest")
         finished = watch.stop()
     assert finished.code == 0
     assert "delivery pauses" in finished.err

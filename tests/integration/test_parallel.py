@@ -14,8 +14,8 @@ from tests.histories import started, wait_until, write_history
 from tests.posthog_server import AI_PATH, Fault, PostHogServer
 from tests.session_writer import SessionWriter
 
-FILES, TURNS = 4, 450  # 3600 events: 8 requests
-EVENTS = FILES * TURNS * 2
+FILES, TURNS = 4, 300  # 3600 events: 8 requests
+EVENTS = FILES * TURNS * 3
 NEW = ("--input-context", "new")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -95,7 +95,7 @@ def test_when_the_command_is_killed_nothing_of_it_holds_the_ledger(command, serv
     server.faults.clear()
     again = command.send(server, history, *NEW, "--json")
     assert (again.code, again.json["left"]) == (0, 0)
-    assert len(events(server)) == 4000 * 2
+    assert len(events(server)) == 4000 * 3
 
 
 @needs_signals

@@ -46,7 +46,7 @@ DIFFERENT = {
     "$ai_trace_id": "random at every run there, derived from the recorded call here",
     "$ai_span_id": "random at every run there, derived from the recorded call here",
     "$ai_session_id": "random there, pi's session id here",
-    "$ai_parent_id": "null or the previous call there, the generation that asked for the tool here",
+    "$ai_parent_id": "null or the previous call there, the call that asked for the tool, or the run, here",
     "$ai_lib": "names this project",
     "$ai_lib_version": "names this project's version",
     "$ai_input": "null or with the answer in it there, what the model saw here",
@@ -269,7 +269,10 @@ def test_difference_traces_have_zeros_and_count_compactions(version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_difference_what_the_extension_misses_is_captured(version):
     matched = {pair.ours["uuid"] for pair in pairs(version)}
-    more = [e["properties"]["$ai_span_name"] for e in ours(version) if e["uuid"] not in matched]
+    own = [e["properties"] for e in ours(version) if e["uuid"] not in matched]
+    runs = [each["$ai_trace_id"] for each in own if each.get("$ai_span_type") == "agent"]
+    assert runs == [e["properties"]["$ai_trace_id"] for e in ours(version) if e["event"] == "$ai_trace"]
+    more = [each["$ai_span_name"] for each in own if each.get("$ai_span_type") != "agent"]
     assert more == (["user_bash", "compaction"] if version == "0.87.1" else ["user_bash"])
 
 

@@ -134,7 +134,13 @@ def test_numbers_models_tool_names_and_stop_reasons_stay(command, server, told):
         (call["$ai_tools_called"], call["$ai_tool_call_count"]) for call in kinds["$ai_generation"]
     )
     assert asked == [("", 0)] * 6 + [("run", 1)] * 2
+    runs = [span for span in kinds["$ai_span"] if span.get("$ai_span_type") == "agent"]
+    assert {run["$ai_span_name"] for run in runs} == {"run"}
+    assert not any("$ai_input_state" in run or "$ai_output_state" in run or run["$ai_error"] for run in runs)
+    assert len(runs) == len(kinds["$ai_trace"])
     for span in kinds["$ai_span"]:
+        if span in runs:
+            continue
         if span["$ai_is_error"] and span["$ai_error"] is None:
             assert span["$ai_error_normalized"] == f"tool error: {span['$ai_span_name']}"
         assert span.get("$ai_error_type") == ("tool_error" if span["$ai_is_error"] else None)

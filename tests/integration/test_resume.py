@@ -15,8 +15,8 @@ from tests.histories import started, wait_until, write_history
 from tests.posthog_server import Fault, PostHogServer
 from tests.session_writer import SessionWriter
 
-FILES, TURNS = 4, 300  # 2400 events: 5 requests
-EVENTS = FILES * TURNS * 2
+FILES, TURNS = 4, 200  # 2400 events: 5 requests
+EVENTS = FILES * TURNS * 3
 NEW = ("--input-context", "new", "--parallel", "1")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -60,9 +60,9 @@ def test_a_trace_is_sent_only_after_the_settle_time(command, server, sessions):
         story = SessionWriter(sessions / "now.jsonl", "now", start=recently(seconds=2))
         story.turn("go", "gone")
         ended_s = story.now.timestamp()
-        call, trace = imported(story.path)
+        call, run, trace = imported(story.path)
         eventually(lambda: call in ids(server), "the call")
-        eventually(lambda: trace in ids(server), "the trace")
+        eventually(lambda: {run, trace} <= set(ids(server)), "the run and its trace")
         assert time.time() >= ended_s + 3
 
 
@@ -113,9 +113,9 @@ def test_by_default_events_that_ended_over_a_day_ago_are_left_to_backfill(comman
 def test_backfill_delivers_all_history_first(command, server, sessions):
     SessionWriter(sessions / "old.jsonl", "old", start=recently(days=30)).turn("old", "o")
     with Watch(command, server, sessions, "--backfill") as watch:
-        eventually(lambda: len(ids(server)) == 2, "the history")
+        eventually(lambda: len(ids(server)) == 3, "the history")
         SessionWriter(sessions / "new.jsonl", "new", start=recently()).turn("new", "n")
-        eventually(lambda: len(ids(server)) == 4, "what is new")
+        eventually(lambda: len(ids(server)) == 6, "what is new")
         assert watch.process.poll() is None
     check(server, sessions)
 
@@ -136,7 +136,7 @@ def test_sessions_in_a_folder_that_is_created_later_are_delivered(command, serve
     with Watch(command, server, sessions):
         eventually(lambda: command.ledger.exists(), "the ledger")
         SessionWriter(sessions / "--p--" / "s.jsonl", start=recently()).turn("hello", "hi")
-        eventually(lambda: len(ids(server)) == 2, "its events")
+        eventually(lambda: len(ids(server)) == 3, "its events")
 
 
 def test_pis_own_folder_is_watched_by_default(command, server):
@@ -144,7 +144,7 @@ def test_pis_own_folder_is_watched_by_default(command, server):
         eventually(lambda: command.ledger.exists(), "the ledger")
         folder = command.home / ".pi" / "agent" / "sessions" / "--p--"
         SessionWriter(folder / "s.jsonl", start=recently()).turn("hello", "hi")
-        eventually(lambda: len(ids(server)) == 2, "its events")
+        eventually(lambda: len(ids(server)) == 3, "its events")
 
 
 def test_sessions_in_a_folder_that_is_moved_in_are_delivered(command, server, sessions, tmp_path):
@@ -163,7 +163,7 @@ def test_polling_finds_new_sessions(command, server, sessions):
     with Watch(command, server, sessions, "--poll", "-v") as watch:
         eventually(lambda: command.ledger.exists(), "the ledger")
         SessionWriter(sessions / "--p--" / "s.jsonl", start=recently()).turn("hello", "hi")
-        eventually(lambda: len(ids(server)) == 2, "its events")
+        eventually(lambda: len(ids(server)) == 3, "its events")
         assert "observing: polling" in watch.stop().err
 
 
@@ -174,7 +174,8 @@ def test_one_pass_delivers_all_events_and_ends_and_a_second_pass_sends_nothing(c
     story.assistant(tool_call("c", "read", {}), stop="toolUse")
     first = once(command, server, sessions)
     assert (first.code, first.out) == (0, "")
-    assert [e["event"] for e in server.accepted] == ["$ai_generation", "$ai_trace", "$ai_generation"]
+    kinds = [e["event"].removeprefix("$ai_") for e in server.accepted]
+    assert kinds == ["generation", "span", "trace", "generation"]
     requests = len(server.requests)
     assert once(command, server, sessions).code == 0
     assert len(server.requests) == requests, "the second pass has nothing to send"
@@ -210,7 +211,7 @@ def test_privacy_mode_shows_and_sends_no_prompt(command, server, sessions):
         story.user("my secret prompt")
         story.raw(b'{"my secret prompt": torn\n')
         story.assistant(text("my secret answer"), stop="error", errorMessage="my secret error")
-        eventually(lambda: len(ids(server)) == 2, "the events")
+        eventually(lambda: len(ids(server)) == 3, "the events")
         finished = watch.stop()
     assert "s.jsonl:3: not JSON" in finished.err
     assert "secret" not in finished.err + finished.out

@@ -109,12 +109,12 @@ def test_a_file_that_pi_migrates_in_place_sends_no_event_twice_and_is_read_on(co
             entry.pop(name, None)
     with Watch(command, server, sessions):
         path.write_text("".join(json.dumps(entry) + "\n" for entry in old))
-        eventually(lambda: len(ids(server)) == 10, "the old file's events")
+        eventually(lambda: len(ids(server)) == 15, "the old file's events")
         path.write_bytes(modern.path.read_bytes())
         modern.path.unlink()
         modern.path = path
         modern.turn("after", "the migration")
-        eventually(lambda: len(ids(server)) == 12, "what came after")
+        eventually(lambda: len(ids(server)) == 18, "what came after")
     assert server.duplicates == 0
     check(server, sessions)
 
@@ -125,12 +125,12 @@ def test_a_file_that_shrinks_is_read_again_from_its_start(command, server, sessi
         story.turn("one", "1")
         size, last, now = story.path.stat().st_size, story.last, story.now
         story.turn("undone", "u")
-        eventually(lambda: len(ids(server)) == 4, "both runs")
+        eventually(lambda: len(ids(server)) == 6, "both runs")
         os.truncate(story.path, size)
         story.last, story.now = last, now
         story.wait(minutes=5)
         story.turn("instead", "i")
-        eventually(lambda: len(ids(server)) == 6, "the run after the cut")
+        eventually(lambda: len(ids(server)) == 9, "the run after the cut")
     assert (server.duplicates, server.violations) == (0, [])
     assert imported(sessions).keys() <= set(ids(server))
 
@@ -139,10 +139,10 @@ def test_a_renamed_file_is_followed_under_its_new_name(command, server, sessions
     with Watch(command, server, sessions, "-v") as watch:
         story = SessionWriter(sessions / "--a--" / "s.jsonl", start=recently())
         story.turn("one", "1")
-        eventually(lambda: len(ids(server)) == 2, "the first run")
+        eventually(lambda: len(ids(server)) == 3, "the first run")
         story.path = story.path.rename(sessions / "renamed.jsonl")
         story.turn("two", "2")
-        eventually(lambda: len(ids(server)) == 4, "the second run")
+        eventually(lambda: len(ids(server)) == 6, "the second run")
         finished = watch.stop()
     assert f"renamed to {story.path}" in finished.err
     assert server.duplicates == 0
@@ -178,7 +178,7 @@ def test_events_written_while_posthog_is_down_arrive_later_in_the_order_of_their
         with server:
             for story in stories:
                 story.turn("while it struggles", "z")
-            eventually(lambda: len(ids(server)) == 18, "everything")
+            eventually(lambda: len(ids(server)) == 27, "everything")
             finished = watch.stop()
     assert [request.status for request in server.requests[:3]] == [503, 429, 200]
     assert f"127.0.0.1:{address[1]}" in finished.err
@@ -210,7 +210,7 @@ def test_a_signal_ends_the_watcher_within_seconds_even_while_posthog_is_down(com
             finished = finish(watch.process)
             assert time.monotonic() - began_s < 12
             assert finished.code == 0
-            assert "2 events are not delivered yet; the next start sends what is left." in finished.err
+            assert "3 events are not delivered yet; the next start sends what is left." in finished.err
         silent.stopping.set()
         for number, server in enumerate((failing, silent)):
             server.faults.clear()
@@ -264,12 +264,12 @@ def test_an_event_that_posthog_refuses_is_named_and_the_others_are_delivered(com
     story = SessionWriter(sessions / "s.jsonl", start=recently())
     for number in range(4):
         story.turn(f"prompt {number}", "answer")
-    bad = list(imported(sessions))[2]
+    bad = list(imported(sessions))[3]
     server.not_valid = {bad}
     with Watch(command, server, sessions) as watch:
-        eventually(lambda: len(ids(server)) == 7, "all others")
+        eventually(lambda: len(ids(server)) == 11, "all others")
         story.turn("later", "answer")
-        eventually(lambda: len(ids(server)) >= 8, "what came later")
+        eventually(lambda: len(ids(server)) >= 12, "what came later")
         finished = watch.stop()
     (line,) = [line for line in finished.error_lines if bad in line]
     assert "s.jsonl" in line

@@ -9,7 +9,7 @@ import msgspec
 from parsers.pi.chain import MessageRange
 from parsers.pi.messages import ChatMessage, chat_message
 from parsers.pi.session import Session
-from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.records import AnyRecord, Generation, Run, Span, Trace
 
 FOR_EVER_MS = 10**14
 
@@ -28,6 +28,10 @@ class Reading:
     @cached_property
     def spans(self) -> list[Span]:
         return [record for record in self.records if isinstance(record, Span)]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return [record for record in self.records if isinstance(record, Run)]
 
     @cached_property
     def traces(self) -> list[Trace]:

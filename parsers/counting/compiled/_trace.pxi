@@ -7,7 +7,7 @@ cdef class Placing:
     cdef object traces
     cdef bint by_session
 
-    cdef object run, trace, start_ms
+    cdef object run, part, trace, start_ms
     cdef str trace_id, stop
     cdef long long patience  # in ms; -1 where the run is not over however long it is quiet
     cdef bint is_closed, is_copied, was_answered
@@ -30,33 +30,44 @@ cdef class Placing:
         return 0
 
     cdef int enter(self, run) except -1:
-        """Take up a run and its trace."""
+        """Take up a run: what was collected of it in its trace."""
         if run is self.run:
             return 0
         self.leave()
-        self.run, self.trace = run, run.trace
+        self.run, self.part, self.trace = run, run.part, run.trace
         self.was_answered = False
         self.note_stop(run.last_stop)
-        trace = self.trace
-        if trace is not None:
-            self.trace_id, self.start_ms = trace.id, trace.start_ms
-            self.is_closed, self.is_copied = trace.closed, trace.copied
-            self.calls, self.end_ms, self.last_ms = trace.calls, trace.end_ms, trace.last_ms
+        part = self.part
+        if part is not None:
+            self.trace_id, self.start_ms = part.id, part.start_ms
+            self.is_closed, self.is_copied = part.closed, part.copied
+            self.calls, self.end_ms, self.last_ms = part.calls, part.end_ms, part.last_ms
         return 0
 
     cdef int leave(self) except -1:
-        """Write back what happened in the trace."""
-        run, trace = self.run, self.trace
-        self.run = self.trace = None
-        if trace is None:
+        """Write back what happened in the run, and in the session window that it is a part of."""
+        run, part, trace = self.run, self.part, self.trace
+        self.run = self.part = self.trace = None
+        if part is None:
             return 0
-        trace.last_ms = self.last_ms
+        if trace is not part:
+            trace.last_ms = max(trace.last_ms, self.last_ms)
+        if self.was_answered:
+            start_ms = self.start_ms if trace is part else trace.start_ms
+            before_ms = max(start_ms, trace.end_ms)
+            part.share_ms += max(before_ms, self.end_ms) - before_ms
+            if trace is not part:
+                trace.last_stop, trace.waiting, trace.error = self.stop, False, None
+                trace.calls += self.calls - part.calls
+                trace.end_ms = max(trace.end_ms, self.end_ms)
+                trace.output = self.text
+        part.last_ms = self.last_ms
         if self.was_answered:
             run.asked = True
-            run.last_stop = trace.last_stop = self.stop
-            trace.waiting, trace.error = False, None
-            trace.calls, trace.start_ms, trace.end_ms = self.calls, self.start_ms, self.end_ms
-            trace.output = self.text
+            run.last_stop = part.last_stop = self.stop
+            part.waiting, part.error = False, None
+            part.calls, part.start_ms, part.end_ms = self.calls, self.start_ms, self.end_ms
+            part.output = self.text
         return 0
 
     cdef int note_stop(self, str stop) except -1:
@@ -88,21 +99,21 @@ cdef class Placing:
         return self.has_last_call and ms - self.last_call_ms > self.window_ms
 
     cdef bint place(self, run, const Line *line, bint copied) except -1:
-        """Put an answer into the trace that is going on; False, and nothing done, where none is."""
+        """Put an answer into the run and trace that go on; False, and nothing done, where none does."""
         cdef long long edge_ms = line.own_ms if line.own_ms else line.ms
         cdef list opened
         self.enter(run)
-        if self.trace is None or self.is_closed or self.is_copied != copied:
+        if self.part is None or self.is_closed or self.is_copied != copied:
             return False
         self.enter_window(copied)
         if self.by_session:
             opened = self.traces.open
-            edge_ms = line.ms
-            if self.trace is not opened[len(opened) - 1] or self.is_window_over(line.ms):
+            # Where a window begins, Python notes its first call.
+            if self.trace is not opened[len(opened) - 1] or self.is_window_over(line.ms) or not self.trace.calls:
                 return False
-        elif self.patience >= 0 and line.ms - self.last_ms >= self.patience:
+        if self.patience >= 0 and line.ms - self.last_ms >= self.patience:
             return False
-        if not self.calls:
+        if not self.by_session and not self.calls:
             if self.is_window_over(edge_ms):
                 self.number += 1
             self.trace.window = self.number

@@ -43,7 +43,7 @@ def test_each_destination_counts_delivered_and_waiting_events(pi, story, tmp_pat
     deliver(pi.ledger, events[:3], error="127.0.0.1 answered 503")
     deliver(pi.ledger, events, host="https://eu.i.posthog.com")
     figures = pi("status", tmp_path / "sessions", "--json").json
-    assert figures["events"] == 4
+    assert figures["events"] == 6
     assert figures["running"] is False
     assert figures["pid"] is None
     assert figures["ledger"] == str(pi.ledger)
@@ -52,12 +52,12 @@ def test_each_destination_counts_delivered_and_waiting_events(pi, story, tmp_pat
         "host": "https://us.i.posthog.com",
         "key_fingerprint": us["key_fingerprint"],
         "delivered": 3,
-        "waiting": 1,
+        "waiting": 3,
         "last_delivered": "2026-11-23T15:00:00.000Z",
         "last_error": "127.0.0.1 answered 503",
         "last_error_at": "2026-11-23T15:00:01.000Z",
     }
-    assert (eu["host"], eu["delivered"], eu["waiting"]) == ("https://eu.i.posthog.com", 4, 0)
+    assert (eu["host"], eu["delivered"], eu["waiting"]) == ("https://eu.i.posthog.com", 6, 0)
     assert eu["last_error"] is None
 
 
@@ -67,7 +67,7 @@ def test_the_table_shows_the_same_and_no_key(pi, story, tmp_path):
     shown = pi("status", tmp_path / "sessions", TZ="UTC", COLUMNS="120")
     assert shown.code == 0
     row = next(line for line in shown.out.splitlines() if "us.i.posthog.com (" in line)
-    assert row.split()[-4:] == ["3", "1", "2026-11-23", "15:00:00"]
+    assert row.split()[-4:] == ["3", "3", "2026-11-23", "15:00:00"]
     assert "last error  https://us.i.posthog.com: 127.0.0.1 answered 503 (2026-11-23 15:00:01)" in shown.out
     assert "last error  https://eu.i.posthog.com answered 502 (2026-11-23 15:00:01)" in shown.out
     assert "running     no" in shown.out
@@ -108,7 +108,7 @@ def test_without_a_session_folder_the_ledger_alone_is_shown(pi):
     deliver(pi.ledger, built_anything(pi))
     figures = pi("status", "--json").json
     assert figures["events"] is None
-    assert [(d["delivered"], d["waiting"]) for d in figures["destinations"]] == [(2, None)]
+    assert [(d["delivered"], d["waiting"]) for d in figures["destinations"]] == [(3, None)]
     assert pi("status").code == 0
 
 

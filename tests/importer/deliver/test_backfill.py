@@ -89,7 +89,7 @@ def test_the_ledger_knows_what_the_server_took_and_no_more(server, tmp_path):
         assert ledger.count() == len(server.accepted) == 1000
     work = deliver(tmp_path, server, tmp_path / "l.db", input_context="new")
     assert work.outcome.already_delivered == 1000
-    assert len(server.accepted) == 1400
+    assert len(server.accepted) == 2100
     assert server.duplicates == 0
 
 
@@ -106,9 +106,9 @@ def test_a_file_that_grew_after_the_plan_delivers_what_was_planned(server, tmp_p
     plan = planned(tmp_path, Settings())
     story.turn("two", "2")
     work = deliver(tmp_path, server, tmp_path / "l.db", plan=plan)
-    assert (work.outcome.delivered, work.outcome.left) == (2, 0)
+    assert (work.outcome.delivered, work.outcome.left) == (3, 0)
     deliver(tmp_path, server, tmp_path / "l.db")
-    assert (len(server.accepted), server.duplicates) == (4, 0)
+    assert (len(server.accepted), server.duplicates) == (6, 0)
 
 
 def test_a_file_that_vanished_after_the_plan_is_left_and_noted(server, tmp_path):
@@ -117,7 +117,7 @@ def test_a_file_that_vanished_after_the_plan_is_left_and_noted(server, tmp_path)
     plan = planned(tmp_path, Settings())
     (tmp_path / "a.jsonl").unlink()
     work = deliver(tmp_path, server, tmp_path / "l.db", plan=plan)
-    assert (work.outcome.delivered, work.outcome.left) == (2, 2)
+    assert (work.outcome.delivered, work.outcome.left) == (3, 3)
     (note,) = work.outcome.notes
     assert "a.jsonl" in note
 
@@ -137,7 +137,7 @@ def test_a_refused_event_is_counted_named_and_tried_again_later(tmp_path):
     SessionWriter(tmp_path / "s.jsonl").turn("x", "y" * 60_000)
     with PostHogServer(max_ai_event=3000) as small:
         work = deliver(tmp_path, small, tmp_path / "l.db", max_attribute_length=100)
-        assert (work.outcome.failed, work.outcome.left, work.outcome.delivered) == (1, 0, 1)
+        assert (work.outcome.failed, work.outcome.left, work.outcome.delivered) == (1, 0, 2)
         assert "$ai_generation" in work.outcome.notes[0]
         small.max_ai_event = 100_000
         assert deliver(tmp_path, small, tmp_path / "l.db").outcome.delivered == 1
@@ -147,7 +147,7 @@ def test_an_event_that_had_to_be_cut_is_delivered_and_named(tmp_path):
     SessionWriter(tmp_path / "s.jsonl").turn("x" * 300_000, "y")
     with PostHogServer(max_ai_event=100_000) as small:
         work = deliver(tmp_path, small, tmp_path / "l.db")
-        assert (work.outcome.delivered, work.outcome.failed, work.outcome.counters.trimmed) == (2, 0, 1)
+        assert (work.outcome.delivered, work.outcome.failed, work.outcome.counters.trimmed) == (3, 0, 1)
         (note,) = work.outcome.notes
         assert re.search(r"\$ai_generation .* was cut to \d+ bytes", note)
         assert small.violations == []

@@ -82,7 +82,7 @@ def large(tmp_path):
 def test_the_ai_endpoint_gets_whole_what_batch_gets_cut(server, large):
     assert send(server, *large, endpoint="ai").shortened == 0
     whole = {event["uuid"]: event["properties"] for event in server.accepted}
-    last = large[-2] if large[-2].event == "$ai_generation" else large[-1]
+    last = [event for event in large if event.event == "$ai_generation"][-1]
     assert len(whole[last.uuid]["$ai_input"]) == 11
     assert max(request.raw_size for request in server.requests) <= MAX_BODY_BYTES
     assert last.size_within(AI.event_limit) == len(last.trimmed(AI.event_limit)) > EVENT_LIMIT

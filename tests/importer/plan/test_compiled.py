@@ -81,5 +81,5 @@ def test_a_number_in_the_place_of_arguments_is_no_length(monkeypatch, tmp_path, 
     path.write_bytes(talk.data)
     found = counted(monkeypatch, find_sessions([path]).sessions, Settings(), pure=pure)
     sizes = [row[10:13] for row in ROW.iter_unpack(found.rows)]
-    assert len(sizes) == 3  # with the trace
+    assert len(sizes) == 4  # with the run and the trace
     assert all(0 < size < 100_000 for each in sizes for size in each)

@@ -37,7 +37,7 @@ def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
     told = events_of(plan)
     assert len(plan) == len(told) == len(built)
     assert {event.uuid for event in told} == set(built)
-    kinds_of = {"generation": "$ai_generation", "span": "$ai_span", "trace": "$ai_trace"}
+    kinds_of = {"generation": "$ai_generation", "span": "$ai_span", "run": "$ai_span", "trace": "$ai_trace"}
     for event in told:
         assert built[event.uuid]["event"] == kinds_of[event.kind]
         assert event.uuid in {e["uuid"] for e in files[plan.files[event.file].file.path]}
@@ -58,7 +58,8 @@ def test_the_frame_has_a_row_an_event_with_what_it_is():
         assert f"{row.ended_at:%Y-%m-%dT%H:%M:%S}" == event["timestamp"][:19]
         assert row.project == event["properties"]["$ai_project_name"]
         assert row.session == plan.files[row.file].file.session_id
-        latency_s = event["properties"]["$ai_latency"]
+        latency_s = event["properties"].get("$ai_latency")
+        assert (row.kind == "run") == (event["properties"].get("$ai_span_type") == "agent")
         if row.kind == "generation" and latency_s is not None and row.started_at is not pd.NaT:
             assert (row.ended_at - row.started_at).total_seconds() == pytest.approx(latency_s, abs=0.002)
 
@@ -172,9 +173,9 @@ def test_a_run_that_still_goes_on_has_no_trace_yet(tmp_path):
     os.utime(story.path, (story.now.timestamp(), story.now.timestamp()))
     soon_ms = round(story.now.timestamp() * 1000) + 1000
     kinds = [event.kind for event in events_of(planned(tmp_path, now_ms=soon_ms))]
-    assert kinds == ["generation", "trace", "generation"]
+    assert kinds == ["generation", "run", "trace", "generation"]
     later = [event.kind for event in events_of(planned(tmp_path, now_ms=soon_ms + 25 * 3_600_000))]
-    assert sorted(later) == ["generation", "generation", "span", "trace", "trace"]
+    assert sorted(later) == ["generation", "generation", "run", "run", "span", "trace", "trace"]
 
 
 def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_path):
@@ -188,7 +189,7 @@ def test_a_period_takes_what_ended_in_it_and_keeps_the_traces_totals_whole(tmp_p
         planned(tmp_path, selection=selection)
         for selection in (Selection(), Selection(since_ms=cut_ms), Selection(until_ms=cut_ms))
     )
-    assert sorted(e.kind for e in events_of(late)) == ["generation", "span", "trace"]
+    assert sorted(e.kind for e in events_of(late)) == ["generation", "run", "span", "trace"]
     assert [e.kind for e in events_of(early)] == ["generation"]
     ids = [{e.uuid for e in events_of(plan)} for plan in (late, early, whole)]
     assert ids[0] | ids[1] == ids[2]
@@ -230,7 +231,7 @@ def test_lines_that_come_while_it_is_read_wait_for_the_next_time(tmp_path):
     found = find_sessions([tmp_path])
     story.turn("two", "2")
     plan = make_plan(found, Settings(), now_ms=NOW_MS)
-    assert [event.kind for event in events_of(plan)] == ["generation", "trace"]
+    assert [event.kind for event in events_of(plan)] == ["generation", "run", "trace"]
 
 
 def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
@@ -241,9 +242,9 @@ def test_a_file_that_vanished_is_reported_and_the_rest_is_planned(tmp_path):
     plan = make_plan(found, Settings(), now_ms=NOW_MS)
     (skipped,) = plan.skipped
     assert (skipped.path.name, skipped.serious) == ("a.jsonl", True)
-    assert len(plan) == 2
+    assert len(plan) == 3
     assert [planned.file.path.name for planned in plan.files] == ["b.jsonl"]
-    assert [event.file for event in events_of(plan)] == [0, 0]
+    assert [event.file for event in events_of(plan)] == [0, 0, 0]
 
 
 def test_progress_ends_at_all_files_and_bytes():

@@ -62,7 +62,7 @@ def sent(folder: Path, **settings: Any) -> list[dict[str, Any]]:
 
 
 def of_child(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """Return the properties of the subagent's only generation or trace."""
+    """Return the properties of the subagent's only generation, span (its run) or trace."""
     (one,) = [
         e["properties"]
         for e in found
@@ -83,13 +83,15 @@ def test_a_subagent_is_named_and_hangs_below_the_tool_call_that_started_it(tmp_p
     subagent(tmp_path / where, parent, named=str(parent.path) if is_named else None)
     answered(parent)
     found = sent(tmp_path)
-    for kind in ("generation", "trace"):
+    for kind in ("generation", "span", "trace"):
         own = of_child(found, kind)
         assert own["$ai_agent_name"] == "shop/helper"
         assert own["$ai_parent_session_id"] == f"pi:{PARENT_ID}"
     assert of_child(found, "trace")["$ai_parent_id"] == span_of_tool(found)
     assert of_child(found, "trace")["$ai_span_name"] == "helper: Task: count"
-    assert of_child(found, "generation")["$ai_parent_id"] == of_child(found, "trace")["$ai_trace_id"]
+    run, trace = of_child(found, "span"), of_child(found, "trace")
+    assert of_child(found, "generation")["$ai_parent_id"] == run["$ai_span_id"]
+    assert (run["$ai_parent_id"], run["$ai_latency"]) == (trace["$ai_trace_id"], trace["$ai_latency"])
     others = [e["properties"] for e in found if e["properties"]["$ai_session_id"] == f"pi:{PARENT_ID}"]
     assert {own["$ai_agent_name"] for own in others} == {"shop"}
     assert not any("$ai_parent_session_id" in own for own in others)
@@ -100,9 +102,9 @@ def test_the_result_of_the_tool_changes_nothing_of_the_subagents_events(tmp_path
     where, _ = PLACES["a folder for the run"]
     parent = delegating(tmp_path / f"{PARENT}.jsonl")
     subagent(tmp_path / where, parent, named=None)
-    before = of_child(sent(tmp_path), "trace")
+    before = [of_child(sent(tmp_path), kind) for kind in ("span", "trace")]
     answered(parent)
-    assert of_child(sent(tmp_path), "trace") == before
+    assert [of_child(sent(tmp_path), kind) for kind in ("span", "trace")] == before
 
 
 def test_a_subagents_file_alone_finds_its_parent_beside_it(tmp_path):
@@ -123,6 +125,7 @@ def test_without_its_parents_file_a_subagent_keeps_its_names(tmp_path, place):
     own = of_child(sent(tmp_path), "trace")
     assert (own["$ai_agent_name"], own["$ai_parent_session_id"]) == ("shop/helper", f"pi:{PARENT_ID}")
     assert "$ai_parent_id" not in own
+    assert "$ai_latency" not in of_child(sent(tmp_path), "span")
 
 
 def test_a_subagent_of_a_subagent_hangs_below_that(tmp_path):

@@ -187,7 +187,7 @@ def test_no_name_in_a_file_leads_elsewhere_or_ends_the_import(memory, tmp_path, 
     real = type(memory).info
     monkeypatch.setattr(type(memory), "info", lambda self, path: (looked.add(path), real(self, path))[1])
     plan = make_plan(find_sessions(["memory://b/s"]), Settings(), now_ms=NOW_MS, with_totals=True)
-    assert len(plan) == 2
+    assert len(plan) == 3
     assert looked <= {"/b/s", "/b/s/s.jsonl", f"/b/s/{named.split(chr(92))[-1]}"}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from importer.settings import Settings
 from importer.watch.tail import Tail
+from parsers.records import Run, Trace
 from tests.building import NOW_MS, built
 from tests.command import SAMPLES
 from tests.session_writer import SessionWriter, text, tool_call
@@ -89,7 +90,7 @@ def test_a_file_of_several_blocks_is_read_at_once(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     for number in range(40):
         story.turn(f"prompt {number}", "y" * 100_000)
-    assert len(tail_of(story.path).read()) == 79
+    assert len(tail_of(story.path).read()) == 118
     assert tail_of(story.path).offset == 0
 
 
@@ -126,7 +127,7 @@ def test_a_rewritten_file_is_read_again_from_its_start(tmp_path, change):
     for number in range(5):
         story.turn(f"prompt {number}", "answer")
     tail = tail_of(story.path)
-    assert len(tail.read()) == 9
+    assert len(tail.read()) == 13
     change(story)
     fresh = tail_of(story.path)
     assert [record.id for record in tail.read()] == [record.id for record in fresh.read()]
@@ -140,7 +141,7 @@ def test_of_a_file_that_grew_only_the_new_lines_are_read(tmp_path):
     tail = tail_of(story.path)
     tail.read()
     story.turn("two", "2")
-    assert [type(record).__name__ for record in tail.read()] == ["Trace", "Generation"]
+    assert [type(record).__name__ for record in tail.read()] == ["Run", "Trace", "Generation"]
     assert tail.read() == []
 
 
@@ -152,7 +153,10 @@ def test_a_deleted_file_still_gives_its_trace(tmp_path):
     story.path.unlink()
     with pytest.raises(FileNotFoundError):
         tail.read()
-    assert [record.name for record in ended(tail)] == ["one"]
+    assert [(type(record).__name__, record.name) for record in ended(tail)] == [
+        ("Run", "one"),
+        ("Trace", "one"),
+    ]
 
 
 def test_a_run_ends_the_settle_time_after_its_final_stop(tmp_path):
@@ -163,8 +167,8 @@ def test_a_run_ends_the_settle_time_after_its_final_stop(tmp_path):
     now_ms = round(time.time() * 1000)  # a second before the answer, as clocks may differ
     assert tail.finish(now_ms, 60_000) == []
     assert now_ms < tail.find_due_ms(now_ms, 60_000) <= now_ms + 62_000
-    (trace,) = tail.finish(tail.find_due_ms(now_ms, 60_000), 60_000)
-    tail.settled.add(trace.id)
+    run, trace = tail.finish(tail.find_due_ms(now_ms, 60_000), 60_000)
+    tail.settled |= {run.id, trace.id}
     assert tail.finish(now_ms + 10 * HOUR_MS, 60_000) == []
     assert tail.find_due_ms(now_ms + HOUR_MS, 60_000) is None
 
@@ -179,7 +183,7 @@ def test_a_run_without_a_final_stop_ends_after_a_day(tmp_path):
     assert tail.finish(now_ms + HOUR_MS, 20_000) == []
     due_ms = tail.find_due_ms(now_ms + HOUR_MS, 20_000)
     assert now_ms + 23 * HOUR_MS < due_ms < now_ms + 25 * HOUR_MS
-    assert [type(record).__name__ for record in tail.finish(due_ms, 20_000)] == ["Span", "Trace"]
+    assert [type(record).__name__ for record in tail.finish(due_ms, 20_000)] == ["Span", "Run", "Trace"]
 
 
 def test_a_session_window_ends_after_its_pause(tmp_path):
@@ -188,10 +192,16 @@ def test_a_session_window_ends_after_its_pause(tmp_path):
     tail = tail_of(story.path, trace_grouping="session", session_window_minutes=90)
     tail.read()
     now_ms = round(time.time() * 1000)
+    due_ms = tail.find_due_ms(now_ms, 20_000)
+    assert now_ms < due_ms < now_ms + 23_000
+    (run,) = tail.finish(due_ms, 20_000)
+    assert isinstance(run, Run)
+    tail.settled.add(run.id)
     assert tail.finish(now_ms + HOUR_MS, 20_000) == []
     due_ms = tail.find_due_ms(now_ms + HOUR_MS, 20_000)
     assert now_ms + HOUR_MS < due_ms < now_ms + 2 * HOUR_MS
-    assert len(tail.finish(due_ms, 20_000)) == 1
+    (trace,) = tail.finish(due_ms, 20_000)
+    assert isinstance(trace, Trace)
 
 
 def test_a_prompt_without_an_answer_is_never_due(tmp_path):

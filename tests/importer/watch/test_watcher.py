@@ -11,6 +11,8 @@ from tests.rig import Rig, write_session
 from tests.session_writer import SessionWriter, text
 from tests.watching import recently
 
+RUN = ["generation", "span", "trace"]  # the events of a run with one answer
+
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
@@ -27,11 +29,11 @@ def test_a_dropped_session_that_grows_sends_its_new_events_and_none_again(tmp_pa
             yield
         rig.sender.deliver()
         story.turn("more", "words")
-        while len(rig.sender.taken) < 5:
+        while len(rig.sender.taken) < 7:
             yield
 
     rig.run(script)
-    assert rig.kinds() == ["generation", "trace", "generation", "trace", "generation"]
+    assert rig.kinds() == [*RUN, *RUN, "generation"]
 
 
 def test_the_trace_of_a_dropped_session_is_sent_when_its_run_has_ended(tmp_path, monkeypatch):
@@ -43,11 +45,11 @@ def test_the_trace_of_a_dropped_session_is_sent_when_its_run_has_ended(tmp_path,
         while rig.watcher.tails or not rig.sender.taken:
             yield
         assert rig.kinds() == ["generation"]
-        while len(rig.sender.taken) < 2:
+        while len(rig.sender.taken) < 3:
             yield
 
     rig.run(script)
-    assert rig.kinds() == ["generation", "trace"]
+    assert rig.kinds() == RUN
 
 
 def test_idle_sessions_are_dropped_beyond_the_limit_of_memory(tmp_path, monkeypatch):
@@ -60,7 +62,7 @@ def test_idle_sessions_are_dropped_beyond_the_limit_of_memory(tmp_path, monkeypa
     kept = [path.name for path in rig.watcher.tails]
     assert "8.jsonl" in kept, "somebody writes to it"
     assert 1 <= len(kept) <= 4
-    assert len(rig.sender.taken) == 9 * 19
+    assert len(rig.sender.taken) == 9 * 28
 
 
 def test_a_renamed_session_is_read_on_and_not_from_its_start(tmp_path):
@@ -73,7 +75,7 @@ def test_a_renamed_session_is_read_on_and_not_from_its_start(tmp_path):
         (tail,) = rig.watcher.tails.values()
         story.path = story.path.rename(tmp_path / "t.jsonl")
         story.turn("more", "words")
-        while len(rig.sender.taken) < 3:
+        while len(rig.sender.taken) < 4:
             yield
         assert rig.watcher.tails == {story.path: tail}, "it was not read again"
 
@@ -85,15 +87,16 @@ def test_the_trace_of_a_settled_run_is_sent_once(tmp_path):
     rig = Rig(tmp_path, settle_ms=0)
 
     def script():
-        while rig.kinds() != ["generation", "trace"]:
+        while rig.kinds() != RUN:
             yield
         (tail,) = rig.watcher.tails.values()
         assert tail.settled == tail.session.open_traces()
         for _ in range(5):
             yield
         story.turn("next", "one")
-        while len(rig.sender.taken) < 4:
+        while len(rig.sender.taken) < 6:
             yield
+        assert rig.kinds() == RUN * 2
 
     rig.run(script)
 
@@ -129,7 +132,7 @@ def test_a_warning_is_said_once_however_often_a_file_is_read(tmp_path, monkeypat
     def script():
         for number in range(3):
             story.turn(f"run {number}", "answer")
-            while rig.watcher.tails or len(rig.sender.taken) < 2 * number + 3:
+            while rig.watcher.tails or len(rig.sender.taken) < 3 * number + 4:
                 yield
 
     rig.run(script)
@@ -156,10 +159,10 @@ def test_changes_that_no_observer_reports_are_found_by_the_sweep(tmp_path, monke
         while not rig.sender.taken:
             yield
         story.turn("more", "words")
-        while len(rig.sender.taken) < 3:
+        while len(rig.sender.taken) < 4:
             yield
         write_session(tmp_path / "new" / "t.jsonl", start=recently())
-        while len(rig.sender.taken) < 4:
+        while len(rig.sender.taken) < 5:
             yield
 
     rig.run(script)
@@ -187,4 +190,4 @@ def test_before_a_run_settles_its_unreported_lines_are_read(tmp_path):
     story.turn("late", "answer")
     rig.watcher.settle(round(time.time() * 1000) + 60_000)
     assert rig.watcher.tails[story.path].offset == story.path.stat().st_size
-    assert rig.kinds() == ["generation", "trace", "generation", "trace"]
+    assert rig.kinds() == RUN * 2

@@ -18,7 +18,7 @@ from parsers.counting.lengths import text_size
 from parsers.counting.row_writer import EventBases, RowWriter
 from parsers.counting.rows import COST_BASES, KINDS, NO_TIME, ROW, SPAN, CountedFiles
 from parsers.counting.session import CountingSession, PlainLines
-from parsers.records import AnyRecord, Generation, Span
+from parsers.records import AnyRecord, Generation, Run, Span
 from tests import bombs, fuzz
 from tests.parsers.build import Transcript
 from tests.parsers.encodings import ENCODINGS, entries_of, file_of, migrated
@@ -65,7 +65,9 @@ def numbers(record: AnyRecord) -> dict[str, Any]:
         said["tokens"], said["cost_usd"], said["cost_basis"] = record.usage[:4], cost.usd, cost.basis
         said["prompted"] = record.user_prompt is not None
     else:
-        names += ["name", "start_ms", "session_name", "from_prompt", "input", "is_error", "error"]
+        names += ["name", "start_ms", "from_prompt", "input", "is_error", "error"]
+        is_run = isinstance(record, Run)
+        names += ["share_ms", "trace_start_ms", "trace_input"] if is_run else ["session_name"]
         text = record.output
         said["output"] = text_size(text) if isinstance(text, str) else text
     return said | {name: repr(getattr(record, name)) for name in names}
@@ -147,7 +149,7 @@ def rows_of(
         return feed(line, torn=torn)
 
     session.feed = count_and_feed  # type: ignore[method-assign]
-    bases, pricing = EventBases(900, 700, 800, LONGEST), PRICING
+    bases, pricing = EventBases(900, 700, 800, 600, LONGEST), PRICING
     session.count(blocks, RowWriter(counted, models, bases, pricing), compiled=compiled)
     del session.feed
     names, rows = list(models), []
@@ -172,7 +174,7 @@ def in_row(said: dict[str, Any]) -> dict[str, Any]:
     row["cost_basis"] = said.get("cost_basis", "")
     if row["is"] == "generation":
         row["model"] = literal_eval(said["model"]) or f"({literal_eval(said['name'])})"
-    elif row["is"] == "trace":
+    elif row["is"] in ("run", "trace"):
         row["model"] = ""
     return row
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parsers.records import AnyRecord, Generation, Span, Trace
+from parsers.records import AnyRecord, Generation, Run, Span, Trace
 from tests.parsers.build import HOUR, MINUTE, Transcript, call
 from tests.parsers.pi.test_properties import examples
 from tests.parsers.reading import plain
@@ -44,9 +44,16 @@ def told(record: AnyRecord) -> bytes:
     return plain(record)
 
 
-def alone(record: AnyRecord) -> bytes:
-    """The same without what follows from other branches, too, which a fork does not copy."""
-    if isinstance(record, (Generation, Span)) and record.parent_id == record.trace_id:
+def alone(records: list[AnyRecord], above: set[str]) -> set[bytes]:
+    """The same of each without what follows from other branches, too, which a fork does not copy.
+
+    Runs and traces do; ``above`` are the ids of all of them.
+    """
+    return {_alone(record, above) for record in records if not isinstance(record, (Run, Trace))}
+
+
+def _alone(record: AnyRecord, above: set[str]) -> bytes:
+    if isinstance(record, (Generation, Span)) and record.parent_id in above | {record.trace_id}:
         record.parent_id = ""
     if isinstance(record, Generation):
         record.user_prompt = None
@@ -79,6 +86,7 @@ def test_a_fork_in_the_middle_of_a_run_leaves_its_trace_and_open_calls_to_the_pa
     assert [(type(r).__name__, r.copied) for r in records] == [
         ("Generation", True),
         ("Generation", False),
+        ("Run", False),
         ("Trace", False),
     ]
     assert [type(r).__name__ for r in forked(talk, asked).read().finished.records] == ["Generation"]
@@ -94,7 +102,7 @@ def test_a_fork_after_a_run_tells_its_trace() -> None:
         fork.user("two")
         fork.assistant("2")
         found = copies(fork.read().finished.records)
-        assert [type(record) for record in found] == [Generation, Trace]
+        assert [type(record) for record in found] == [Generation, Run, Trace]
         assert {told(record) for record in found} == parent
 
 
@@ -135,8 +143,8 @@ def test_a_random_fork_repeats_its_parents_records_and_adds_its_own(
     assert not {record.id for record in parent} & {record.id for record in own}
     assert [uuid for uuid, times in Counter(r.id for r in records).items() if times > 1] == []
     if grouping == "message" and points_back(fork):
-        repeated = [record for record in copies(records) if not isinstance(record, Trace)]
-        assert {alone(record) for record in repeated} <= {alone(record) for record in parent}
+        above = {record.id for record in (*parent, *records) if isinstance(record, (Run, Trace))}
+        assert alone(copies(records), above) <= alone(parent, above)
 
 
 def test_a_fork_is_known_by_its_own_first_prompt() -> None:

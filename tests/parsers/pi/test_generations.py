@@ -20,12 +20,13 @@ def test_an_answer_is_a_generation_with_all_that_pi_recorded() -> None:
     talk.assistant(
         "hello", takes=2500, responseModel="m-2", responseId="r1", stopReason="length", usage=usage(7, 3)
     )
-    (made,) = made_in(talk)
+    read = talk.read().finished
+    (made,), (run,) = read.generations, read.runs
     assert (made.name, made.provider, made.model) == ("chat", "mock", "mock-1")
     assert (made.response_model, made.response_id, made.thinking_level) == ("m-2", "r1", "high")
     assert (made.stop_reason, made.error, made.user_prompt) == ("length", None, "hi")
     assert (made.usage.input_tokens, made.usage.output_tokens) == (7, 3)
-    assert (made.parent_id, made.window, made.copied) == (made.trace_id, 1, False)
+    assert (made.parent_id, made.window, made.copied) == (run.id, 1, False)
 
 
 def test_latency_is_from_the_start_of_the_call_to_the_writing_of_its_entry() -> None:

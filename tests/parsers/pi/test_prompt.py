@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from parsers.pi.prompt import SystemPrompt
+from parsers.pi.messages import SystemPrompt
 from tests.parsers.build import Transcript
 from tests.parsers.reading import said
 

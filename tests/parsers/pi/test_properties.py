@@ -128,8 +128,16 @@ def assert_books_balance(found: Reading, counted: list[int]) -> None:
     assert all(
         span.parent_id in generations for span in spans if span.name not in own and span.input is not None
     )
-    assert all(call.parent_id in (call.trace_id, *tools) for call in made)
+    runs = {run.id: run for run in found.runs}
+    below = [each for each in (*made, *spans) if each.parent_id in runs]
+    assert all(runs[each.parent_id].trace_id == each.trace_id for each in below)
+    assert all(call.parent_id in runs or call.parent_id in tools for call in made)
+    assert {run.trace_id for run in found.runs} == {call.trace_id for call in made}
     assert Counter(trace.id for trace in traces) == Counter({call.trace_id for call in made})
+    shares_ms = Counter[str]()
+    for run in found.runs:
+        shares_ms[run.trace_id] += run.share_ms
+    assert shares_ms == Counter({trace.id: round((trace.latency_s or 0) * 1000) for trace in traces})
     by_id = {trace.id: trace for trace in traces}
     assert all(call.end_ms <= by_id[call.trace_id].end_ms for call in made)
     assert all(call.copied == by_id[call.trace_id].copied for call in made)

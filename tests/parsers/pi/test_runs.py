@@ -244,7 +244,7 @@ def test_a_run_that_is_still_going_on_is_no_trace() -> None:
     talk.result("c1")
     read = talk.read()
     assert finish(read, talk.now_ms + HOUR) == []
-    assert read.session.open_traces() == {read.generations[0].trace_id}
+    assert read.session.open_traces() == {read.generations[0].trace_id, read.generations[0].parent_id}
 
 
 @pytest.mark.parametrize(
@@ -304,8 +304,9 @@ def test_a_retry_that_the_file_shows_too_late_is_a_trace_of_its_own(takes: int, 
     talk.wait(4 * SECOND)
     live = {record.id: record for record in talk.read().session.finish(failed_ms + 2 * MINUTE)}
     talk.assistant("fine", takes=takes)
-    imported = {record.id: record for record in talk.read().finished.traces}
-    assert (len(imported) == 1) is same
+    found = talk.read().finished
+    imported = {record.id: record for record in [*found.runs, *found.traces]}
+    assert (len(imported) == 2) is same
     if not same:
         assert live.items() <= imported.items(), "what was sent live must not change"
 
@@ -316,8 +317,9 @@ def test_an_answer_long_after_a_compaction_that_made_room_changes_no_trace() -> 
     talk.assistant("", stopReason="error", errorMessage="prompt is too long")
     talk.wait(2 * MINUTE)
     talk.compaction("so far", usage=usage())
-    live = {r.id: r for r in talk.read().session.finish(talk.now_ms + 30 * SECOND) if isinstance(r, Trace)}
+    live = {record.id: record for record in talk.read().session.finish(talk.now_ms + 30 * SECOND)}
     talk.assistant("at last", takes=40 * SECOND)
-    imported = {record.id: record for record in talk.read().finished.traces}
+    found = talk.read().finished
+    imported = {record.id: record for record in [*found.runs, *found.traces]}
     assert live
     assert live.items() <= imported.items()

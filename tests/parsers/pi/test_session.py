@@ -29,7 +29,7 @@ def told(data: bytes) -> list[bytes]:
 
 def test_a_good_file_has_no_issues() -> None:
     assert short().read().issues == {}
-    assert len(GOOD) == 4
+    assert len(GOOD) == 5
 
 
 def test_a_session_knows_what_a_person_recognizes_it_by() -> None:

@@ -164,9 +164,9 @@ def test_a_result_without_a_call_is_a_span_of_its_own() -> None:
     talk.user("go")
     talk.assistant("1")
     talk.result("c9", "from nowhere", toolName="ghost")
-    read = talk.read()
-    (span,) = read.spans
-    assert (span.name, span.parent_id) == ("ghost", read.generations[0].trace_id)
+    read = talk.read().finished
+    (span,), (run,) = read.spans, read.runs
+    assert (span.name, span.parent_id) == ("ghost", run.id)
     assert (span.input, span.output, span.start_ms) == (None, {"content": [text("from nowhere")]}, None)
 
 
@@ -188,9 +188,9 @@ def test_a_users_command_is_a_span_of_the_run_before_it(ran: dict[str, object], 
     talk.user("go")
     talk.assistant("1")
     talk.bash("ls", "out", **ran)  # type: ignore[arg-type]
-    read = talk.read()
-    (span,) = read.spans
-    assert (span.name, span.parent_id) == ("user_bash", read.generations[0].trace_id)
+    read = talk.read().finished
+    (span,), (run,) = read.spans, read.runs
+    assert (span.name, span.parent_id) == ("user_bash", run.id)
     assert span.input == {"command": "ls"}
     assert span.output["output"] == "out"
     assert (span.is_error, span.error_is_output, span.latency_s) == (is_error, is_error, None)
@@ -209,9 +209,9 @@ def test_a_compaction_whose_usage_is_unknown_is_a_span() -> None:
     talk.user("go")
     talk.assistant("1")
     talk.compaction("so far", tokensBefore=500)
-    read = talk.read()
-    (span,) = read.spans
-    assert (span.name, span.parent_id) == ("compaction", read.generations[0].trace_id)
+    read = talk.read().finished
+    (span,), (run,) = read.spans, read.runs
+    assert (span.name, span.parent_id) == ("compaction", run.id)
     assert (span.input, span.output) == ({"tokensBefore": 500}, {"summary": "so far"})
     assert len(read.generations) == 1
 

@@ -1,6 +1,6 @@
 """Session grouping: a trace is a stretch of a session without a long pause."""
 
-from parsers.records import Trace
+from parsers.records import Run, Trace
 from tests.parsers.build import HOUR, MINUTE, SECOND, Transcript, call, usage
 from tests.parsers.reading import Reading
 
@@ -65,9 +65,12 @@ def test_a_window_is_no_trace_before_its_pause_is_over() -> None:
     talk = Transcript()
     chat(talk, "one")
     read = grouped(talk)
-    assert read.session.finish(talk.now_ms + 60 * MINUTE) == []
-    (trace,) = read.session.finish(talk.now_ms + 61 * MINUTE)
+    assert read.session.finish(talk.now_ms + 19 * SECOND) == []
+    (run,) = read.session.finish(talk.now_ms + 60 * MINUTE)
+    assert isinstance(run, Run)
+    same, trace = read.session.finish(talk.now_ms + 61 * MINUTE)
     assert isinstance(trace, Trace)
+    assert same == run
     assert (trace.name, trace.input, trace.output) == ("one", "one", "about one")
 
 
@@ -77,7 +80,11 @@ def test_calls_left_open_are_told_with_their_window() -> None:
     talk.assistant(call("c1", "lost"))
     read = grouped(talk)
     assert read.session.finish(talk.now_ms + HOUR) == []
-    assert [record.name for record in read.session.finish(talk.now_ms + HOUR + SECOND)] == ["lost", "one"]
+    assert [record.name for record in read.session.finish(talk.now_ms + HOUR + SECOND)] == [
+        "lost",
+        "one",
+        "one",
+    ]
 
 
 def test_spans_are_in_the_window_of_their_generation() -> None:
