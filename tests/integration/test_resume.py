@@ -188,5 +188,5 @@ def test_what_pi_wrote_meanwhile_is_the_next_runs_work(command, server, tmp_path
     for turn in range(2):
         story.turn(f"prompt {turn}", "answer")
         done = command.send(server, story.path, "--json")
-        assert (done.json["delivered"], done.json["already_delivered"]) == (2, 2 * turn)
+        assert (done.json["delivered"], done.json["already_delivered"]) == (3, 3 * turn)
     assert server.duplicates == 0
