@@ -84,6 +84,8 @@ def events(path: Path, **settings: Any) -> list[dict[str, Any]]:
 
 
 def properties(path: Path, kind: str, **settings: Any) -> list[dict[str, Any]]:
-    """The properties of a file's `generation`, `span` or `trace` events, by their time."""
-    found = [event for event in events(path, **settings) if event["event"] == f"$ai_{kind}"]
-    return [event["properties"] for event in sorted(found, key=lambda event: event["timestamp"])]
+    """The properties of a file's `generation`, `span`, `run` or `trace` events, by their time."""
+    name = "$ai_span" if kind == "run" else f"$ai_{kind}"
+    found = [event for event in events(path, **settings) if event["event"] == name]
+    own = [event["properties"] for event in sorted(found, key=lambda event: event["timestamp"])]
+    return [each for each in own if (each.get("$ai_span_type") == "agent") == (kind == "run")]

@@ -51,7 +51,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @lru_cache(maxsize=1)
 def imported(folder: Path, origin: str, output: Path, **settings: Any) -> list[Event]:
     """Return the events of a backfill of a folder, as they are sent."""
-    chosen = Settings(**settings)
+    chosen = Settings(content_days=None, **settings)
     plan = make_plan(find_sessions([folder], origin), chosen, now_ms=NOW_MS, with_totals=True)
     output.unlink(missing_ok=True)
     Backfill(plan, chosen).write(output)
@@ -178,7 +178,7 @@ def test_sessions_that_are_followed_send_early_what_an_import_sends(
     expected = {event["uuid"]: event for event in imported(tmp_path, "pi", output, trace_grouping=grouping)}
     sent: dict[str, Event] = {}
     for path in paths:
-        own, early = follow(Tail(path, Settings(trace_grouping=grouping)), path)
+        own, early = follow(Tail(path, Settings(trace_grouping=grouping, content_days=None)), path)
         assert early >= 3
         sent |= own
     assert sent == expected

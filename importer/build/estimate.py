@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from importer.build.events import IDENTIFY_MS, EventBuilder
+from importer.build.events import EventBuilder
 from importer.build.facts import SessionFacts, project_of
+from importer.build.person import IDENTIFY_MS
 from importer.build.trimming import EVENT_LIMIT
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings

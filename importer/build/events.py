@@ -8,32 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from importer import __version__
 from importer.build.chat import ChatEncoder
 from importer.build.cost import CostRules, make_cost_properties
 from importer.build.event import Event, ModelInputJson
 from importer.build.facts import STOP_REASONS, SessionFacts, name_agent
 from importer.build.properties import (
+    LIBRARY,
     NO_ERROR,
+    encode_event,
     keep_present,
     make_call_error,
     make_token_properties,
     make_tool_error,
+    shared_properties,
 )
 from importer.build.redaction import Redactor
 from importer.settings import Settings
 from importer.totals import TraceTotals
-from parsers.identity import derive
 from parsers.pi.chain import MessageRange
 from parsers.pi.context import ModelInput
 from parsers.pi.generations import http_status
 from parsers.records import AnyRecord, Generation, Run, Span, Trace
-from parsers.times import to_rfc3339
 
-LIBRARY = "pi2posthog"
-IDENTIFY_MS = 1_735_689_600_000  # stands for the time of an event that is only planned
 COMPACTION = "compaction"
 _NAME_LENGTH = 80
 
@@ -249,7 +246,7 @@ class EventBuilder:
             "$ai_framework": self._facts.framework,
             "$ai_lib": LIBRARY,
             "$ai_lib_version": __version__,
-            **_shared(self._settings),
+            **shared_properties(self._settings),
             **own,
         }
         if self._facts.parent_id and not record.copied:
@@ -257,50 +254,9 @@ class EventBuilder:
         distinct_id = self._settings.distinct_id or session
         if self._settings.distinct_id is None:
             properties["$process_person_profile"] = False
-        head = _envelope(event, record.id, distinct_id, record.end_ms, properties)
+        head = encode_event(event, record.id, distinct_id, record.end_ms, properties)
         return Event(event, record.id, record.end_ms, self._facts.source, head, input_json)
 
 
 def _shorten(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
-
-
-def make_identify_event(settings: Settings, at_ms: int = IDENTIFY_MS) -> Event | None:
-    """Return the ``$identify`` without which PostHog makes no person; None where no distinct id is set.
-
-    Its time in ms is when it is first sent, as the ledger knows. A plan, of uuids and sizes, names none.
-    """
-    person = settings.distinct_id
-    if person is None:
-        return None
-    uuid = derive("identify", person)
-    properties = {"$set": {"email": person} if _is_email(person) else {}, **_shared(settings)}
-    head = _envelope("$identify", uuid, person, at_ms, properties)
-    return Event("$identify", uuid, at_ms, "", head)
-
-
-def _is_email(text: str) -> bool:
-    name, at, domain = text.rpartition("@")
-    return bool(name and at and "." in domain.strip(".")) and not any(c.isspace() for c in text)
-
-
-def _shared(settings: Settings) -> dict[str, Any]:
-    return {
-        **settings.tags,
-        "$lib": LIBRARY,
-        "$lib_version": __version__,
-        "$geoip_disable": True,
-        "$ignore_sent_at": True,
-    }
-
-
-def _envelope(event: str, uuid: str, distinct_id: str, end_ms: int, properties: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(
-        {
-            "event": event,
-            "distinct_id": distinct_id,
-            "uuid": uuid,
-            "timestamp": to_rfc3339(end_ms),
-            "properties": properties,
-        }
-    )

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from importer import __version__
+from importer.settings import Settings
 from parsers.pi.generations import http_status
+from parsers.times import to_rfc3339
 from parsers.usage import Usage
 
+LIBRARY = "pi2posthog"
 NO_ERROR: dict[str, Any] = {"$ai_is_error": False, "$ai_error": None}
 
 
@@ -75,3 +81,27 @@ def make_tool_error(name: str, text: str | None) -> dict[str, Any]:
 def _make_error(text: str | None, normalized: str, kind: str) -> dict[str, Any]:
     own = {"$ai_is_error": True, "$ai_error": text, "$ai_error_type": kind}
     return own if text is not None else {**own, "$ai_error_normalized": normalized}
+
+
+def shared_properties(settings: Settings) -> dict[str, Any]:
+    """Return what the events of all kinds have."""
+    return {
+        **settings.tags,
+        "$lib": LIBRARY,
+        "$lib_version": __version__,
+        "$geoip_disable": True,
+        "$ignore_sent_at": True,
+    }
+
+
+def encode_event(event: str, uuid: str, distinct_id: str, end_ms: int, properties: dict[str, Any]) -> bytes:
+    """Return an event as the JSON that PostHog takes."""
+    return msgspec.json.encode(
+        {
+            "event": event,
+            "distinct_id": distinct_id,
+            "uuid": uuid,
+            "timestamp": to_rfc3339(end_ms),
+            "properties": properties,
+        }
+    )

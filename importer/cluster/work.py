@@ -153,7 +153,7 @@ class _Attempt:
             delivery.flush()
 
     def _build_events(self) -> Iterator[Envelope]:
-        from importer.build.events import make_identify_event
+        from importer.build.person import make_identify_event
 
         if not self._share.files:
             identify = make_identify_event(self._share.settings, self._share.identified_ms)

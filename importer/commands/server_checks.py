@@ -22,7 +22,7 @@ import requests
 
 from importer import __version__
 from importer.build.event import Event
-from importer.build.events import LIBRARY
+from importer.build.properties import LIBRARY
 from importer.commands.checks import Check, mask_key
 from importer.deliver.delivery import Delivery
 from importer.deliver.endpoint import plain_http_warning, read_answer

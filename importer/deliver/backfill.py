@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from importer.build.event import Envelope, Event
-from importer.build.events import make_identify_event
+from importer.build.person import make_identify_event
 from importer.build.trimming import EVENT_LIMIT
 from importer.deliver.batching import Counters
 from importer.deliver.builder_process import make_builder

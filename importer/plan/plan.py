@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from importer.build.estimate import make_estimator
-from importer.build.events import make_identify_event
 from importer.build.facts import project_name, project_of
+from importer.build.person import make_identify_event
 from importer.plan.cache import Cache
 from importer.plan.copies import find_own_ids
 from importer.plan.counter import Counter, LocalCounter

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from importer.build.events import make_identify_event
+from importer.build.person import make_identify_event
 from importer.settings import Settings
 from importer.watch.sender import Sender
 from importer.watch.tail import Tail

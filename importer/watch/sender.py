@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from importer.build.event import Envelope
-from importer.build.events import make_identify_event
+from importer.build.person import make_identify_event
 from importer.deliver.batching import MAX_BATCH_EVENTS, Counters
 from importer.deliver.delivery import Delivery
 from importer.deliver.retry import RetryPolicy, wait

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from importer import __version__
-from importer.build.events import make_identify_event
+from importer.build.person import make_identify_event
 from importer.settings import Settings
 from tests.building import events, properties
 from tests.command import SAMPLES
@@ -40,8 +40,9 @@ MISSING_STATE = '{"content":[{"type":"text","text":"' + MISSING + '"}],"details"
 
 def test_a_generation_has_exactly_the_properties_of_the_contract():
     call, *_ = properties(RECORDED, "generation")
-    ids = {call.pop(name) for name in ("$ai_trace_id", "$ai_parent_id")}
-    assert len(ids) == 1, "the parent of a chat call is its trace"
+    (run,) = (run for run in properties(RECORDED, "run") if run["$ai_span_id"] == call["$ai_parent_id"])
+    assert run["$ai_trace_id"] == run["$ai_parent_id"] == call["$ai_trace_id"]
+    del call["$ai_trace_id"], call["$ai_parent_id"]
     uuid.UUID(call.pop("$ai_span_id"))
     given, tools = call.pop("$ai_input"), call.pop("$ai_tools")
     assert [message["role"] for message in given] == ["system", "user"]
@@ -105,6 +106,21 @@ def test_a_span_has_exactly_the_properties_of_the_contract():
     }
 
 
+def test_a_run_has_exactly_the_properties_of_the_contract():
+    for grouping, has_states in (("message", False), ("session", True)):
+        run, *_ = properties(RECORDED, "run", trace_grouping=grouping)
+        assert run.pop("$ai_parent_id") == run.pop("$ai_trace_id")
+        uuid.UUID(run.pop("$ai_span_id"))
+        states = {name: run.pop(name) for name in ("$ai_input_state", "$ai_output_state") if name in run}
+        assert bool(states) == has_states
+        assert run == SHARED | {
+            "$ai_span_name": "list the files, please",
+            "$ai_span_type": "agent",
+            "$ai_is_error": False,
+            "$ai_error": None,
+        }
+
+
 def test_a_trace_has_exactly_the_properties_of_the_contract():
     call, *_ = properties(RECORDED, "generation")
     trace, failed, _ = properties(RECORDED, "trace")
@@ -159,7 +175,10 @@ def test_every_event_of_every_sample_is_well_formed(path):
         assert datetime.fromisoformat(event["timestamp"]).utcoffset() == timedelta(0)
         assert event["distinct_id"] == own["$ai_session_id"]
         assert own.get("$ai_parent_id", own["$ai_trace_id"]) in spans | {own["$ai_trace_id"]}
-        assert own["$ai_latency"] is None or own["$ai_latency"] >= 0
+        if own.get("$ai_span_type") == "agent":
+            assert "$ai_latency" not in own
+        else:
+            assert own["$ai_latency"] is None or own["$ai_latency"] >= 0
         assert isinstance(own["$ai_is_error"], bool)
         for name, value in own.items():
             if name.endswith("_tokens"):

@@ -8,8 +8,8 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from importer.build.events import make_identify_event
 from importer.build.facts import project_of
+from importer.build.person import make_identify_event
 from importer.plan.frame import Counted, build_frame, id_bytes, uuids
 from importer.plan.plan import find_event_ids, make_plan
 from importer.plan.progress import Progress
