@@ -89,13 +89,13 @@ def totals(frame: pd.DataFrame, by: str | Sequence[str] = ()) -> pd.DataFrame:
 
 
 def trace_totals(sums: pd.DataFrame) -> Iterable[TraceTotals]:
-    """The rows that :func:`totals` gave as tuples of Python numbers, in their order."""
+    """Turn the rows of :func:`totals` into tuples of Python numbers."""
     columns = (sums[name].tolist() for name in SUMS)
     return map(TraceTotals, *columns)
 
 
 def local_days(moments: pd.Series[Any]) -> pd.Series[Any]:
-    """The local dates of moments (datetimes in UTC), as ``2026-11-23``."""
+    """Return the local dates of moments (datetimes in UTC), as ``2026-11-23``."""
     import pandas as pd
 
     from importer.selection import local_day
@@ -108,7 +108,7 @@ def local_days(moments: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _summable(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The same numbers, as Python's where their sum may not fit: damaged files hold numbers of any size."""
+    """Return the numbers as Python ints if their sum may not fit: damaged files hold numbers of any size."""
     if column.dtype.kind not in "iu" or column.empty:
         return column
     largest = max(int(column.max()), -int(column.min()))

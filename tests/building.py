@@ -13,7 +13,7 @@ from importer.build.cost import CostRules
 from importer.build.event import Event
 from importer.build.events import EventBuilder
 from importer.build.facts import find_facts
-from importer.plan.frame import uuids
+from importer.plan.frame import format_ids
 from importer.plan.plan import Plan
 from importer.sessions.reading import new_session, records_of
 from importer.sessions.session_file import SessionFile, read_session_file
@@ -43,12 +43,12 @@ class PlannedEvent(NamedTuple):
 def events_of(plan: Plan) -> list[PlannedEvent]:
     """The events of a plan one by one."""
     columns = (plan.frame[name].tolist() for name in ("file", "kind", "model"))
-    return [PlannedEvent(*each) for each in zip(uuids(plan.frame), *columns, strict=True)]
+    return [PlannedEvent(*each) for each in zip(format_ids(plan.frame), *columns, strict=True)]
 
 
 def totals_of(plan: Plan) -> dict[tuple[int, str], TraceTotals]:
     """The totals of a plan's traces, by file and trace id."""
-    kept = {index: plan.totals_of_file(index) for index in range(len(plan.files))}
+    kept = {index: plan.find_totals(index) for index in range(len(plan.files))}
     return {(index, trace): totals for index, own in kept.items() for trace, totals in own.items()}
 
 

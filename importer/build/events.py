@@ -172,7 +172,7 @@ class EventBuilder:
         }
 
     def _run(self, run: Run, starter: str | None) -> dict[str, Any]:
-        """The span of a run, between its trace and its calls.
+        """Return the properties of a run's span, which stands between its trace and its calls.
 
         PostHog shows as a trace's latency the sum over what hangs directly below it, and over its own event
         if that hangs below nothing. So a run has a latency only in a subagent's trace, which hangs below a

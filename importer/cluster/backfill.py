@@ -147,7 +147,7 @@ class ClusterBackfill(Backfill):
                 yield make_share(date_identify(self._ledger, self._destination, person, now_ms))
                 continue
             planned = self._plan.files[index]
-            totals = self._plan.totals_of_file(index)
+            totals = self._plan.find_totals(index)
             absolute = replace(planned, file=make_absolute(planned.file))
             facts = find_facts(planned.file, settings)
             has_content = self._plan.has_content(wanted.values())

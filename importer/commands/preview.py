@@ -47,7 +47,7 @@ def preview(request: Request, settings: Settings, screen: Screen) -> int:
     selection = request.selection()
     found = find_sessions(request.paths, request.origin)
     with Cache(default_cache(), settings) as cache:
-        digest = cache.digest(found.sessions, found.skipped)
+        digest = cache.make_digest(found.sessions, found.skipped)
         key = partial(_report_key, cache, digest, request, selection, settings)
         figures, findings = load_report(cache, key(), found) or _make_report(
             cache, key, found, request, selection, settings, screen
@@ -72,7 +72,7 @@ def _report_key(
     ledger = request.ledger_path
     others = [ledger, ledger.with_name(ledger.name + "-wal")]
     asked = selection, request.by, settings.api_key, settings.content_days
-    return cache.shown_key(digest, *asked, others=others)
+    return cache.make_report_key(digest, *asked, others=others)
 
 
 def _make_report(

@@ -70,7 +70,7 @@ def save_report(
         parts = [encode(head), *(encode(part) for part in batched(rows))]
     except ValueError:  # the name of a file is no UTF-8
         return
-    cache.remember_shown(key, parts)
+    cache.save_report(key, parts)
 
 
 def load_report(cache: Cache, key: bytes, found: Discovery) -> tuple[dict[str, Any], Findings] | None:
@@ -81,7 +81,7 @@ def load_report(cache: Cache, key: bytes, found: Discovery) -> tuple[dict[str, A
         key: as it was saved.
         found: the files that were found, which are the same as then if the key is.
     """
-    parts = cache.shown(key)
+    parts = cache.load_report(key)
     try:
         head = msgspec.msgpack.decode(parts[0], type=StoredReport)
     except (IndexError, msgspec.DecodeError):

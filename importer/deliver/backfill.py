@@ -243,7 +243,7 @@ class Backfill:
     def _describe_file(self, wanted: tuple[int, dict[str, int]]) -> FileToBuild:
         index, places = wanted
         has_content = self._plan.has_content(places.values())
-        return FileToBuild(self._plan.files[index], places, self._plan.totals_of_file(index), has_content)
+        return FileToBuild(self._plan.files[index], places, self._plan.find_totals(index), has_content)
 
     def _build_file(self, file: FileToBuild, builder: Builder) -> Iterator[Envelope]:
         source = str(file.planned.file.path)

@@ -1,8 +1,8 @@
-"""What was counted in session files, remembered: a file that is as it was is not read again.
+"""The cache of what was counted: a session file that has not changed is not read again.
 
-An SQLite file in the user's cache folder. It may be deleted at any time; whatever is wrong with it, the
-files are read instead. An entry counts for a file of the same size, time and head, read by the same program
-with the same settings. No name and no prompt is kept, only the line of the file where they stand.
+It is an SQLite file in the user's cache folder, which may be deleted at any time. If anything is wrong with it,
+the session files are read instead. An entry is good for a file of the same size, time and head, read by the same
+program with the same settings. No name and no prompt is kept, only the number of the line where they stand.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ CREATE TABLE IF NOT EXISTS shown (key BLOB NOT NULL, part INTEGER NOT NULL, data
 T = TypeVar("T")
 
 
-class _Packed(Struct, array_like=True):
-    """The columns of one file as they are stored."""
+class _StoredFile(Struct, array_like=True):
+    """The rows of one file as they are stored."""
 
     about: CountedFile
     model_names: list[str]
@@ -49,11 +49,15 @@ class _Packed(Struct, array_like=True):
 
 
 class Cache:
-    """The cache in a file; use it as a context manager. No method raises for what is wrong with the file.
+    """The cache, as a context manager. No method raises, whatever is wrong with its file::
+
+        with Cache(default_cache(), settings) as cache:
+            plan = make_plan(found, settings, now_ms=now_ms, cache=cache)
+
 
     Args:
-        path: its file; None remembers nothing.
-        settings: what is remembered depends on them.
+        path: its file; None keeps nothing.
+        settings: what was counted depends on them.
     """
 
     def __init__(self, path: Path | None, settings: Settings) -> None:
@@ -61,7 +65,7 @@ class Cache:
         self._database: sqlite3.Connection | None = None
         self._waiting: list[tuple[int, bytes, bytes]] = []
         self._waiting_bytes = 0
-        own = (_program(), settings.trace_grouping, settings.session_window_minutes)
+        own = (_fingerprint_program(), settings.trace_grouping, settings.session_window_minutes)
         sizes = (settings.max_attribute_length, settings.privacy_mode, settings.tags, settings.project_name)
         names = (settings.agent_name, settings.distinct_id, settings.input_context, settings.host)
         costs = (settings.subscription_providers, settings.unpriced, settings.prices)
@@ -76,7 +80,7 @@ class Cache:
                         self._path.unlink()
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0.1)
-                self._asked(lambda database: database.executescript(_TABLES), None)
+                self._ask(lambda database: database.executescript(_TABLES), None)
         return self
 
     def __exit__(
@@ -87,43 +91,45 @@ class Cache:
             self._database.close()
             self._database = None
 
-    def known(self, files: Sequence[SessionFile]) -> set[int]:
-        """The places of those files that are as they were when they were counted."""
+    def find_known(self, files: Sequence[SessionFile]) -> set[int]:
+        """Find the files that have not changed since they were counted; returns their places."""
         found: set[int] = set()
-        if not self._asked(lambda db: db.execute("SELECT 1 FROM counted LIMIT 1").fetchone(), None):
+        if not self._ask(lambda db: db.execute("SELECT 1 FROM counted LIMIT 1").fetchone(), None):
             return found
         for start in range(0, len(files), _LOOKUP):
             some = files[start : start + _LOOKUP]
-            keys = self._rows("key", some)
+            keys = self._select("key", some)
             found.update(
-                place for place, file in enumerate(some, start) if keys.get(path_key(file)) == self._key(file)
+                place
+                for place, file in enumerate(some, start)
+                if keys.get(make_path_key(file)) == self._make_key(file)
             )
         return found
 
-    def columns(self, files: Sequence[SessionFile]) -> dict[int, CountedFiles]:
-        """The columns of files that are known, by :func:`path_key`, as far as they can be told after all."""
+    def load_rows(self, files: Sequence[SessionFile]) -> dict[int, CountedFiles]:
+        """Load the rows of known files, by :func:`make_path_key`; a damaged entry is left out."""
         found = {}
-        for path, packed in self._rows("columns", files).items():
+        for path, packed in self._select("columns", files).items():
             with suppress(msgspec.DecodeError, ValueError):
-                found[path] = _unpacked(packed)
+                found[path] = _unpack(packed)
         return found
 
-    def _rows(self, column: str, files: Sequence[SessionFile]) -> dict[int, bytes]:
+    def _select(self, column: str, files: Sequence[SessionFile]) -> dict[int, bytes]:
         marks = ",".join("?" * len(files))
         query = f"SELECT path, {column} FROM counted WHERE path IN ({marks})"  # noqa: S608  a name from here
-        paths = [path_key(file) for file in files]
-        return dict(self._asked(lambda database: database.execute(query, paths).fetchall(), []))
+        paths = [make_path_key(file) for file in files]
+        return dict(self._ask(lambda database: database.execute(query, paths).fetchall(), []))
 
-    def remember(self, counted: Iterable[tuple[SessionFile, CountedFiles]]) -> None:
-        """Remember what was found in files that tell the same for ever, if nothing is written to them.
+    def save_rows(self, counted: Iterable[tuple[SessionFile, CountedFiles]]) -> None:
+        """Save the rows of files that will stay the same unless something is written to them.
 
         It is written with what comes later, or when the cache is closed.
         """
         recent_ns = time.time_ns() - _RACY_NS
         for file, columns in counted:
-            if _is_lasting(columns.files[0]) and file.mtime_ns < recent_ns:
-                packed = _packed(columns)
-                self._waiting.append((path_key(file), self._key(file), packed))
+            if _can_keep(columns.files[0]) and file.mtime_ns < recent_ns:
+                packed = _pack(columns)
+                self._waiting.append((make_path_key(file), self._make_key(file), packed))
                 self._waiting_bytes += len(packed)
         if self._waiting_bytes >= _WAITING_BYTES:
             self._write_waiting()
@@ -131,47 +137,47 @@ class Cache:
     def _write_waiting(self) -> None:
         rows, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if rows:
-            self._asked(lambda db: _write(db, "INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", rows), None)
+            self._ask(lambda db: _write(db, "INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", rows), None)
 
-    def digest(self, files: Iterable[SessionFile], skipped: Sequence[Skipped]) -> bytes:
-        """What figures depend on that are made of such files, besides what is asked for."""
+    def make_digest(self, files: Iterable[SessionFile], skipped: Sequence[Skipped]) -> bytes:
+        """Return a digest of all files and settings that a report depends on."""
         digest = hashlib.sha1(self._settings, usedforsecurity=False)
         digest.update(repr(skipped).encode(errors="surrogateescape"))
         for file in files:
-            digest.update(_told(file))
+            digest.update(_describe_file(file))
         return digest.digest()
 
-    def shown_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
-        """What figures depend on: the files, what was asked for, and other files, such as the ledger's.
+    def make_report_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
+        """Return the key of a report: it changes with the files, the question, and other files such as the ledger.
 
         Args:
             digest: that of the files.
             asked: what was asked for.
             others: the other files.
         """
-        rest = repr((asked, [_stamp(path) for path in others], time.tzname))
+        rest = repr((asked, [_read_stamp(path) for path in others], time.tzname))
         whole = digest + rest.encode(errors="surrogateescape")
         return hashlib.sha1(whole, usedforsecurity=False).digest()
 
-    def shown(self, key: bytes) -> list[bytes]:
-        """The parts that were remembered with that key, none where there are none or one is damaged."""
+    def load_report(self, key: bytes) -> list[bytes]:
+        """Load the parts of the report with that key; none if there is none or one is damaged."""
         query = "SELECT data FROM shown WHERE key = ? ORDER BY part"
-        rows: list[tuple[object]] = self._asked(lambda db: db.execute(query, (key,)).fetchall(), [])
+        rows: list[tuple[object]] = self._ask(lambda db: db.execute(query, (key,)).fetchall(), [])
         with suppress(ValueError):
-            return [_checked(data) for (data,) in rows]
+            return [_verify_checksum(data) for (data,) in rows]
         return []
 
-    def remember_shown(self, key: bytes, parts: Iterable[bytes]) -> None:
-        """Remember parts of any bytes; only the latest are."""
-        rows = [(key, place, _with_check(part)) for place, part in enumerate(parts)]
-        self._asked(lambda database: database.execute("DELETE FROM shown"), None)
-        self._asked(lambda database: _write(database, "INSERT INTO shown VALUES (?, ?, ?)", rows), None)
+    def save_report(self, key: bytes, parts: Iterable[bytes]) -> None:
+        """Save the parts of a report; only the latest report is kept."""
+        rows = [(key, place, _add_checksum(part)) for place, part in enumerate(parts)]
+        self._ask(lambda database: database.execute("DELETE FROM shown"), None)
+        self._ask(lambda database: _write(database, "INSERT INTO shown VALUES (?, ?, ?)", rows), None)
 
-    def _key(self, file: SessionFile) -> bytes:
-        return hashlib.sha1(self._settings + _told(file), usedforsecurity=False).digest()
+    def _make_key(self, file: SessionFile) -> bytes:
+        return hashlib.sha1(self._settings + _describe_file(file), usedforsecurity=False).digest()
 
-    def _asked(self, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """What the database answers; where it cannot, it is not asked again, and is begun anew next time."""
+    def _ask(self, ask: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Ask the database. After an error it is not asked again, and its file is begun anew next time."""
         if self._database is None:
             return otherwise
         try:
@@ -185,21 +191,21 @@ class Cache:
             return otherwise
 
 
-def _told(file: SessionFile) -> bytes:
-    """All that is known of a file before it is read."""
+def _describe_file(file: SessionFile) -> bytes:
+    """Describe a file by all that is known of it before it is read."""
     header = (file.session_id, file.cwd, file.version, file.timestamp_ms, file.parent_session)
     told = repr((str(file.path), file.size, file.mtime_ns, file.agent.name, header))
     return told.encode(errors="surrogateescape")
 
 
-def path_key(file: SessionFile) -> int:
-    """What a file's entry is found by; what two files share, their entries' keys tell apart."""
+def make_path_key(file: SessionFile) -> int:
+    """Return the number that a file's entry is found by; two files may share one, their entries' keys differ."""
     path = str(file.path).encode(errors="surrogateescape")
     return int.from_bytes(hashlib.sha1(path, usedforsecurity=False).digest()[:8], signed=True)
 
 
-def each_file(columns: CountedFiles) -> Iterator[CountedFiles]:
-    """The columns of each of the files, by themselves."""
+def split_files(columns: CountedFiles) -> Iterator[CountedFiles]:
+    """Split what was counted into single files."""
     start = 0
     for about in columns.files:
         end = start + about.events * ROW.size
@@ -207,27 +213,27 @@ def each_file(columns: CountedFiles) -> Iterator[CountedFiles]:
         start = end
 
 
-def _is_lasting(about: CountedFile) -> bool:
+def _can_keep(about: CountedFile) -> bool:
     return about.is_final and about.words_at is not None
 
 
-def _packed(columns: CountedFiles) -> bytes:
+def _pack(columns: CountedFiles) -> bytes:
     about = replace(columns.files[0], name=None, first_prompt=None)  # what was said stays where it is
-    packed = _Packed(about, columns.model_names, columns.rows)
-    return _with_check(msgspec.msgpack.encode(packed))
+    packed = _StoredFile(about, columns.model_names, columns.rows)
+    return _add_checksum(msgspec.msgpack.encode(packed))
 
 
-def _unpacked(packed: bytes) -> CountedFiles:
-    stored = msgspec.msgpack.decode(_checked(packed), type=_Packed)
+def _unpack(packed: bytes) -> CountedFiles:
+    stored = msgspec.msgpack.decode(_verify_checksum(packed), type=_StoredFile)
     return CountedFiles([stored.about], stored.model_names, stored.rows)
 
 
-def _with_check(data: bytes) -> bytes:
+def _add_checksum(data: bytes) -> bytes:
     return hashlib.sha1(data, usedforsecurity=False).digest() + data
 
 
-def _checked(stored: object) -> bytes:
-    """What was stored, without the digest before it; ValueError where it is not what was written."""
+def _verify_checksum(stored: object) -> bytes:
+    """Return what was stored, without its checksum; raises ValueError if it was changed."""
     data = stored[20:] if isinstance(stored, bytes) else b""
     if not isinstance(stored, bytes) or stored[:20] != hashlib.sha1(data, usedforsecurity=False).digest():
         raise ValueError("damaged")
@@ -240,7 +246,7 @@ def _write(database: sqlite3.Connection, statement: str, rows: Sequence[tuple[ob
     database.execute("COMMIT")
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def _read_stamp(path: Path) -> tuple[int, ...]:
     try:
         status = path.stat()
     except OSError:
@@ -248,8 +254,8 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _program() -> str:
-    """Changes with the program: another version may count otherwise."""
+def _fingerprint_program() -> str:
+    """Return a text that changes with the program: another version may count differently."""
     import parsers
 
     roots = [Path(__file__).parents[1], *(Path(place) for place in parsers.__path__)]

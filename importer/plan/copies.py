@@ -27,7 +27,7 @@ class OpenTraces:
             self._first.setdefault(trace_id, file)
 
     def leaves_out(self, trace_id: bytes, file: int) -> bool:
-        """Whether a file before that one is still collecting the trace."""
+        """Tell whether a file before that one is still collecting the trace or run."""
         return self._first.get(trace_id, file) < file
 
 

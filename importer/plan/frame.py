@@ -5,7 +5,7 @@ pandas is imported here, so import this only once the worker processes are at wo
 =================================  =====================  ====================================================
 column                             dtype                  holds
 =================================  =====================  ====================================================
-id_high, id_low                    uint64                 the halves of the event's UUID (see :func:`uuids`)
+id_high, id_low                    uint64                 the halves of the event's UUID (see :func:`format_ids`)
 kind                               category               generation, span, run, trace or identify
 trace_id                           category of str        the UUID of its trace
 file                               int32                  its file's place in the plan, -1 for ``$identify``
@@ -153,7 +153,7 @@ def build_frame(
         taken &= arrays["ended_ms"] >= selection.since_ms
     if selection.until_ms is not None:
         taken &= arrays["ended_ms"] < selection.until_ms
-    calls = _call_totals(arrays) if with_totals else None
+    calls = _sum_calls(arrays) if with_totals else None
     if not taken.all():
         for name in arrays:
             arrays[name] = arrays[name][taken]
@@ -163,36 +163,36 @@ def build_frame(
             arrays[name][is_bare] = arrays["bare"][is_bare]
     if identify is not None and len(arrays["file"]):
         _add_identify(arrays, identify)
-    frame = _as_frame(arrays, models, sessions)
-    return Planned(frame, None if calls is None else _totals_of_traces(frame, calls))
+    frame = _make_frame(arrays, models, sessions)
+    return Planned(frame, None if calls is None else _pick_trace_totals(frame, calls))
 
 
-def uuids(frame: pd.DataFrame) -> list[str]:
-    """The ids of events as text: ``frame`` has the columns ``id_high`` and ``id_low``."""
-    return [str(UUID(bytes=each)) for each in id_bytes(frame)]
+def format_ids(frame: pd.DataFrame) -> list[str]:
+    """Return the ids of events as text; ``frame`` has the columns ``id_high`` and ``id_low``."""
+    return [str(UUID(bytes=each)) for each in pack_ids(frame)]
 
 
 def name_rows(frame: pd.DataFrame, paths: Sequence[str]) -> pd.DataFrame:
-    """The frame for people: ids as text, files by their paths (missing for ``$identify``).
+    """Return the frame for people: ids as text, files by their paths (missing for ``$identify``).
 
     Args:
         frame: as :func:`build_frame` makes it.
         paths: the path of each file of the plan.
     """
     names = name_places(frame["file"].to_numpy(), [*paths, ""])
-    named = frame.assign(id=uuids(frame), file=names.remove_categories([""]))
+    named = frame.assign(id=format_ids(frame), file=names.remove_categories([""]))
     first = ["id", "kind", "trace_id", "file"]
     rest = [name for name in named.columns if name not in (*first, "id_high", "id_low")]
     return named[first + rest]
 
 
-def id_bytes(frame: pd.DataFrame) -> list[bytes]:
-    """The ids of events as 16 bytes each."""
+def pack_ids(frame: pd.DataFrame) -> list[bytes]:
+    """Return the ids of events as 16 bytes each."""
     return join_halves(frame["id_high"].to_numpy(), frame["id_low"].to_numpy())
 
 
 def _read_rows(counted: list[Counted]) -> tuple[list[str], Arrays, OpenTraces]:
-    """All rows as arrays, with the file of each; models become places in one list."""
+    """Read all rows into arrays, with the file of each; models become places in one list."""
     count = sum(len(rows) for _, _, rows in counted) // ROW.size
     arrays: Arrays = {
         name: np.empty(count, _NARROW.get(name, ROW_DTYPE[name].newbyteorder("=")))
@@ -220,7 +220,7 @@ def _read_rows(counted: list[Counted]) -> tuple[list[str], Arrays, OpenTraces]:
 
 
 def _find_own(arrays: Arrays, open_traces: OpenTraces) -> NDArray[np.bool_]:
-    """Which rows are no copies: no file before has the event, nor is one still collecting the trace."""
+    """Find the rows that are no copies: no file before has the event, or is still collecting its trace."""
     ids = pd.DataFrame({name: arrays[name] for name in ("id_high", "id_low")}, copy=False)
     own = np.ones(len(ids), bool)
     near = ids.duplicated("id_high", keep=False).to_numpy()  # half of an id tells nearly all apart
@@ -233,16 +233,16 @@ def _find_own(arrays: Arrays, open_traces: OpenTraces) -> NDArray[np.bool_]:
     return own
 
 
-def _call_totals(arrays: Arrays) -> pd.DataFrame:
-    """The sums over the generations of each file and trace, copies and those of other periods included."""
+def _sum_calls(arrays: Arrays) -> pd.DataFrame:
+    """Add up the generations of each file and trace, copies and those of other periods included."""
     is_call = arrays["kind"] == GENERATION
     names = ("file", "trace_high", "trace_low", *_OF_CALLS)
     calls = pd.DataFrame({name: arrays[name][is_call] for name in names}, copy=False)
     return totals(calls, by=["file", "trace_high", "trace_low"])
 
 
-def _totals_of_traces(frame: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
-    """The sums of the traces that are in the frame, with the trace's id as text."""
+def _pick_trace_totals(frame: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
+    """Pick the sums of the traces that are in the frame, with the trace's id as text."""
     traces = frame.loc[frame["kind"] == "trace", ["file", "id_high", "id_low", "trace_id"]]
     keys = {"trace_high": "id_high", "trace_low": "id_low"}
     joined = traces.merge(
@@ -266,8 +266,8 @@ def _add_identify(arrays: Arrays, identify: Event) -> None:
         arrays[name] = np.concatenate((np.array([values.get(name, 0)], array.dtype), array))
 
 
-def _as_frame(arrays: Arrays, models: list[str], sessions: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """The arrays as columns; each is given up once it is in the frame."""
+def _make_frame(arrays: Arrays, models: list[str], sessions: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Make the frame of the arrays; each is given up once it is in there."""
     files = arrays.pop("file")
     columns: dict[str, Any] = {name: arrays.pop(name) for name in ("id_high", "id_low")}
     columns["kind"] = make_category(arrays.pop("kind"), KINDS)

@@ -17,10 +17,10 @@ from importer.build.estimate import make_estimator
 from importer.build.facts import project_name, project_of
 from importer.build.person import make_identify_event
 from importer.plan.cache import Cache
+from importer.plan.cached_counter import CachedCounter
 from importer.plan.copies import find_own_ids
 from importer.plan.counter import Counter, LocalCounter
 from importer.plan.progress import Progress
-from importer.plan.remembering import RememberingCounter
 from importer.selection import EVERYTHING, Selection
 from importer.sessions.discovery import Discovery
 from importer.sessions.forks import parents_first
@@ -152,7 +152,7 @@ class Plan:
         """For each file with events that are not delivered: its place, and theirs in the plan by uuid."""
         import numpy as np
 
-        from importer.plan.frame import uuids
+        from importer.plan.frame import format_ids
 
         files = self._frame["file"].to_numpy()
         edges = [*np.flatnonzero(np.diff(files, prepend=-2)).tolist(), len(files)]
@@ -160,10 +160,10 @@ class Plan:
             places = np.flatnonzero(~self.delivered[start:end]) + start
             if len(places):
                 events = self._frame[["id_high", "id_low"]].iloc[places]
-                yield int(files[start]), dict(zip(uuids(events), places.tolist(), strict=True))
+                yield int(files[start]), dict(zip(format_ids(events), places.tolist(), strict=True))
 
-    def totals_of_file(self, file: int) -> dict[str, TraceTotals]:
-        """The totals of the traces of a file, by trace id; none where they were not asked for."""
+    def find_totals(self, file: int) -> dict[str, TraceTotals]:
+        """Return the totals of the traces of a file, by trace id; none if they were not asked for."""
         if self._trace_totals is None:
             return {}
         files = self._trace_totals["file"].to_numpy()
@@ -176,11 +176,11 @@ class Plan:
         Args:
             find_known: gives those of some ids (16 bytes each) that are delivered.
         """
-        from importer.plan.frame import id_bytes
+        from importer.plan.frame import pack_ids
 
         ids = self._frame[["id_high", "id_low"]]
         for start in range(0, len(ids), _AT_ONCE):
-            asked = id_bytes(ids.iloc[start : start + _AT_ONCE])
+            asked = pack_ids(ids.iloc[start : start + _AT_ONCE])
             found = find_known(asked)
             self.delivered[start : start + len(asked)] = [each in found for each in asked] if found else False
 
@@ -283,7 +283,7 @@ def _counting(
     with LocalCounter(*work) as local:
         counting: Counter = counter or local
         if cache is not None:
-            counting = RememberingCounter(counting, cache, work)
+            counting = CachedCounter(counting, cache, work)
         yield counting.count(files)
 
 

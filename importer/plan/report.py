@@ -39,18 +39,18 @@ def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -
     frame = plan.frame
     groups: Collection[Row]
     if by == "session":
-        groups = _session_rows(plan, frame, settings, selection)
+        groups = _make_session_rows(plan, frame, settings, selection)
         sessions = len(groups)
     else:
-        groups = _group_rows(frame, settings, by)
+        groups = _make_group_rows(frame, settings, by)
         sessions = (
             int(frame["file"][frame["file"] >= 0].nunique()) if selection.is_period else len(plan.files)
         )
-    (total,) = _values(totals(frame))
+    (total,) = _list_rows(totals(frame))
     return {
         "sessions": sessions,
-        **_figures(total, settings.input_context),
-        **_cost_figures(frame),
+        **_pick_figures(total, settings.input_context),
+        **_cost_pick_figures(frame),
         "upload_bytes_by_input_context": {name: total[name] for name in CONTEXTS},
         "input_context": settings.input_context,
         "numbers_only": int(plan.numbers_only.sum()),
@@ -60,32 +60,34 @@ def make_report(plan: Plan, settings: Settings, by: str, selection: Selection) -
     }
 
 
-def _cost_figures(frame: pd.DataFrame) -> dict[str, Any]:
+def _cost_pick_figures(frame: pd.DataFrame) -> dict[str, Any]:
     """Say where the costs of the calls come from; calls without tokens are left out."""
     calls = frame[frame["cost_basis"] != ""]
-    sums = _values(totals(calls, "cost_basis"))
+    sums = _list_rows(totals(calls, "cost_basis"))
     by_basis = {row["cost_basis"]: {"calls": row["events"], "cost_usd": row["cost_usd"]} for row in sums}
     unknown = calls[calls["cost_basis"] == "unpriced"]
     models = sorted(totals(unknown, "model")["model"].tolist())
     return {"cost_by_basis": by_basis, "unpriced": {"calls": len(unknown), "models": models}}
 
 
-def _group_rows(frame: pd.DataFrame, settings: Settings, by: str) -> list[Row]:
-    """A row for each day, project or model, with how many sessions have a part in it."""
+def _make_group_rows(frame: pd.DataFrame, settings: Settings, by: str) -> list[Row]:
+    """Make a row for each day, project or model, with how many sessions have a part in it."""
     own = frame[frame["file"] >= 0]
     if by == "model":  # a trace can hold many models
         own = own[~own["kind"].isin(_OF_MANY_MODELS)]
         own = own.assign(model=own["model"].astype("str").replace("", "(none)"))
     sessions = own.groupby(by, observed=True)["file"].nunique()
     rows = []
-    for sums in _values(totals(own, by)):
-        figures = _figures(sums, settings.input_context)
-        rows.append({by: sums[by], "sessions": int(sessions[sums[by]]), **figures, "state": _state(figures)})
+    for sums in _list_rows(totals(own, by)):
+        figures = _pick_figures(sums, settings.input_context)
+        rows.append(
+            {by: sums[by], "sessions": int(sessions[sums[by]]), **figures, "state": _name_state(figures)}
+        )
     return rows
 
 
-def _session_rows(plan: Plan, frame: pd.DataFrame, settings: Settings, selection: Selection) -> Rows:
-    """A row for each session in the order in which they began, made when it is asked for.
+def _make_session_rows(plan: Plan, frame: pd.DataFrame, settings: Settings, selection: Selection) -> Rows:
+    """Make a row for each session in the order in which they began, when it is asked for.
 
     With a period, sessions without any event in it are left out.
     """
@@ -105,7 +107,7 @@ def _session_rows(plan: Plan, frame: pd.DataFrame, settings: Settings, selection
     private = settings.privacy_mode
 
     def make_rows(files: Sequence[int]) -> Iterator[Row]:
-        figures = _values(sums.reindex(list(files)).fillna(0).astype(sums.dtypes))
+        figures = _list_rows(sums.reindex(list(files)).fillna(0).astype(sums.dtypes))
         for file, own in zip(files, figures, strict=True):
             planned, ms = plan.files[file], started_ms[file]
             row = {
@@ -117,28 +119,28 @@ def _session_rows(plan: Plan, frame: pd.DataFrame, settings: Settings, selection
                 "started": to_rfc3339(ms) if ms else None,
                 "models": models.get(file, []),
                 "path": encodable(planned.file.path),
-                **_figures(own, settings.input_context),
+                **_pick_figures(own, settings.input_context),
             }
-            yield {**row, "state": _state(row)}
+            yield {**row, "state": _name_state(row)}
 
     return Rows(order, make_rows)
 
 
-def _values(sums: pd.DataFrame) -> Iterator[Row]:
-    """The rows of a frame as Python values."""
+def _list_rows(sums: pd.DataFrame) -> Iterator[Row]:
+    """Yield the rows of a frame as Python values."""
     names = sums.columns.tolist()
     columns = [sums[name].tolist() for name in names]
     return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
-def _figures(sums: Mapping[str, Any], context: str) -> Row:
-    """What a row says of sums; ``upload_bytes`` are those of an input context."""
+def _pick_figures(sums: Mapping[str, Any], context: str) -> Row:
+    """Pick what a row says of sums; ``upload_bytes`` are those of an input context."""
     own = {name: sums[name] for name in (*_FIGURES, "unpriced_calls")}
     return {**own, "already_delivered": sums["delivered"], "upload_bytes": sums[context]}
 
 
-def _state(row: Mapping[str, Any]) -> str:
-    """How far the events of a row are delivered."""
+def _name_state(row: Mapping[str, Any]) -> str:
+    """Name how far the events of a row are delivered."""
     events, done = row["events"], row["already_delivered"]
     if not events:
         return "empty"

@@ -1,4 +1,4 @@
-"""Rows that are made when they are asked for, and written some at a time: of very many, few are in memory."""
+"""Rows that are made when they are asked for: of very many, few are in memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ AT_ONCE = 1000
 
 
 class Rows(Collection[Row]):
-    """Rows, made anew whenever they are asked for.
+    """A collection of rows, made anew whenever they are asked for.
 
     Args:
-        keys: what each of them is of, in their order.
-        make: the rows of some keys.
+        keys: the key of each row, in their order.
+        make: makes the rows of some keys.
     """
 
     def __init__(self, keys: Sequence[int], make: Callable[[Sequence[int]], Iterable[Row]]) -> None:
@@ -42,14 +42,14 @@ class Rows(Collection[Row]):
 
 
 def batched(items: Iterable[T]) -> Iterator[list[T]]:
-    """Rows, or what stands for them, :data:`AT_ONCE` at a time."""
+    """Yield items :data:`AT_ONCE` at a time."""
     left = iter(items)
     while part := list(islice(left, AT_ONCE)):
         yield part
 
 
 def json_parts(figures: dict[str, Any]) -> Iterator[bytes]:
-    """The text of a JSON object, indented by two spaces; a value of it may be rows."""
+    """Yield the text of a JSON object, indented by two spaces; a value of it may be rows."""
     rows = [(name, value) for name, value in figures.items() if isinstance(value, Rows) and value]
     text = _formatted({name: [] if isinstance(value, Rows) else value for name, value in figures.items()})
     for name, value in rows:

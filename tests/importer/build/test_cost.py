@@ -192,7 +192,7 @@ def count_fed_lines(path, settings):
 
 def test_trace_totals_add_known_costs_only(path, settings):
     plan = make_plan(find_sessions([path]), settings, now_ms=NOW_MS, with_totals=True)
-    sums = plan.totals_of_file(0).values()
+    sums = plan.find_totals(0).values()
     assert sum(each.cost_usd for each in sums) == pytest.approx(KNOWN_USD)
     traces = properties(path, "trace", prices=settings.prices, **SETTINGS)
     assert sum(trace["$ai_total_cost_usd"] for trace in traces) == pytest.approx(KNOWN_USD)

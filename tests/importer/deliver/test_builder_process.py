@@ -48,7 +48,7 @@ def planned(path, settings):
 def files_of(plan):
     for index, wanted in plan.find_wanted():
         if index >= 0:
-            yield FileToBuild(plan.files[index], wanted, plan.totals_of_file(index))
+            yield FileToBuild(plan.files[index], wanted, plan.find_totals(index))
 
 
 def built(builder, plan, on_event=lambda number: None):

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from importer.plan import cached_counter
 from importer.plan import counter as counting
-from importer.plan import remembering
 from importer.plan.cache import Cache
 from importer.plan.plan import make_plan
 from importer.sessions.discovery import find_sessions
@@ -47,7 +47,7 @@ def counted(monkeypatch):
         return count(files, *work)
 
     monkeypatch.setattr(counting, "count_files", noted)
-    monkeypatch.setattr(remembering, "count_files", noted)
+    monkeypatch.setattr(cached_counter, "count_files", noted)
     return names
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from importer.build.facts import project_of
 from importer.build.person import make_identify_event
-from importer.plan.frame import Counted, build_frame, id_bytes, uuids
+from importer.plan.frame import Counted, build_frame, format_ids, pack_ids
 from importer.plan.plan import find_event_ids, make_plan
 from importer.plan.progress import Progress
 from importer.selection import Selection
@@ -50,7 +50,7 @@ def test_every_event_of_the_samples_is_planned_once_with_what_it_is():
 def test_the_frame_has_a_row_an_event_with_what_it_is():
     plan = planned(SAMPLES)
     sent = {e["uuid"]: e for path in SAMPLES.rglob("*.jsonl") for e in events(path)}
-    frame = plan.frame.assign(id=uuids(plan.frame))
+    frame = plan.frame.assign(id=format_ids(plan.frame))
     assert not frame["id"].duplicated().any()
     for row in frame.itertuples():
         event = sent[row.id]
@@ -86,7 +86,7 @@ def test_the_sizes_without_content_are_about_those_of_the_events(name, private):
     rows = planned(SAMPLES / name, **chosen).frame
     assert (rows[list(CONTEXTS)].eq(rows["bare"], axis=0)).all(axis=None)
     assert rows["bare"].sum() == pytest.approx(sum(exact.values()), rel=0.05)
-    for uuid, bare in zip(uuids(rows), rows["bare"], strict=True):
+    for uuid, bare in zip(format_ids(rows), rows["bare"], strict=True):
         assert abs(bare - exact[uuid]) < 150
 
 
@@ -273,7 +273,7 @@ def test_where_nothing_is_sent_nobody_is_identified(tmp_path):
 def test_what_is_delivered_is_asked_once_for_every_event():
     plan = planned(SAMPLES)
     asked = []
-    done = set(id_bytes(plan.frame)[::3])
+    done = set(pack_ids(plan.frame)[::3])
 
     def known(ids):
         asked.extend(ids)
@@ -342,7 +342,7 @@ def test_the_ids_without_pandas_are_those_of_the_plan(tmp_path, distinct_id):
         os.utime(shutil.copy(path, tmp_path / f"copy of {path.name}"), (now_ms / 1000, now_ms / 1000))
     found, settings = find_sessions([tmp_path]), Settings(distinct_id=distinct_id)
     plan = make_plan(found, settings, now_ms=now_ms)
-    assert find_event_ids(found, settings, now_ms=now_ms) == set(id_bytes(plan.frame))
+    assert find_event_ids(found, settings, now_ms=now_ms) == set(pack_ids(plan.frame))
     assert len(plan) > 3
 
 
@@ -354,4 +354,4 @@ def test_events_that_share_half_an_id_are_told_apart():
         counted.rows += ROW.pack(own, own, 5, 6, 1, 0, 0, 0, 0.5, 0, 1, 1, 1, 1, GENERATION, 0, 1)
     frame, _ = build_frame([Counted(counted, 0, counted.rows)], [("s", "p")], Selection())
     assert list(zip(frame["id_high"], frame["id_low"], strict=True)) == [(1, 1), (1, 2), (2, 1), (3, 3)]
-    assert frame["trace_id"].tolist() == uuids(frame)
+    assert frame["trace_id"].tolist() == format_ids(frame)
