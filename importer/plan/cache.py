@@ -1,8 +1,8 @@
 """The cache of what was counted: a session file that has not changed is not read again.
 
-It is an SQLite file in the user's cache folder, which may be deleted at any time. If anything is wrong with it,
-the session files are read instead. An entry is good for a file of the same size, time and head, read by the same
-program with the same settings. No name and no prompt is kept, only the number of the line where they stand.
+It is an SQLite file in the user's cache folder, which may be deleted at any time. If anything is wrong with
+it, the session files are read instead. An entry is good for a file of the same size, time and head, read by
+the same program with the same settings. No name and no prompt is kept, only the number of their line.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ class _StoredFile(Struct, array_like=True):
 
 
 class Cache:
-    """The cache, as a context manager. No method raises, whatever is wrong with its file::
+    """The cache, as a context manager. No method raises, whatever is wrong with its file.
+
+    ::
 
         with Cache(default_cache(), settings) as cache:
             plan = make_plan(found, settings, now_ms=now_ms, cache=cache)
-
 
     Args:
         path: its file; None keeps nothing.
@@ -148,7 +149,7 @@ class Cache:
         return digest.digest()
 
     def make_report_key(self, digest: bytes, *asked: object, others: Iterable[Path]) -> bytes:
-        """Return the key of a report: it changes with the files, the question, and other files such as the ledger.
+        """Return the key of a report, which changes with all that the report depends on.
 
         Args:
             digest: that of the files.
@@ -199,7 +200,7 @@ def _describe_file(file: SessionFile) -> bytes:
 
 
 def make_path_key(file: SessionFile) -> int:
-    """Return the number that a file's entry is found by; two files may share one, their entries' keys differ."""
+    """Return the number that a file's entry is found by; where files share one, their keys differ."""
     path = str(file.path).encode(errors="surrogateescape")
     return int.from_bytes(hashlib.sha1(path, usedforsecurity=False).digest()[:8], signed=True)
 

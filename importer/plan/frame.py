@@ -5,7 +5,7 @@ pandas is imported here, so import this only once the worker processes are at wo
 =================================  =====================  ====================================================
 column                             dtype                  holds
 =================================  =====================  ====================================================
-id_high, id_low                    uint64                 the halves of the event's UUID (see :func:`format_ids`)
+id_high, id_low                    uint64                 the halves of its UUID (see :func:`format_ids`)
 kind                               category               generation, span, run, trace or identify
 trace_id                           category of str        the UUID of its trace
 file                               int32                  its file's place in the plan, -1 for ``$identify``
