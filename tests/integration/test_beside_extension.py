@@ -13,6 +13,7 @@ from tests.session_writer import SessionWriter
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="this platform has no pseudo terminals")
 ASKED = "Send all of it? [y/N]"
+TURN_EVENTS = 3  # a turn: a generation, a run and a trace
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_without_a_terminal_backfill_refuses_and_sends_nothing(command, server, 
 def test_beside_extension_sends_with_a_warning(command, server, sessions):
     done = command.send(server, sessions, "--beside-extension")
     assert done.code == 0
-    assert len(server.accepted) == 2
+    assert len(server.accepted) == TURN_EVENTS
     assert "counts twice" in done.err
 
 
@@ -69,11 +70,11 @@ def test_what_is_written_to_a_file_is_not_refused(command, sessions, tmp_path):
     done = command("backfill", sessions, "--output", tmp_path / "events.jsonl")
     assert done.code == 0
     assert "counts twice" in done.err
-    assert len((tmp_path / "events.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "events.jsonl").read_text().splitlines()) == TURN_EVENTS
 
 
 @posix_only
-@pytest.mark.parametrize(("said", "code", "sent"), [("n", 0, 0), ("y", 0, 2)])
+@pytest.mark.parametrize(("said", "code", "sent"), [("n", 0, 0), ("y", 0, TURN_EVENTS)])
 def test_at_a_terminal_backfill_asks(command, server, sessions, said, code, sent):
     answers = {ASKED: said} | ({"Send them? [y/N]": "y"} if said == "y" else {})
     done, text = answer(command, "backfill", sessions, answers=answers, **command.destination(server))
@@ -99,7 +100,7 @@ def test_watch_refuses_unless_it_is_told_otherwise(command, server, sessions):
     arguments = ("--once", "--settle", "0", "--backfill", "--beside-extension")
     done = command("watch", sessions, *arguments, **command.destination(server))
     assert done.code == 0
-    assert len(server.accepted) == 2
+    assert len(server.accepted) == TURN_EVENTS
     assert "counts twice" in done.err
 
 
@@ -114,7 +115,7 @@ def test_the_doctor_warns(command, server, sessions):
 def test_another_agents_sessions_are_not_held_up(command, server, sessions):
     done = command.send(server, sessions, "--from", "omp")
     assert (done.code, "counts twice" in done.err) == (0, False)
-    assert len(server.accepted) == 2
+    assert len(server.accepted) == TURN_EVENTS
     done = command("watch", sessions, "--once", "--from", "omp", **command.destination(server))
     assert done.code == 0
     done = command("doctor", sessions, "--json", "--from", "omp", **command.destination(server))
