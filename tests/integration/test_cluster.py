@@ -19,8 +19,8 @@ from tests.histories import wait_until, write_history
 from tests.posthog_server import Fault, PostHogServer
 from tests.pricing import write_calls, write_models
 
-FILES, TURNS = 16, 100
-EVENTS = FILES * TURNS * 3
+FILES, TURNS = 48, 100
+EVENTS = FILES * TURNS * 3  # a turn: a generation, a run and a trace
 NEW = ("--input-context", "new")
 
 # Dask's scheduler logs this if it sends an event to a client that a test has just killed.
@@ -237,7 +237,7 @@ def test_max_mb_per_minute_holds_for_all_workers_together(command, cluster, serv
     began_s = time.monotonic()
     options = ("--scheduler", cluster.address, "--max-mb-per-minute", "4", *NEW)
     assert command.send(server, tmp_path / "few", *options).code == 0
-    assert len(server.accepted) == 20
+    assert len(server.accepted) == 30
     size = sum(request.raw_size for request in server.requests)
     assert time.monotonic() - began_s >= size / (500_000 / 60) * 0.9, "one of four workers had a megabyte"
 

@@ -18,7 +18,7 @@ LINE = "older than 30 days: numbers only, PostHog deletes content then"
 
 @pytest.fixture
 def sessions(tmp_path):
-    """Write a session of last year, and one that began then and ended yesterday: 6 old events, 2 new ones."""
+    """Write a session of last year, and one that began then and ended yesterday: 8 old events, 3 new ones."""
     now = datetime.now(UTC)
     old = SessionWriter(tmp_path / "sessions" / "old.jsonl", "old", start=now - timedelta(days=300))
     old.user("mark-old")
@@ -34,12 +34,12 @@ def sessions(tmp_path):
 
 def test_preview_says_how_many_events_go_without_content(command, sessions):
     figures = command("preview", sessions, "--json", **BY_DEFAULT).json
-    assert (figures["events"], figures["numbers_only"], figures["content_days"]) == (8, 6, 30)
+    assert (figures["events"], figures["numbers_only"], figures["content_days"]) == (11, 8, 30)
     everything = command("preview", sessions, "--json", "--content-days", "all", **BY_DEFAULT).json
     assert (everything["numbers_only"], everything["content_days"]) == (0, None)
     assert figures["upload_bytes"] < everything["upload_bytes"]
     shown = command("preview", sessions, COLUMNS="120", **BY_DEFAULT)
-    assert f"6 events are {LINE}" in shown.out
+    assert f"8 events are {LINE}" in shown.out
     assert LINE not in command("preview", sessions, "--content-days", "all").out
     assert "0.5 days" in command("preview", sessions, "--content-days", "0.5", COLUMNS="120").out
 
@@ -48,12 +48,12 @@ def test_what_is_too_old_is_sent_without_its_six_properties(command, server, ses
     done = command.send(server, sessions, **BY_DEFAULT)
     assert done.code == 0
     assert "older than 30 days" in done.out
-    assert "6 of them: numbers only" in done.out
+    assert "8 of them: numbers only" in done.out
     limit = datetime.now(UTC) - timedelta(days=30)
     old = [e for e in server.accepted if datetime.fromisoformat(e["timestamp"]) < limit]
-    assert len(old) == 6
+    assert len(old) == 8
     assert not [name for event in old for name in CONTENT if name in event["properties"]]
-    (failed,) = (e["properties"] for e in old if e["event"] == "$ai_span")
+    (failed,) = (e["properties"] for e in old if e["properties"].get("$ai_span_type") == "tool")
     assert "mark-error" in failed["$ai_error"], "an error stays with PostHog for good"
     (asked,) = (e["properties"] for e in old if e["properties"].get("$ai_tool_call_count"))
     assert asked["$ai_tools_called"] == "run"
@@ -75,7 +75,7 @@ def test_watch_leaves_it_out_too(command, server, sessions):
     destination = command.destination(server) | BY_DEFAULT
     assert command("watch", sessions, "--once", "--backfill", **destination).code == 0
     kept = [e["properties"] for e in server.accepted if set(CONTENT) & set(e["properties"])]
-    assert len(server.accepted) == 8
+    assert len(server.accepted) == 11
     assert [each["$ai_session_id"] for each in kept] == ["pi:both:2"] * 2
 
 

@@ -162,12 +162,12 @@ def test_the_first_question_warns_of_copies_that_the_trace_screens_would_count(
     destination = command.destination(server)
     asked = {"Send them? [y/N]": "y"}
     code, text = answer(command, "backfill", story.path, answers=asked, **destination)
-    assert (code, len(server.accepted)) == (0, 2)
+    assert (code, len(server.accepted)) == (0, 3)
     assert ("never sent to http://127" in text) == recent
-    assert ("2 events of the last 30 days twice" in text) == recent
+    assert ("3 events of the last 30 days twice" in text) == recent
     story.turn("more", "y")
     code, text = answer(command, "backfill", story.path, answers=asked, **destination)
-    assert (code, len(server.accepted)) == (0, 4)
+    assert (code, len(server.accepted)) == (0, 6)
     assert "never sent" not in text, "this ledger knows the destination now"
 
 
