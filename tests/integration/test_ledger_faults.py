@@ -267,7 +267,7 @@ def test_a_file_size_limit_is_one_line_too(command, server, tmp_path):
     for turn in range(1000):
         story.turn(f"prompt {turn}", "answer")
     limited = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
         "from importer.__main__ import command; command()"
     )
     process = subprocess.Popen(
