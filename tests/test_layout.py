@@ -36,6 +36,7 @@ LEVELS = {
             "prices",
             "quoting",
             "errors",
+            "exchange",
         },
     ),
     "parsers": (

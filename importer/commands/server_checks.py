@@ -25,9 +25,10 @@ from importer.build.event import Event
 from importer.build.properties import LIBRARY
 from importer.commands.checks import Check, mask_key
 from importer.deliver.delivery import Delivery
-from importer.deliver.endpoint import plain_http_warning, read_answer
+from importer.deliver.endpoint import is_yes, plain_http_warning, read_answer, shown_redirect
 from importer.deliver.retry import RetryPolicy
 from importer.errors import DeliveryError
+from importer.exchange import TimedSession
 from importer.quoting import shown_host
 from importer.screen.amounts import format_duration
 from importer.settings import Settings
@@ -57,21 +58,24 @@ def check_server(settings: Settings, *, clock: Callable[[], float] = time.time) 
     if warning := plain_http_warning(settings.host):
         found, _, advice = warning.rpartition(". ")
         yield Check(_SECTION, "encryption", "warning", found, advice)
-    with requests.Session() as session:
+    with TimedSession() as session:
         session.headers["User-Agent"] = f"pi2posthog/{__version__}"
         session.auth = _no_auth
         session.verify = os.environ.get("SSL_CERT_FILE") or True
         body = json.dumps({"api_key": settings.api_key or "", "batch": []}).encode()
         began_s = clock()
         try:
-            with session.post(
-                f"{settings.host}/batch/",
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=TIMEOUT_S,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                session.end_within(sum(TIMEOUT_S)),
+                session.post(
+                    f"{settings.host}/batch/",
+                    data=body,
+                    headers={"Content-Type": "application/json"},
+                    timeout=TIMEOUT_S,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 ended_s = clock()
                 answer = read_answer(response)
         except (requests.RequestException, ValueError, OSError) as error:
@@ -137,11 +141,11 @@ def _check_answer(settings: Settings, response: requests.Response, answer: bytes
     if status in (401, 403):
         found = f"{host} refuses the key ({status})" if settings.api_key else f"{host} wants a key ({status})"
         return Check(_SECTION, "reachable", "problem", found, _REGION, data)
-    if status == 404 or (status in (200, 400) and is_page):
+    if status == 404 or (status == 400 and is_page) or (status == 200 and not is_yes(answer)):
         found = f"{host} answers, but has no PostHog /batch/ ({status})"
         return Check(_SECTION, "reachable", "problem", found, "check POSTHOG_HOST", data)
     if 300 <= status < 400:
-        target = shown_host(response.headers.get("Location", ""))
+        target = shown_redirect(response)
         advice = "set POSTHOG_HOST to where it leads, if that is your PostHog"
         return Check(_SECTION, "reachable", "problem", f"{host} redirects to {target}", advice, data)
     if status in (200, 400):
@@ -150,7 +154,7 @@ def _check_answer(settings: Settings, response: requests.Response, answer: bytes
     return Check(_SECTION, "reachable", "warning", f"{host} answers {status}", advice, data)
 
 
-def _check_key(session: requests.Session, settings: Settings, key: str) -> Check:
+def _check_key(session: TimedSession, settings: Settings, key: str) -> Check:
     """Check whether the server has a configuration for the key's project."""
     name, host = "project", shown_host(settings.host)
     unsure = "run with --send and look for the event in PostHog's Activity"
@@ -158,9 +162,12 @@ def _check_key(session: requests.Session, settings: Settings, key: str) -> Check
         found = f"{mask_key(key)} has characters that no project API key has"
         return Check(_SECTION, name, "warning", found, _REGION, {"accepted": None})
     try:
-        with session.get(
-            f"{settings.host}/array/{key}/config", timeout=TIMEOUT_S, allow_redirects=False, stream=True
-        ) as response:
+        with (
+            session.end_within(sum(TIMEOUT_S)),
+            session.get(
+                f"{settings.host}/array/{key}/config", timeout=TIMEOUT_S, allow_redirects=False, stream=True
+            ) as response,
+        ):
             status, answer = response.status_code, read_answer(response)
     except (requests.RequestException, ValueError, OSError):
         status, answer = 0, b""

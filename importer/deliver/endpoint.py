@@ -104,6 +104,11 @@ class Routes:
         return endpoint is self._ai and not self._has_ai
 
 
+def is_absent(path: str, status: int) -> bool:
+    """Tell whether a status says that the server has no AI endpoint, which only some servers have."""
+    return path == AI.path and status in _ABSENT_STATUS
+
+
 def plain_http_warning(host: str) -> str | None:
     """Return one line for the user if events would go unencrypted to another machine, else None."""
     parts = urlsplit(host)
@@ -124,21 +129,30 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def check_answer(response: requests.Response, answer: bytes, *, api_key: str) -> None:
-    """Return if the answer is PostHog's yes.
+def check_answer(response: requests.Response, answer: bytes, *, api_key: str) -> str | None:
+    """Return None if the answer is PostHog's yes; what is wrong with it if it is nobody's.
+
+    Both endpoints say yes with 200 and `{"status": "Ok"}`, older ones with `{"status": 1}` (PostHog's
+    rust/capture/src/api.rs, CaptureResponse). A blocking proxy or a login portal answers 200 as well.
 
     Args:
         response: its status and headers. A status that is tried again, or 413, does not come here.
         answer: its body, as `read_answer` returns it.
         api_key: never repeated in a message, even if the server does.
 
+    Returns:
+        None, or words for a message: `answered 200, but not as PostHog does (it said: Blocked)`.
+
     Raises:
         RefusedError: PostHog refused the events.
-        DeliveryError: it dropped them, or it is not PostHog that answers.
+        DeliveryError: it dropped them, for the project is over its quota.
+
+    Example:
+        >>> check_answer(response, b'{"status":"Ok"}', api_key="phc_...")
     """
     status = response.status_code
     host = shown_host(response.url)
-    if status == 200:
+    if 200 <= status < 300:
         limited = _find_quota_limits(answer)
         if limited:
             names = _fit_line(", ".join(limited), api_key)
@@ -146,10 +160,10 @@ def check_answer(response: requests.Response, answer: bytes, *, api_key: str) ->
                 f"PostHog dropped events because the project is over its quota ({names}): raise the billing "
                 "limit and run the same command again; nothing delivered so far is lost."
             )
-        # A web page with status 200 is a login portal or another site, not PostHog's yes.
-        if answer.lstrip()[:1] == b"<":
-            raise DeliveryError(f"{host} answered with a web page: check POSTHOG_HOST.")
-        return
+        if status == 200 and is_yes(answer):
+            return None
+        says = _describe_answer(answer, api_key)
+        return f"answered {status}, but not as PostHog does{says}: check POSTHOG_HOST and any proxy"
     says = _quote_message(answer, api_key)
     if status in (401, 403):
         advice = (
@@ -162,12 +176,31 @@ def check_answer(response: requests.Response, answer: bytes, *, api_key: str) ->
         if path != BATCH.path:
             advice += ", or set POSTHOG_ENDPOINT to auto or batch"
     elif 300 <= status < 400:
-        target = urljoin(response.url, response.headers.get("Location", ""))
-        advice = f"it redirects to {_fit_line(shown_host(target), api_key)}, check POSTHOG_HOST"
+        target = shown_redirect(response)
+        advice = f"it redirects to {_fit_line(target, api_key)}, check POSTHOG_HOST"
         says = ""
     else:
         advice = "trying again would not help, check POSTHOG_HOST and the version of this program"
     raise RefusedError(f"{host} answered {status}: {advice}{says}.", status, says)
+
+
+def is_yes(answer: bytes) -> bool:
+    """Tell whether a body is PostHog's yes to a batch.
+
+    Example:
+        >>> is_yes(b'{"status": 1}'), is_yes(b'{"status": 0}')
+        (True, False)
+    """
+    status = _decode_object(answer).get("status")
+    return status == "Ok" or (status == 1 and not isinstance(status, bool))
+
+
+def shown_redirect(response: requests.Response) -> str:
+    """Return scheme, host and port of where an answer redirects to, whatever its header holds."""
+    try:
+        return shown_host(urljoin(response.url, response.headers.get("Location", "")))
+    except ValueError:
+        return "(unreadable address)"
 
 
 def read_answer(response: requests.Response) -> bytes:
@@ -207,6 +240,17 @@ def _quote_message(answer: bytes, api_key: str) -> str:
             break
     line = _fit_line(text, api_key)
     return f" (it said: {line})" if line and not line.startswith("<") else ""
+
+
+def _describe_answer(answer: bytes, api_key: str) -> str:
+    """Return what an answer that is not PostHog's holds, as ` (it said: …)`."""
+    if not answer.strip():
+        return " (it said nothing)"
+    if answer.lstrip()[:1] == b"<":
+        return " (it sent a web page)"
+    if b"\x00" in answer[:200] or b"\xff" in answer[:200]:
+        return " (it sent something that is no text)"
+    return _quote_message(answer, api_key) or " (it said something else)"
 
 
 def _fit_line(text: str, api_key: str) -> str:

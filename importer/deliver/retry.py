@@ -18,7 +18,8 @@ from importer.deliver.batching import MAX_BATCH_EVENTS, MAX_BODY_BYTES
 from importer.deliver.endpoint import AI
 from importer.errors import DeliveryStoppedError
 
-RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_RETRYABLE_STATUS = frozenset({408, 425, 429})  # and every 5xx
+_BYTES_PER_S = 20_000  # slower than any line on which uploads make sense
 
 _SLICE_S = 0.25  # a stop is noticed within this time
 
@@ -32,12 +33,14 @@ class RetryPolicy:
         first_s: wait before the second try, in seconds. It doubles with every further try.
         max_s: longest wait that doubling leads to, in seconds.
         retry_after_max_s: longest wait that a server's `Retry-After` leads to, in seconds.
+        exchange_s: longest time from connecting to the end of the answer, in seconds, without the upload.
     """
 
     attempts: int = 6
     first_s: float = 0.5
     max_s: float = 30.0
     retry_after_max_s: float = 300.0
+    exchange_s: float = 120.0
 
     def wait_s(self, failures: int, retry_after_s: float | None = None) -> float:
         """Return the seconds to wait after that many failures (1 or more) of a request.
@@ -50,6 +53,19 @@ class RetryPolicy:
         if retry_after_s is None:
             return wait
         return max(wait, min(retry_after_s, self.retry_after_max_s))
+
+    def limit_s(self, size: int) -> float:
+        """Return the seconds after which a request with a body of that many bytes is cut off."""
+        return self.exchange_s + size / _BYTES_PER_S
+
+
+def is_retryable(status: int) -> bool:
+    """Tell whether a request that was answered with that status is tried again.
+
+    That is every status by which a server, or what stands before it, says "not now": 5xx as a class, because
+    proxies make up their own (520 to 530, 598), and 1xx, which are no answers.
+    """
+    return status in _RETRYABLE_STATUS or 500 <= status <= 599 or status < 200
 
 
 def parse_retry_after(value: str | None) -> float | None:

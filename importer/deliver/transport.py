@@ -15,16 +15,17 @@ from urllib3.exceptions import NewConnectionError
 from importer import __version__
 from importer.build.event import Envelope
 from importer.deliver.batching import Counters
-from importer.deliver.endpoint import check_answer, read_answer
+from importer.deliver.endpoint import check_answer, is_absent, read_answer
 from importer.deliver.packing import Packer
-from importer.deliver.retry import RETRYABLE_STATUS, Pace, RetryPolicy, check_stop, parse_retry_after, wait
+from importer.deliver.retry import Pace, RetryPolicy, check_stop, is_retryable, parse_retry_after, wait
 from importer.errors import DeliveryError
+from importer.exchange import LateError, TimedSession
 from importer.quoting import shown_host
 
 KEPT = "nothing delivered so far is lost: run the same command again to go on"
 
 _TIMEOUT_S = (10.0, 60.0)  # connect, read
-_GATEWAY_TIMEOUT = 504  # a proxy did not wait for PostHog's answer
+_NOT_WAITED_FOR = frozenset({504, 520, 524, 598})  # a proxy did not wait for PostHog's answer
 _NOT_SENT = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE")
 _BAD_ADDRESS = (
     requests.exceptions.InvalidURL,
@@ -132,7 +133,7 @@ class Connection:
         self._stop = stop
         self._sleep = sleep
         self._pace = pace
-        self._session = requests.Session()
+        self._session = TimedSession()
         self._session.headers.update(
             {
                 "Content-Type": "application/json",
@@ -183,29 +184,22 @@ class Connection:
             on_try(failures - 1)
             retry_after_s = None
             try:
-                with self._session.post(
-                    self._base + path, data=packed, timeout=_TIMEOUT_S, allow_redirects=False, stream=True
-                ) as response:
-                    answer = read_answer(response)
-            except (requests.exceptions.InvalidProxyURL, *_BAD_ADDRESS) as error:
-                raise DeliveryError(self._explain_address(error)) from error
+                response, answer = self._exchange(path, packed)
             except requests.RequestException as error:
                 reason = f"connection to {self._host} failed ({_explain_failure(error)})"
                 if _may_have_arrived(error):
                     on_lost()
-            except OSError as error:  # what requests raises if the CA file is not there
-                raise DeliveryError(
-                    "The file of CA certificates cannot be read: check REQUESTS_CA_BUNDLE and SSL_CERT_FILE."
-                ) from error
             else:
                 status = response.status_code
                 if status == 413:
                     return Reply(taken=False, gzip_bytes=len(packed))
-                if status not in RETRYABLE_STATUS:
-                    check_answer(response, answer, api_key=self._api_key)
+                wrong: str | None = f"answered {status}"
+                if is_absent(path, status) or not is_retryable(status):
+                    wrong = check_answer(response, answer, api_key=self._api_key)
+                if wrong is None:
                     return Reply(taken=True, gzip_bytes=len(packed))
-                reason = f"{self._host} answered {status}"
-                if status == _GATEWAY_TIMEOUT:
+                reason = f"{self._host} {wrong}"
+                if status < 300 or status in _NOT_WAITED_FOR:
                     on_lost()
                 retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
             if failures >= self._retry.attempts:
@@ -215,6 +209,28 @@ class Connection:
             wait(wait_s, stop=self._stop, sleep=self._sleep)
         tries = "1 try" if failures == 1 else f"{failures} tries"
         raise DeliveryError(f"Gave up after {tries}: {reason}; {KEPT}.")
+
+    def _exchange(self, path: str, packed: bytes) -> tuple[requests.Response, bytes]:
+        """Send a body once; return what came back. Raises RequestException if trying again may help."""
+        try:
+            with (
+                self._session.end_within(self._retry.limit_s(len(packed))),
+                self._session.post(
+                    self._base + path, data=packed, timeout=_TIMEOUT_S, allow_redirects=False, stream=True
+                ) as response,
+            ):
+                answer = read_answer(response)
+        except (requests.exceptions.InvalidProxyURL, *_BAD_ADDRESS) as error:
+            raise DeliveryError(self._explain_address(error)) from error
+        except requests.RequestException:
+            raise
+        except OSError as error:  # what requests raises if the CA file is not there
+            raise DeliveryError(
+                "The file of CA certificates cannot be read: check REQUESTS_CA_BUNDLE and SSL_CERT_FILE."
+            ) from error
+        if response.status_code < 200:
+            self._session.close()  # the answer to this request is still to come on its connection
+        return response, answer
 
     def _explain_address(self, error: Exception) -> str:
         if isinstance(error, requests.exceptions.InvalidProxyURL):
@@ -251,6 +267,8 @@ def _explain_failure(error: requests.RequestException) -> str:
         )
     if "NameResolutionError" in str(error):
         return "the host's name could not be resolved: check POSTHOG_HOST and the network"
+    if isinstance(error, LateError):
+        return str(error)
     if isinstance(error, requests.Timeout):
         return "timed out"
     if isinstance(error, requests.exceptions.SSLError):

@@ -160,7 +160,7 @@ def test_events_go_no_faster_than_asked_for(command, server, tmp_path):
 
 def test_plain_http_to_another_machine_is_warned_of_once(command, server, tmp_path):
     SessionWriter(tmp_path / "s.jsonl").turn("x", "y")
-    server.faults = [Fault(status=200)]
+    server.faults = [Fault(status=200, body=b'{"status":1}')]
     destination = {"POSTHOG_HOST": "http://posthog.invalid", "POSTHOG_API_KEY": "phc_test"}
     done = command("backfill", tmp_path, **destination, HTTP_PROXY=server.url, NO_PROXY="")
     assert done.code == 0

@@ -40,7 +40,6 @@ def refused(server, **changes) -> str:
         (403, "check POSTHOG_API_KEY"),
         (404, "check POSTHOG_HOST"),
         (418, "trying again would not help"),
-        (204, "trying again would not help"),
     ],
 )
 def test_a_lasting_refusal_stops_at_once_and_says_what_to_check(server, status, advice):
@@ -94,15 +93,57 @@ def test_events_dropped_for_quota_do_not_count_as_delivered(server):
     assert remembered == []
 
 
-@pytest.mark.parametrize("answer", [b'{"status": 1, "quota_limited": []}', b'{"status":"Ok"}', b"1", b""])
+@pytest.mark.parametrize(
+    "answer", [b'{"status": 1, "quota_limited": []}', b'{"status":"Ok"}', b'{"status":1}']
+)
 def test_other_yes_answers_count_as_delivered(server, answer):
     server.faults = [Fault(status=200, body=answer)]
     assert send(server, envelope()).delivered == 1
 
 
-def test_a_web_page_with_status_200_is_not_a_yes(server):
-    server.faults = [Fault(status=200, body=b"\n<!DOCTYPE html><p>Log in")]
-    assert "check POSTHOG_HOST" in refused(server)
+FALSE_YES = [
+    (b"", "it said nothing"),
+    (b"null", "it said: null"),
+    (b"1", "it said: 1"),
+    (b"true", "it said: true"),
+    (b"OK", "it said: OK"),
+    (b"[1]", "it said: [1]"),
+    (b"{}", "it said: {}"),
+    (b'{"status":0}', 'it said: {"status":0}'),
+    (b'{"status":true}', 'it said: {"status":true}'),
+    (b'{"status":"error"}', 'it said: {"status":"error"}'),
+    (b'{"error":"blocked by policy"}', "it said: blocked by policy"),
+    (b"\n<!DOCTYPE html><p>Log in", "it sent a web page"),
+    (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "it sent something that is no text"),
+    (KEY.encode(), "it said something else"),
+    (b"[" * 5000, "it said: [[["),
+]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize(("answer", "says"), FALSE_YES)
+def test_what_is_not_posthogs_yes_is_tried_again_then_said(server, clock, status, answer, says):
+    fault = Fault(status=status, body=b"" if status == 204 else answer)
+    server.faults = [fault] * 6
+    remembered = []
+    message = refused(server, clock=clock, on_delivered=remembered.append)
+    assert f"{server.url} answered {status}, but not as PostHog does" in message
+    assert ("it said nothing" if status == 204 else says) in message
+    assert "check POSTHOG_HOST" in message
+    assert KEY not in message
+    assert (len(server.requests), remembered) == (6, [])
+
+
+def test_a_portal_that_opens_up_costs_no_event(server, clock):
+    server.faults = [Fault(status=200, body=b"<html>Log in")] * 3
+    counters = send(server, envelope(), clock=clock)
+    assert (counters.delivered, counters.unanswered, len(server.accepted)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("target", ["http://[x/", "http://[::1", "//[", "http://x:99999999/", "\x00"])
+def test_a_redirect_to_an_address_that_is_none_is_one_line(server, target):
+    server.faults = [Fault(status=302, headers={"Location": target})]
+    assert "answered 302" in refused(server)
 
 
 @pytest.mark.parametrize("host", ["us.i.posthog.com", "ftp://x", "http://", "http://[::1", "http://a b"])
@@ -117,7 +158,7 @@ def test_an_address_that_is_none_is_one_line(host):
 
 def test_a_slash_or_a_path_in_the_address_is_kept_in_order(server):
     send(server, envelope(), host=server.url + "/")
-    server.faults = [Fault(status=200)]
+    server.faults = [Fault(status=200, body=b'{"status":1}')]
     send(server, envelope(), host=server.url + "/proxy/")
     assert [request.path for request in server.requests] == ["/batch/", "/proxy/batch/"]
 

@@ -60,7 +60,7 @@ def error_of(host, attempts=1):
 def test_a_proxy_of_the_environment_is_used_and_no_proxy_wins(server, monkeypatch):
     with PostHogServer(KEY) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        proxy.faults = [Fault(status=200)]
+        proxy.faults = [Fault(status=200, body=b'{"status":1}')]
         send("http://posthog.invalid")
         assert [request.path for request in proxy.requests] == ["http://posthog.invalid/batch/"]
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
