@@ -33,7 +33,10 @@ def quoted(value: object) -> str:
         f"--since is {quoted(text)}: use a date"
     """
     # Only the head: a pasted file can be megabytes.
-    text = repr(value[: _LIMIT + 1] if isinstance(value, str) else value)
+    try:
+        text = repr(value[: _LIMIT + 1] if isinstance(value, str) else value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "an endless number"
     return printable(text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…")
 
 
