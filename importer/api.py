@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from importer.selection import make_selection
 from importer.sessions.session_file import SessionFile
-from importer.settings import Settings, load_settings
+from importer.settings import Settings, check_number, load_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,7 +267,8 @@ def watch(
         beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
 
     Raises:
-        UsageError: no API key, another process uses the ledger, or PostHog's own extension runs, too.
+        UsageError: no API key, a number out of its range, another process uses the ledger, or PostHog's own
+            extension runs, too.
         DeliveryError: PostHog refuses the events for good.
 
     Example:
@@ -277,6 +278,7 @@ def watch(
     from importer.commands.watch import watch as run_watch
     from importer.screen.console import Screen
 
+    check_number("settle", settle_s, "settle_s")
     named = [Path(path).expanduser() if str(path).startswith("~") else path for path in paths]
     ledger = None if state is None else Path(state)
     request = WatchRequest(

@@ -30,6 +30,7 @@ from importer.options import (
     Privacy,
     Project,
     Scheduler,
+    Settle,
     Since,
     State,
     TraceGrouping,
@@ -77,7 +78,7 @@ def preview(
     until: Until = None,
     project: Project = None,
     by: By = "session",
-    limit: Limit = 50,
+    limit: Limit = "50",
     as_json: Json = False,
     state: State = None,
     scheduler: Scheduler = None,
@@ -93,12 +94,13 @@ def preview(
     from importer.commands.preview import preview as run
     from importer.commands.request import Request
     from importer.screen.console import Screen
-    from importer.settings import load_settings
+    from importer.settings import check_number, load_settings
 
     settings = load_settings(
         _flags(host, privacy_mode, trace_grouping, input_context, distinct_id, content_days)
     )
-    request = Request(paths or (), origin, since, until, project, by, limit, state, scheduler)
+    rows = int(check_number("limit", limit, "--limit"))
+    request = Request(paths or (), origin, since, until, project, by, rows, state, scheduler)
     raise typer.Exit(run(request, settings, Screen(as_json=as_json)))
 
 
@@ -110,7 +112,7 @@ def backfill(
     until: Until = None,
     project: Project = None,
     by: By = "session",
-    limit: Limit = 50,
+    limit: Limit = "50",
     as_json: Json = False,
     state: State = None,
     scheduler: Scheduler = None,
@@ -143,13 +145,14 @@ def backfill(
     from importer.commands.preview import preview as run_preview
     from importer.commands.request import Request
     from importer.screen.console import Screen
-    from importer.settings import load_settings
+    from importer.settings import check_number, load_settings
 
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id, content_days)
     flags |= {"endpoint": endpoint, "parallel": parallel}
     flags |= {"max_events_per_minute": max_events_per_minute, "max_mb_per_minute": max_mb_per_minute}
     settings = load_settings(flags)
-    request = Request(paths or (), origin, since, until, project, by, limit, state, scheduler)
+    rows = int(check_number("limit", limit, "--limit"))
+    request = Request(paths or (), origin, since, until, project, by, rows, state, scheduler)
     screen = Screen(as_json=as_json)
     code = (
         run_preview(request, settings, screen)
@@ -165,10 +168,7 @@ def watch(
     origin: From = None,
     history: Annotated[bool, typer.Option("--backfill", help="Deliver all history first.")] = False,
     new_only: Annotated[bool, typer.Option("--new-only", help="Send only what comes from now on.")] = False,
-    settle: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0, help="Take a run as ended after this quiet time."),
-    ] = 20.0,
+    settle: Settle = "20",
     once: Annotated[bool, typer.Option("--once", help="Make one pass, then exit (for cron).")] = False,
     poll: Annotated[bool, typer.Option("--poll", help="Poll the files for changes.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
@@ -187,15 +187,16 @@ def watch(
     from importer.commands.watch import WatchRequest
     from importer.commands.watch import watch as run
     from importer.screen.console import Screen
-    from importer.settings import load_settings
+    from importer.settings import check_number, load_settings
 
     if history and new_only:
         raise UsageError("--backfill and --new-only exclude each other: leave one of them out")
     flags = _flags(host, privacy_mode, trace_grouping, input_context, distinct_id, content_days)
     settings = load_settings(flags | {"endpoint": endpoint})
     level = 0 if quiet else 2 if verbose else 1
+    settle_s = check_number("settle", settle, "--settle")
     request = WatchRequest(
-        paths or (), origin, state, history, new_only, settle, once, poll, level, beside_extension
+        paths or (), origin, state, history, new_only, settle_s, once, poll, level, beside_extension
     )
     raise typer.Exit(run(request, settings, Screen()))
 

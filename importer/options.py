@@ -34,8 +34,9 @@ By = Annotated[
         help="The rows of the table.",
     ),
 ]
-Limit = Annotated[int, typer.Option(metavar="N", min=0, help="At most N rows in the table; 0 shows all.")]
+Limit = Annotated[str, typer.Option(metavar="N", help="At most N rows in the table; 0 shows all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Settle = Annotated[str, typer.Option(metavar="SECONDS", help="Take a run as ended after this quiet time.")]
 State = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The ledger of what was delivered. Default: in the state folder."),

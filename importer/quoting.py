@@ -11,7 +11,10 @@ import re
 from urllib.parse import urlsplit
 
 _LIMIT = 60
-_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+# Printable to Python, but ignorable to whoever draws them (Unicode's Default_Ignorable_Code_Point).
+_NO_INK = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def printable(text: object) -> str:
@@ -30,7 +33,10 @@ def quoted(value: object) -> str:
         f"--since is {quoted(text)}: use a date"
     """
     # Only the head: a pasted file can be megabytes.
-    text = repr(value[: _LIMIT + 1] if isinstance(value, str) else value)
+    try:
+        text = repr(value[: _LIMIT + 1] if isinstance(value, str) else value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "an endless number"
     return printable(text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…")
 
 
@@ -50,8 +56,22 @@ def shown_host(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}"
 
 
-def without_controls(text: bytes) -> bytes:
-    """Return JSON with escapes for DEL and C1 control characters, which a terminal may obey."""
-    if b"\x7f" not in text and b"\xc2" not in text:
-        return text  # takes a sixth of the time
-    return _CONTROLS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), text)
+def printable_json(text: bytes) -> bytes:
+    """Return JSON with an escape for every character that a terminal may obey or not show.
+
+    Those are the characters that `printable` escapes, too (controls, direction, zero width), and marks and
+    fillers that have no ink. JSON has them in strings only, so that whoever decodes it gets the same values.
+
+    Args:
+        text: JSON in UTF-8, whole or a part that ends between two characters. Its newlines stay.
+    """
+    if text.isascii() and b"\x7f" not in text:
+        return text  # JSON itself escapes the controls of ASCII, except for DEL
+    decoded = text.decode()
+    hidden = {c for c in set(decoded) if c != "\n" and (not c.isprintable() or _NO_INK.match(c))}
+    return decoded.translate({ord(c): _escape(c) for c in hidden}).encode() if hidden else text
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be")  # two of them for a character beyond U+FFFF
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

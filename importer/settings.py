@@ -21,10 +21,6 @@ from importer.quoting import printable, quoted
 
 CONFIG_FILE_NAME = "posthog.json"
 DEFAULT_HOST = "https://us.i.posthog.com"
-_MAX_PARALLEL = 32
-_MAX_PER_MINUTE = 10_000_000
-_MAX_MB_PER_MINUTE = 1_000_000
-_EVENT_BYTES = (16 * 1024, 8 * 1024 * 1024)  # least and most: PostHog takes no larger event anywhere
 _DAY_MS = 24 * 3_600_000
 
 
@@ -148,31 +144,33 @@ _SETTINGS: dict[str, _Setting] = {
         "POSTHOG_TRACE_GROUPING", "traceGrouping", settings_values.choice("message", "session")
     ),
     "session_window_minutes": _Setting(
-        "POSTHOG_SESSION_WINDOW_MINUTES", "sessionWindowMinutes", settings_values.minutes
+        "POSTHOG_SESSION_WINDOW_MINUTES",
+        "sessionWindowMinutes",
+        settings_values.number("session_window_minutes"),
     ),
     "project_name": _Setting("POSTHOG_PROJECT_NAME", "projectName", settings_values.name),
     "agent_name": _Setting("POSTHOG_AGENT_NAME", "agentName", settings_values.name),
     "tags": _Setting("POSTHOG_TAGS", "tags", settings_values.tags),
     "max_attribute_length": _Setting(
-        "POSTHOG_MAX_ATTRIBUTE_LENGTH", "maxAttributeLength", settings_values.length
+        "POSTHOG_MAX_ATTRIBUTE_LENGTH", "maxAttributeLength", settings_values.number("max_attribute_length")
     ),
     "distinct_id": _Setting("POSTHOG_DISTINCT_ID", "distinctId", settings_values.distinct_id),
     "input_context": _Setting(
         "POSTHOG_INPUT_CONTEXT", "inputContext", settings_values.choice("full", "turn", "new")
     ),
-    "content_days": _Setting("POSTHOG_CONTENT_DAYS", "contentDays", settings_values.days),
+    "content_days": _Setting("POSTHOG_CONTENT_DAYS", "contentDays", settings_values.number("content_days")),
     "endpoint": _Setting("POSTHOG_ENDPOINT", "endpoint", settings_values.choice("auto", "batch", "ai")),
-    "parallel": _Setting("POSTHOG_PARALLEL", "parallel", settings_values.count(_MAX_PARALLEL)),
+    "parallel": _Setting("POSTHOG_PARALLEL", "parallel", settings_values.number("parallel")),
     "max_events_per_minute": _Setting(
-        "POSTHOG_MAX_EVENTS_PER_MINUTE", "maxEventsPerMinute", settings_values.count(_MAX_PER_MINUTE)
+        "POSTHOG_MAX_EVENTS_PER_MINUTE", "maxEventsPerMinute", settings_values.number("max_events_per_minute")
     ),
     "max_mb_per_minute": _Setting(
-        "POSTHOG_MAX_MB_PER_MINUTE", "maxMbPerMinute", settings_values.count(_MAX_MB_PER_MINUTE)
+        "POSTHOG_MAX_MB_PER_MINUTE", "maxMbPerMinute", settings_values.number("max_mb_per_minute")
     ),
     "max_event_bytes": _Setting(
         "POSTHOG_MAX_EVENT_BYTES",
         "maxEventBytes",
-        settings_values.count(_EVENT_BYTES[1], least=_EVENT_BYTES[0]),
+        settings_values.number("max_event_bytes"),
     ),
     "subscription_providers": _Setting(
         "POSTHOG_SUBSCRIPTION_PROVIDERS", "subscriptionProviders", settings_values.names
@@ -229,6 +227,31 @@ def load_settings(
         values["tags"] = _check("tags", _SETTINGS["tags"], in_file, shown_name) | values["tags"]
         sources["tags"] = f"environment and {config_path}"
     return Settings(**values, prices=load_prices(environ), sources=sources, config_path=config_path)
+
+
+def check_number(name: str, raw: object, shown_name: str) -> float:
+    """Return the number of an option that is no setting, such as ``--settle``, within its range.
+
+    ::
+
+        check_number("settle", "20", "--settle")  # 20.0
+
+    Args:
+        name: a key of `settings_values.RANGES`.
+        raw: the number, or text.
+        shown_name: what the user calls it.
+
+    Raises:
+        UsageError: it is not within its range. The text names the option, the value and the range.
+        TypeError: the name is that of a setting which takes the word ``all``, and that is the value.
+    """
+    try:
+        value = settings_values.number(name)(raw)
+    except BadValueError as error:
+        raise UsageError(f"{shown_name} is {quoted(raw)}: {error}") from None
+    if value is None:
+        raise TypeError(f"{name} is a setting, which may be all: use load_settings")
+    return value
 
 
 def _check(name: str, setting: _Setting, raw: object, shown_name: str) -> Any:

@@ -7,26 +7,60 @@ considered: its import takes a tenth of a second of every command, half of what 
 
 from __future__ import annotations
 
-import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from importer.errors import BadValueError
 
-_MAX_LENGTH = 1_000_000_000
-_MAX_DAYS = 36_500
 _MAX_DISTINCT_ID = 200  # PostHog's limit for a distinct_id
 # What PostHog takes for a mistake of the sender, in any case of letters: its isDistinctIdIllegal.
 _ILLEGAL_IDS = {"anonymous", "guest", "distinctid", "distinct_id", "id", "not_authenticated", "email"}
 _ILLEGAL_IDS |= {"undefined", "true", "false", "null", "none", "nan", "0", "[object object]"}
 
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,10}")
-_NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
+# ASCII digits, and not more of them than any range needs.
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,12}")
+_NUMBER = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{1,30})?")
 _NAMED_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True}
 _NAMED_BOOLEANS |= {"false": False, "0": False, "no": False, "off": False}
+
+
+class Range(NamedTuple):
+    """Which numbers a setting or an option takes.
+
+    Attributes:
+        least, most: the lowest and the highest number.
+        unit: what is counted, where the name of the setting does not say it.
+        is_whole: whether only whole numbers will do.
+        may_be_all: whether the word ``all`` will do, too.
+    """
+
+    least: float
+    most: float
+    unit: str = ""
+    is_whole: bool = True
+    may_be_all: bool = False
+
+    def describe(self) -> str:
+        """Return what is allowed, such as ``use a whole number from 1 to 32``."""
+        kind = f"a {'whole ' if self.is_whole else ''}number{f' of {self.unit}' if self.unit else ''}"
+        word = ", or all" if self.may_be_all else ""
+        return f"use {kind} from {self.least:.12g} to {self.most:.12g}{word}"
+
+
+# Every number that a user can set: by the name of the `Settings` field, or of the option.
+RANGES = {
+    "session_window_minutes": Range(0.001, 52_560_000, "minutes", is_whole=False),  # to a hundred years
+    "max_attribute_length": Range(1, 1_000_000_000),
+    "content_days": Range(0, 36_500, "days", is_whole=False, may_be_all=True),
+    "parallel": Range(1, 32),
+    "max_events_per_minute": Range(1, 10_000_000),
+    "max_mb_per_minute": Range(1, 1_000_000),
+    "max_event_bytes": Range(16 * 1024, 8 * 1024 * 1024),  # PostHog takes no larger event anywhere
+    "settle": Range(0, 1_000_000_000, "seconds", is_whole=False),
+    "limit": Range(0, 1_000_000_000),
+}
 
 
 def api_key(raw: object) -> str:
@@ -76,50 +110,38 @@ def choice(*allowed: str) -> Callable[[object], str]:
     return chosen
 
 
-def minutes(raw: object) -> float:
-    """Return a finite number of minutes above 0."""
-    value = math.nan
-    if isinstance(raw, str):
-        value = float(raw) if _NUMBER.fullmatch(raw.strip()) else math.nan
-    elif isinstance(raw, int | float) and not isinstance(raw, bool):
-        # A JSON integer may be beyond what a float holds.
-        value = float(raw) if abs(raw) < sys.float_info.max else math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise BadValueError("use a number of minutes above 0")
-    return value
+def number(name: str) -> Callable[[object], float | None]:
+    """Return a function that takes a number within the range of a setting or option, before any arithmetic.
 
+    ::
 
-def days(raw: object) -> float | None:
-    """Return a number of days; None for ``all``."""
-    if isinstance(raw, str) and raw.strip().lower() == "all":
-        return None
-    value = math.nan
-    if isinstance(raw, str):
-        value = float(raw) if _NUMBER.fullmatch(raw.strip()) else math.nan
-    elif isinstance(raw, int | float) and not isinstance(raw, bool):
-        value = float(raw) if abs(raw) < sys.float_info.max else math.nan
-    if not 0 <= value <= _MAX_DAYS:
-        raise BadValueError(f"use a number of days from 0 to {_MAX_DAYS}, or all")
-    return value
+        number("parallel")("8")  # 8
+        number("content_days")("all")  # None
 
+    Args:
+        name: a key of `RANGES`.
+    """
+    allowed = RANGES[name]
 
-def count(most: int, least: int = 1) -> Callable[[object], int]:
-    """Return a function that takes a whole number from ``least`` to ``most``."""
+    def checked(raw: object) -> float | None:
+        value: object = raw
+        if isinstance(raw, str):
+            text = raw.strip()
+            if allowed.may_be_all and text.lower() == "all":
+                return None
+            if (_WHOLE_NUMBER if allowed.is_whole else _NUMBER).fullmatch(text):
+                value = int(text) if allowed.is_whole else float(text)
+        kinds = int if allowed.is_whole else (int, float)
+        # Python compares integers of any size with floats, and NaN is within no range.
+        if (
+            isinstance(value, kinds)
+            and not isinstance(value, bool)
+            and allowed.least <= value <= allowed.most
+        ):
+            return value if allowed.is_whole else float(value)
+        raise BadValueError(allowed.describe())
 
-    def counted(raw: object) -> int:
-        value = least - 1
-        if isinstance(raw, str) and _WHOLE_NUMBER.fullmatch(raw.strip()):
-            value = int(raw)
-        elif isinstance(raw, int) and not isinstance(raw, bool):
-            value = raw
-        if not least <= value <= most:
-            raise BadValueError(f"use a whole number from {least} to {most}")
-        return value
-
-    return counted
-
-
-length = count(_MAX_LENGTH)  # of characters
+    return checked
 
 
 def name(raw: object) -> str:

@@ -12,7 +12,7 @@ from importer.ledger.attempts import find_unanswered, has_history
 from importer.ledger.damage import move_aside
 from importer.ledger.ledger import Ledger
 from importer.ledger.ledger_file import one_line_errors
-from importer.ledger.locking import lock, unlock
+from importer.ledger.locking import find_target, lock, unlock
 from importer.quoting import printable
 from importer.screen.amounts import format_count, format_size
 
@@ -101,6 +101,7 @@ def open_ledger(
         DamagedLedgerError: it is damaged, and may not be set aside.
         UsageError, LedgerError: as `Ledger.open`, and if the disk is full.
     """
+    path = find_target(path)  # a damaged file is renamed, not a link to it
     try:
         return _open_and_read(path, read)
     except DamagedLedgerError as error:
@@ -121,6 +122,7 @@ def set_aside(path: Path) -> Path:
         UsageError: another process is writing to it.
         LedgerError: it cannot be renamed.
     """
+    path = find_target(path)
     with one_line_errors(path):
         locked = lock(path)
         try:

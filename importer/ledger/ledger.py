@@ -22,7 +22,7 @@ from importer.ledger.damage import check_mark, forget_mark
 from importer.ledger.ledger_file import (
     SCHEMA_VERSION,
     Destination,
-    check_no_folder,
+    check_file,
     check_schema,
     connect_read_only,
     normalize_host,
@@ -30,7 +30,7 @@ from importer.ledger.ledger_file import (
     run_unsynced,
     split_keys,
 )
-from importer.ledger.locking import lock, unlock
+from importer.ledger.locking import find_target, lock, unlock
 
 UNKNOWN_DESTINATION = 0  # of a destination that a read-only ledger has never seen
 
@@ -69,14 +69,14 @@ class Ledger:
                 process is writing to it.
             LedgerError: the file or its folder cannot be read, created or written.
         """
-        path = Path(path)
+        path = find_target(path)
         locked: int | None = None
         database: sqlite3.Connection | None = None
         try:
             with one_line_errors(path):
                 if read_only:
                     return cls(path, connect_read_only(path), None)
-                check_no_folder(path)  # before a lock file is beside it
+                check_file(path)  # before a lock file is beside it
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 locked = lock(path)
                 forget_mark(path)
@@ -101,7 +101,7 @@ class Ledger:
         Raises:
             UsageError, LedgerError: as `open`.
         """
-        path = Path(path)
+        path = find_target(path)
         with one_line_errors(path):
             database = sqlite3.connect(path, isolation_level=None)
             database.execute("PRAGMA query_only = ON")

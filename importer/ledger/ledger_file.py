@@ -78,6 +78,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection | None:
     """Return a connection that creates and writes no file; None if there is nothing to read yet."""
     if not path.exists() or path.stat().st_size == 0:
         return None
+    check_file(path)
     check_mark(path)
     if path.with_name(path.name + "-journal").exists():
         return None  # the writer was killed while it created the file; later it writes a -wal file
@@ -98,10 +99,24 @@ def connect_read_only(path: Path) -> sqlite3.Connection | None:
     return None
 
 
-def check_no_folder(path: Path) -> None:
-    """Raise IsADirectoryError if the path is a folder."""
+def check_file(path: Path) -> None:
+    """Check that a path, which need not exist, can be a ledger: no folder, and no file with a second name.
+
+    SQLite keeps the last events beside one name (`<name>-wal`): under another name (a hard link) the ledger
+    lacks them, and has another lock (https://www.sqlite.org/howtocorrupt.html, "Multiple links to the same
+    file").
+
+    Raises:
+        IsADirectoryError: it is a folder.
+        UsageError: it is a file with further hard links.
+    """
     if path.is_dir():
         raise IsADirectoryError
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise UsageError(
+            f"{printable(path)} has a second name (a hard link), under which everything could be sent twice; "
+            "remove one of the names, or make it a symbolic link."
+        )
 
 
 def check_schema(database: sqlite3.Connection, path: Path, *, create: bool) -> bool:

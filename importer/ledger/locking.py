@@ -2,6 +2,10 @@
 
 filelock was considered. Its import takes 30 ms of every command that opens a ledger, and its lock for the
 whole machine (`FileLock`) does not say which process has it.
+
+The lock stands for the file and not for one of its names: :func:`find_target` follows links first. A lock on
+the ledger itself was considered, which hard links would share: whoever closes a second descriptor of a
+database drops SQLite's own locks on it, and a network file system may take `flock` for one of those.
 """
 
 from __future__ import annotations
@@ -13,18 +17,29 @@ import time
 from pathlib import Path
 
 from importer.errors import UsageError
+from importer.quoting import printable
 
 _LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too: lock one far behind the pid
 
 
+def find_target(path: str | Path) -> Path:
+    """Return the absolute path, without links, of the file that a path leads to. It need not exist.
+
+    ::
+
+        find_target("/home/me/link-to-ledger")  # Path("/srv/ledger.sqlite3")
+    """
+    return Path(os.path.realpath(path))
+
+
 def lock(path: Path) -> int:
-    """Lock `<path>.lock` for this process, without waiting.
+    """Lock `<target of path>.lock` for this process, without waiting.
 
     The system drops the lock when the process ends, however it ends. A forked child shares it. On a file
     system without locks, the lock is not exclusive.
 
     Args:
-        path: the file to write. The lock is a file (0600) beside it.
+        path: the file to write, or a link to it. The lock is a file (0600) beside the file itself.
 
     Returns:
         What `unlock` takes.
@@ -33,8 +48,7 @@ def lock(path: Path) -> int:
         UsageError: another process has the lock. The line names its pid.
         OSError: the lock file cannot be opened.
     """
-    lock_path = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _take_lock(descriptor, path)
         os.ftruncate(descriptor, 0)
@@ -58,9 +72,9 @@ def unlock(descriptor: int | None) -> None:
 
 
 def find_holder(path: Path) -> int | None:
-    """Return the pid of the process that has `<path>.lock`; None if none has. Creates nothing."""
+    """Return the pid of the process that has the lock of that file; None if none has. Creates nothing."""
     try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR)
+        descriptor = os.open(_name_lock(path), os.O_RDWR)
     except OSError:
         return None
     try:
@@ -72,6 +86,11 @@ def find_holder(path: Path) -> int | None:
         os.close(descriptor)
 
 
+def _name_lock(path: Path) -> Path:
+    target = find_target(path)
+    return target.with_name(target.name + ".lock")
+
+
 def _take_lock(descriptor: int, path: Path) -> None:
     for wait_s in (0.0, 0.02, 0.1):
         time.sleep(wait_s)  # another process may be in `find_holder`, which has the lock for a moment
@@ -79,7 +98,7 @@ def _take_lock(descriptor: int, path: Path) -> None:
             return
     pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
     who = f"process {pid}" if pid.isdigit() else "another process"
-    raise UsageError(f"{path} is in use by {who}; wait for it to end, or stop it.")
+    raise UsageError(f"{printable(path)} is in use by {who}; wait for it to end, or stop it.")
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from importer.plan.rows import json_parts
-from importer.quoting import printable, without_controls
+from importer.quoting import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +59,7 @@ class Screen:
         self.err.print(line, markup=False, soft_wrap=True)
 
     def result(self, figures: dict[str, Any]) -> None:
-        """Print figures as one JSON object on stdout."""
+        """Print figures as one JSON object on stdout, with escapes for what a terminal may obey or hide."""
         for part in json_parts(figures):
-            sys.stdout.buffer.write(without_controls(part))
+            sys.stdout.buffer.write(printable_json(part))
         sys.stdout.buffer.write(b"\n")

@@ -48,7 +48,7 @@ WRONG_VALUES = {
     "POSTHOG_PRIVACY_MODE": ("maybe", "true or false"),
     "POSTHOG_ENABLED": ("perhaps", "true or false"),
     "POSTHOG_TRACE_GROUPING": ("day", "message or session"),
-    "POSTHOG_SESSION_WINDOW_MINUTES": ("-5", "above 0"),
+    "POSTHOG_SESSION_WINDOW_MINUTES": ("-5", "from 0.001 to 52560000"),
     "POSTHOG_TAGS": ("team=core", "key1:val1,key2:val2"),
     "POSTHOG_MAX_ATTRIBUTE_LENGTH": ("lots", "whole number"),
     "POSTHOG_ENDPOINT": ("capture", "auto, batch or ai"),
