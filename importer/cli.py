@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from importer.errors import UsageError
-from importer.options import (
+from importer.commands.options import (
     BesideExtension,
     By,
     ContentDays,
@@ -36,6 +35,7 @@ from importer.options import (
     TraceGrouping,
     Until,
 )
+from importer.errors import UsageError
 
 app = typer.Typer(
     name="pi2posthog",

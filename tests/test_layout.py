@@ -17,7 +17,7 @@ MODULES = {
 }
 LEVELS = {
     "importer": (
-        {"__init__", "__main__", "cli", "options", "api"},
+        {"__init__", "__main__", "cli", "api"},
         {"commands"},
         {"screen"},
         {"cluster", "watch"},
