@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 from importer.errors import UsageError
+from importer.private_files import open_regular
+from importer.quoting import printable
 
 _LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too: lock one far behind the pid
 
@@ -21,7 +23,8 @@ def lock(path: Path) -> int:
     """Lock `<path>.lock` for this process, without waiting.
 
     The system drops the lock when the process ends, however it ends. A forked child shares it. On a file
-    system without locks, the lock is not exclusive.
+    system without locks, the lock is not exclusive. No link is followed, and a file that is no lock is left
+    as it is.
 
     Args:
         path: the file to write. The lock is a file (0600) beside it.
@@ -30,13 +33,15 @@ def lock(path: Path) -> int:
         What `unlock` takes.
 
     Raises:
-        UsageError: another process has the lock. The line names its pid.
+        UsageError: another process has the lock (the line names its pid), or the file is no lock.
         OSError: the lock file cannot be opened.
     """
     lock_path = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = open_regular(lock_path, os.O_RDWR | os.O_CREAT)
     try:
         _take_lock(descriptor, path)
+        _check_is_lock(descriptor, lock_path)
+        os.lseek(descriptor, 0, os.SEEK_SET)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     except BaseException:
@@ -60,7 +65,7 @@ def unlock(descriptor: int | None) -> None:
 def find_holder(path: Path) -> int | None:
     """Return the pid of the process that has `<path>.lock`; None if none has. Creates nothing."""
     try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR)
+        descriptor = open_regular(path.with_name(path.name + ".lock"), os.O_RDWR)
     except OSError:
         return None
     try:
@@ -70,6 +75,12 @@ def find_holder(path: Path) -> int | None:
         return int(text) if text.isdigit() else 0
     finally:
         os.close(descriptor)
+
+
+def _check_is_lock(descriptor: int, lock_path: Path) -> None:
+    """Raise UsageError if the file holds something else than a pid: it is the user's."""
+    if os.read(descriptor, 64).strip(b"0123456789\r\n\0"):
+        raise UsageError(f"{printable(lock_path)} is no lock of a ledger; move it away.")
 
 
 def _take_lock(descriptor: int, path: Path) -> None:
