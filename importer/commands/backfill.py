@@ -96,7 +96,8 @@ def backfill(
         plan = _make_plan(found, settings, selection, screen, cluster)
         if target:
             work = Backfill(plan, settings)
-            code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
+            left = "Not all of it was written." if output == "-" else "Nothing was written."
+            code = _deliver(work, screen, lambda: work.write(target), f"Interrupted. {left}")
         else:
             ledger = open_ledger(
                 request.ledger_path,

@@ -7,8 +7,10 @@ repository, ``src/extractor/mod.rs``).
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -81,6 +83,8 @@ class FileOutput:
         with _one_line_errors(self._path):
             if self._is_stream:
                 with os.fdopen(os.open(self._path, os.O_WRONLY), "wb") as stream:
+                    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                        raise OSError(errno.EEXIST, "it has become a file")
                     yield _make_write(stream.write)
                 return
             part, file = create_temporary(self._path.parent)
