@@ -84,7 +84,7 @@ def _compare_sdk(bench: Bench, file: Path, ours: float) -> Iterator[Figure]:
     """Send the events of a session by the SDK; ``ours`` is how many pi2posthog sends a second."""
     path = bench.place / "events.jsonl"
     bench.user.forget()
-    bench.user.run("backfill", file, "--json", "--output", path)
+    bench.user.run("backfill", file, "--json", "--output", path, "--force")
     plain = _send_by_sdk(path, bench.repeat)
     if plain is None:
         yield Figure("sdk_events", None, "events/s", "PostHog's SDK: not installed", "extra: bench")

@@ -192,6 +192,7 @@ def backfill(
     *,
     state: str | Path | None = None,
     output: str | Path | None = None,
+    force: bool = False,
     beside_extension: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
@@ -203,6 +204,7 @@ def backfill(
         state: the ledger's file; by default the one that the commands use.
         output: a file (``.gz``: gzipped) or a folder (its name ends in ``/``) to write the events to as JSON
             lines, instead of sending them. The ledger is left alone then.
+        force: let ``output`` replace a file that holds an export; no other file is ever replaced.
         beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
         on_progress: called whenever something has changed.
 
@@ -210,7 +212,8 @@ def backfill(
         What was done: how many events were delivered, refused or left, and lines about them.
 
     Raises:
-        UsageError: no API key, another process uses the ledger, or PostHog's own extension runs, too.
+        UsageError: no API key, ``output`` must stay as it is, another process uses the ledger, or PostHog's
+            own extension runs, too.
         DeliveryError: PostHog did not take the events; call it again to go on.
         LedgerError: the ledger cannot be written; nothing was sent after that.
 
@@ -228,8 +231,9 @@ def backfill(
 
     settings = settings or load_settings()
     if output is not None:
+        target = output_of(output, force=force, inputs=[planned.file.path for planned in plan.files])
         work = _watched(Backfill(plan, settings), on_progress)
-        work.write(output_of(output))
+        work.write(target)
         return work.outcome
     key = settings.require_api_key()
     is_pi = any(planned.file.agent is PI for planned in plan.files)
@@ -267,8 +271,7 @@ def watch(
         beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
 
     Raises:
-        UsageError: no API key, a number out of its range, another process uses the ledger, or PostHog's own
-            extension runs, too.
+        UsageError: no API key, a number out of range, the ledger is in use, or PostHog's extension runs, too.
         DeliveryError: PostHog refuses the events for good.
 
     Example:

@@ -120,9 +120,11 @@ def backfill(
         str | None,
         typer.Option(
             metavar="FILE|FOLDER/",
-            help="Write the events as JSON lines instead of sending them: FILE.gz gzipped, FOLDER/ by day.",
+            help="Write the events as JSON lines instead of sending them: FILE.gz gzipped, FOLDER/ by day, "
+            "- to stdout.",
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let --output replace an earlier export.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Send without asking, and set a damaged ledger aside.")
     ] = False,
@@ -157,7 +159,15 @@ def backfill(
     code = (
         run_preview(request, settings, screen)
         if dry_run
-        else run(request, settings, screen, output=output, yes=yes, beside_extension=beside_extension)
+        else run(
+            request,
+            settings,
+            screen,
+            output=output,
+            force=force,
+            yes=yes,
+            beside_extension=beside_extension,
+        )
     )
     raise typer.Exit(code)
 

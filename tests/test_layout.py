@@ -33,6 +33,7 @@ LEVELS = {
             "selection",
             "periods",
             "places",
+            "private_files",
             "prices",
             "quoting",
             "errors",

@@ -14,7 +14,6 @@ from importer.build.cost import CostRules, make_cost_properties
 from importer.build.event import Event, ModelInputJson
 from importer.build.facts import STOP_REASONS, SessionFacts, name_agent
 from importer.build.properties import (
-    LIBRARY,
     NO_ERROR,
     encode_event,
     keep_present,
@@ -24,6 +23,7 @@ from importer.build.properties import (
     shared_properties,
 )
 from importer.build.redaction import Redactor
+from importer.sessions.exports import LIBRARY
 from importer.settings import Settings
 from importer.totals import TraceTotals
 from parsers.pi.chain import MessageRange

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from importer import __version__
+from importer.sessions.exports import LIBRARY
 from importer.settings import Settings
 from parsers.pi.generations import http_status
 from parsers.times import to_rfc3339
 from parsers.usage import Usage
 
-LIBRARY = "pi2posthog"
 NO_ERROR: dict[str, Any] = {"$ai_is_error": False, "$ai_error": None}
 
 

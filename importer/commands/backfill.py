@@ -21,7 +21,8 @@ from importer.commands.ledgers import (
 from importer.commands.request import Request, choose_backfill, choose_counter, connect
 from importer.deliver.backfill import Backfill
 from importer.deliver.endpoint import plain_http_warning
-from importer.deliver.remote_output import output_of
+from importer.deliver.output import Output
+from importer.deliver.remote_output import is_stdout, output_of
 from importer.errors import DamagedLedgerError, Pi2PosthogError, UsageError
 from importer.places import default_cache
 from importer.plan.cache import Cache
@@ -33,6 +34,8 @@ from importer.screen.console import Screen
 from importer.screen.progress import ProgressDisplay
 from importer.selection import Selection
 from importer.sessions.discovery import Discovery, find_sessions
+from importer.sessions.paths import resolve
+from importer.sessions.sources import source_of
 from importer.settings import Settings
 from parsers.agents import PI
 
@@ -48,6 +51,7 @@ def backfill(
     screen: Screen,
     *,
     output: str | Path | None = None,
+    force: bool = False,
     yes: bool = False,
     may_set_aside: bool = True,
     beside_extension: bool = False,
@@ -63,6 +67,7 @@ def backfill(
         settings: how to send it.
         screen: where to show it.
         output: a file, or a folder with a trailing slash, to write the events to instead of sending them.
+        force: let ``output`` replace a file that holds an export.
         yes: do not ask before sending, nor before a damaged ledger is set aside.
         may_set_aside: whether a damaged ledger may be set aside at all.
         beside_extension: send although pi also runs PostHog's own extension, which sends the same calls.
@@ -71,17 +76,15 @@ def backfill(
         The exit code: 0 if all is delivered, 1 if something is not.
 
     Raises:
-        UsageError: no API key, a wrong path, date or grouping, a folder to write to that is not empty, or
-            PostHog's own extension runs, too, and nobody can be asked.
+        UsageError: no API key, a wrong path, date or grouping, a file or folder to write to that must stay as
+            it is, or PostHog's own extension runs, too, and nobody can be asked.
     """
     if not settings.enabled:
         screen.warn("PostHog is switched off (POSTHOG_ENABLED is false): nothing was sent.")
         if screen.as_json:
             screen.result({"enabled": False, "delivered": 0, "already_delivered": 0, "failed": 0})
         return 0
-    if output and request.scheduler:
-        raise UsageError("--output and --scheduler exclude each other: leave one of them out")
-    target = output_of(output) if output else None
+    target = _choose_target(output, request, screen, force=force)
     key = "" if target else settings.require_api_key()
     selection = request.selection()
     started_s = time.monotonic()
@@ -93,7 +96,8 @@ def backfill(
         plan = _make_plan(found, settings, selection, screen, cluster)
         if target:
             work = Backfill(plan, settings)
-            code = _deliver(work, screen, lambda: work.write(target), "Interrupted. Nothing was written.")
+            left = "Not all of it was written." if output == "-" else "Nothing was written."
+            code = _deliver(work, screen, lambda: work.write(target), f"Interrupted. {left}")
         else:
             ledger = open_ledger(
                 request.ledger_path,
@@ -110,11 +114,36 @@ def backfill(
                 if not _confirm(work, settings, screen, first_time, yes=yes):
                     return 0
                 code = _deliver(work, screen, lambda: work.send(key, ledger))
-    _show(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
+    if output is not None and not screen.as_json:
+        if not code:  # else it was said why, and nothing is there
+            _show_written(work, output, settings, screen)
+    else:
+        _show(work, plan, selection, request, settings, screen, time.monotonic() - started_s)
     findings = collect_findings(plan)
     findings.warn(screen)
     warn_of_prices(settings, screen)
     return code or findings.code
+
+
+def _choose_target(
+    output: str | Path | None, request: Request, screen: Screen, *, force: bool
+) -> Output | None:
+    """Return where ``--output`` writes, before anything is read; None to send the events.
+
+    Raises:
+        UsageError: options that exclude each other, or something there must stay as it is.
+    """
+    if output is None:
+        if force:
+            raise UsageError("--force goes with --output: it lets that replace an earlier export")
+        return None
+    if not str(output):
+        raise UsageError("--output is empty: name a file or a folder, or - for stdout")
+    if request.scheduler:
+        raise UsageError("--output and --scheduler exclude each other: leave one of them out")
+    if screen.as_json and is_stdout(output):
+        raise UsageError("--json and --output to stdout exclude each other: leave one of them out")
+    return output_of(output, force=force, inputs=source_of(request.origin, request.paths).roots())
 
 
 def _accept_extension(found: Discovery, screen: Screen, *, asks: bool) -> bool:
@@ -215,6 +244,19 @@ def _deliver(
     if last := " ".join(filter(None, (end, describe_unanswered(unanswered) if unanswered else ""))):
         screen.warn(last)
     return 1 if end or work.outcome.left or work.outcome.failed else 0
+
+
+def _show_written(work: Backfill, output: str | Path, settings: Settings, screen: Screen) -> None:
+    """Say what was written to a file or folder; on stderr, where stdout has the events."""
+    outcome, place = work.outcome, "stdout" if is_stdout(output) else printable(resolve(output))
+    size = format_size(outcome.bytes)
+    line = f"Wrote {format_count(outcome.delivered, 'event')} ({size}) to {place}"
+    if outcome.numbers_only and settings.content_days is not None:
+        line += f"\n{format_numbers_only(outcome.numbers_only, settings.content_days)}."
+    if is_stdout(output):
+        screen.say(line)
+    else:
+        screen.out.print(line, markup=False, soft_wrap=True)
 
 
 def _show(

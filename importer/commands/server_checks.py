@@ -22,7 +22,6 @@ import requests
 
 from importer import __version__
 from importer.build.event import Event
-from importer.build.properties import LIBRARY
 from importer.commands.checks import Check, mask_key
 from importer.deliver.delivery import Delivery
 from importer.deliver.endpoint import is_yes, plain_http_warning, read_answer, shown_redirect
@@ -31,6 +30,7 @@ from importer.errors import DeliveryError
 from importer.exchange import TimedSession
 from importer.quoting import shown_host
 from importer.screen.amounts import format_duration
+from importer.sessions.exports import LIBRARY
 from importer.settings import Settings
 from parsers.times import to_rfc3339
 

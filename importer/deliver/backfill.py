@@ -202,8 +202,12 @@ class Backfill:
             with self._make_builder() as builder, output.opened() as write:
                 limit = min(self._settings.max_event_bytes or EVENT_LIMIT, EVENT_LIMIT)
                 for envelope in self._build_events(builder):
-                    write(_cut(envelope, limit) if envelope.size > limit else envelope)
-                    self._count([envelope])
+                    written: Envelope = envelope
+                    if envelope.size > limit:
+                        written = _cut(envelope, limit)
+                        self._note_trimmed(envelope, limit)
+                    write(written)
+                    self._count([written])
         except BaseException:
             self._plan.delivered[:] = before
             self.outcome.delivered = self.outcome.bytes = self.outcome.numbers_only = 0

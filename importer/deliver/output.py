@@ -7,8 +7,10 @@ repository, ``src/extractor/mod.rs``).
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -19,7 +21,14 @@ from isal import igzip
 
 from importer.build.event import Envelope
 from importer.errors import Pi2PosthogError, UsageError
+from importer.private_files import (
+    create_private,
+    create_temporary,
+    create_temporary_folder,
+    move_new,
+)
 from importer.quoting import printable
+from importer.sessions.exports import check_replaceable
 from parsers.times import to_rfc3339
 
 Write = Callable[[Envelope], None]
@@ -28,7 +37,6 @@ OnWhole = Callable[[Path, str], None]
 PART_BYTES = 64 * 1024 * 1024
 MOST_OPEN = 64  # days; each takes 0.4 MB of memory and one of the 256 files that macOS gives a process
 _FIRST = "0000-00-00"  # parts are read by name, and the person must be there before the events
-_UNFINISHED = ".pi2posthog.part"
 
 
 class Output(Protocol):
@@ -52,27 +60,66 @@ class Output(Protocol):
 
 
 class FileOutput:
-    """One file of JSON lines, gzipped if its name ends in ``.gz``. It replaces what was there."""
+    """One file of JSON lines, gzipped if its name ends in ``.gz``; or a pipe or a device, as it is.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        force: whether it may replace an export.
+
+    Raises:
+        UsageError: there is a file that it must not replace (:func:`check_replaceable`).
+    """
+
+    def __init__(self, path: Path, *, force: bool = False) -> None:
         self._path = path
+        self._force = force
+        self._is_stream = path.exists() and not path.is_file()
+        if not self._is_stream:
+            check_replaceable(path, force=force)
 
     @contextmanager
     def opened(self) -> Iterator[Write]:
         """Open the file; see :meth:`Output.opened`."""
-        part = self._path.with_name(self._path.name + ".part")
         with _one_line_errors(self._path):
-            if self._path.exists() and not self._path.is_file():  # /dev/stdout, a pipe: nothing to replace
-                with self._path.open("wb") as stream:
-                    yield lambda envelope: _ignore(stream.write(envelope.encode() + b"\n"))
+            if self._is_stream:
+                with os.fdopen(os.open(self._path, os.O_WRONLY), "wb") as stream:
+                    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                        raise OSError(errno.EEXIST, "it has become a file")
+                    yield _make_write(stream.write)
                 return
+            part, file = create_temporary(self._path.parent)
             try:
-                with _create_lines(part, compress=self._path.suffix == ".gz") as write:
-                    yield lambda envelope: _ignore(write(envelope.encode() + b"\n"))
-                os.replace(part, self._path)
+                with _open_lines(file, compress=self._path.suffix == ".gz") as write:
+                    yield _make_write(write)
+                self._move(part)
             finally:
                 with suppress(FileNotFoundError, NotADirectoryError):
                     part.unlink()
+
+    def _move(self, part: Path) -> None:
+        """Give the whole file its name, unless something that must stay has that name by now."""
+        try:
+            if check_replaceable(self._path, force=self._force):
+                os.replace(part, self._path)
+            else:
+                move_new(part, self._path)
+        except FileExistsError:
+            raise Pi2PosthogError(
+                f"{printable(self._path)} was made by somebody else meanwhile: nothing was written"
+            ) from None
+
+
+class StreamOutput:
+    """An open file, such as stdout; JSON lines as they come, not compressed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @contextmanager
+    def opened(self) -> Iterator[Write]:
+        """Use it; see :meth:`Output.opened`. What was written before an error stays written."""
+        with _one_line_errors(Path("-")), os.fdopen(self._descriptor, "wb", closefd=False) as stream:
+            yield _make_write(stream.write)
 
 
 class FolderOutput:
@@ -99,23 +146,23 @@ class FolderOutput:
     @contextmanager
     def opened(self) -> Iterator[Write]:
         """Open the folder; see :meth:`Output.opened`."""
-        unfinished = self._folder / _UNFINISHED
         is_new = not self._folder.exists()
-        moved: list[Path] = []
+        made: list[Path] = []
         with _one_line_errors(self._folder):
             try:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-                unfinished.mkdir(mode=0o700)
+                unfinished = create_temporary_folder(self._folder)
+                made.append(unfinished)
                 with Partitions(unfinished, lambda path, name: None) as parts:
                     yield parts.write
+                FolderOutput(self._folder)  # another export may have come first
                 for day in sorted(unfinished.iterdir()):
                     target = self._folder / day.name
                     day.rename(target)
-                    moved.append(target)
+                    made.append(target)
                 unfinished.rmdir()
             except BaseException:
-                for folder in (*moved, unfinished):
+                for folder in made:
                     shutil.rmtree(folder, ignore_errors=True)
                 if is_new:
                     with suppress(OSError):
@@ -219,11 +266,6 @@ class _Part:
             self._file.close()
 
 
-def create_private(path: Path) -> BinaryIO:
-    """Create a file that only its owner may read, for it holds prompts. Raises OSError if that fails."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-
 @contextmanager
 def _one_line_errors(place: Path) -> Iterator[None]:
     try:
@@ -233,8 +275,8 @@ def _one_line_errors(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _create_lines(path: Path, *, compress: bool) -> Iterator[Callable[[bytes], object]]:
-    with create_private(path) as file:
+def _open_lines(file: BinaryIO, *, compress: bool) -> Iterator[Callable[[bytes], object]]:
+    with file:
         if not compress:
             yield file.write
             return
@@ -242,5 +284,8 @@ def _create_lines(path: Path, *, compress: bool) -> Iterator[Callable[[bytes], o
             yield packed.write
 
 
-def _ignore(_: object) -> None:
-    """Drop a count of bytes."""
+def _make_write(write: Callable[[bytes], object]) -> Write:
+    def write_line(envelope: Envelope) -> None:
+        write(envelope.encode() + b"\n")
+
+    return write_line

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from importer.errors import DamagedLedgerError, UsageError
 from importer.places import LEDGER_NAME
+from importer.private_files import open_regular
 from importer.quoting import printable
 
 _SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, "The Database Header"
@@ -32,7 +33,7 @@ def find_damage(error: sqlite3.Error, path: Path) -> UsageError | None:
 def mark_damaged(path: Path) -> None:
     """Mark the file as damaged: the next run may not come across the bad page."""
     with contextlib.suppress(OSError):
-        os.close(os.open(_mark_of(path), os.O_WRONLY | os.O_CREAT, 0o600))
+        os.close(open_regular(_mark_of(path), os.O_WRONLY | os.O_CREAT))
 
 
 def check_mark(path: Path) -> None:

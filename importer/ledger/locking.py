@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from importer.errors import UsageError
+from importer.private_files import open_regular
 from importer.quoting import printable
 
 _LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too: lock one far behind the pid
@@ -36,7 +37,8 @@ def lock(path: Path) -> int:
     """Lock `<target of path>.lock` for this process, without waiting.
 
     The system drops the lock when the process ends, however it ends. A forked child shares it. On a file
-    system without locks, the lock is not exclusive.
+    system without locks, the lock is not exclusive. No link is followed, and a file that is no lock is left
+    as it is.
 
     Args:
         path: the file to write, or a link to it. The lock is a file (0600) beside the file itself.
@@ -45,12 +47,15 @@ def lock(path: Path) -> int:
         What `unlock` takes.
 
     Raises:
-        UsageError: another process has the lock. The line names its pid.
+        UsageError: another process has the lock (the line names its pid), or the file is no lock.
         OSError: the lock file cannot be opened.
     """
-    descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT, 0o600)
+    lock_path = _name_lock(path)
+    descriptor = open_regular(lock_path, os.O_RDWR | os.O_CREAT)
     try:
         _take_lock(descriptor, path)
+        _check_is_lock(descriptor, lock_path)
+        os.lseek(descriptor, 0, os.SEEK_SET)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     except BaseException:
@@ -74,7 +79,7 @@ def unlock(descriptor: int | None) -> None:
 def find_holder(path: Path) -> int | None:
     """Return the pid of the process that has the lock of that file; None if none has. Creates nothing."""
     try:
-        descriptor = os.open(_name_lock(path), os.O_RDWR)
+        descriptor = open_regular(_name_lock(path), os.O_RDWR)
     except OSError:
         return None
     try:
@@ -89,6 +94,12 @@ def find_holder(path: Path) -> int | None:
 def _name_lock(path: Path) -> Path:
     target = find_target(path)
     return target.with_name(target.name + ".lock")
+
+
+def _check_is_lock(descriptor: int, lock_path: Path) -> None:
+    """Raise UsageError if the file holds something else than a pid: it is the user's."""
+    if os.read(descriptor, 64).strip(b"0123456789\r\n\0"):
+        raise UsageError(f"{printable(lock_path)} is no lock of a ledger; move it away.")
 
 
 def _take_lock(descriptor: int, path: Path) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from importer.private_files import open_regular
 from importer.sessions.session_file import SessionFile, Skipped
 from importer.settings import Settings
 from parsers.counting.rows import ROW, CountedFile, CountedFiles
@@ -79,7 +80,7 @@ class Cache:
                 with suppress(FileNotFoundError):
                     if self._path.stat().st_size > _MOST_BYTES:
                         self._path.unlink()
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+                os.close(open_regular(self._path, os.O_RDWR | os.O_CREAT))
                 self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0.1)
                 self._ask(lambda database: database.executescript(_TABLES), None)
         return self

@@ -94,9 +94,9 @@ def test_state_names_another_ledger(command, server, tmp_path):
 @pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz"])
 def test_output_writes_what_the_server_would_get_and_leaves_the_ledger_alone(command, server, tmp_path, name):
     out = tmp_path / name
-    out.write_bytes(b"from the last time")
+    out.touch()
     for _ in range(2):
-        wrote = command("backfill", SAMPLES, "--output", out, "--json")
+        wrote = command("backfill", SAMPLES, "--output", out, "--force", "--json")
         assert (wrote.code, wrote.json["requests"]) == (0, 0)
     assert not command.ledger.exists()
     raw = out.read_bytes()
@@ -198,19 +198,19 @@ def test_an_id_that_posthog_refuses_is_an_error(command, server):
 
 
 def test_the_users_own_limits_of_events_and_bytes_hold(command, server, tmp_path):
-    story = SessionWriter(tmp_path / "s.jsonl")
+    story = SessionWriter(tmp_path / "sessions" / "s.jsonl")
     for _ in range(4):
         story.turn("x" * 40_000, "y" * 40_000)
     limits = {"POSTHOG_MAX_EVENT_BYTES": "60000", "POSTHOG_TAGS": "env:dev"}
     config = command.home / ".pi" / "agent" / "posthog.json"
     config.parent.mkdir(parents=True)
     config.write_text(json.dumps({"tags": {"env": "file", "team": "core"}}))
-    done = command.send(server, tmp_path, "--max-mb-per-minute", "100", "--json", **limits)
+    done = command.send(server, tmp_path / "sessions", "--max-mb-per-minute", "100", "--json", **limits)
     assert done.code == 0
     assert max(len(json.dumps(event).encode()) for event in server.accepted) <= 61_000
     assert done.json["trimmed"] > 0
     assert {(e["properties"]["env"], e["properties"]["team"]) for e in server.accepted} == {("dev", "core")}
-    command("backfill", tmp_path, "--output", tmp_path / "out.jsonl", **limits)
+    command("backfill", tmp_path / "sessions", "--output", tmp_path / "out.jsonl", **limits)
     lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
     assert max(map(len, lines)) <= 60_000
     assert len(lines) == len(server.accepted)

@@ -203,7 +203,7 @@ def test_secrets_in_words_do_not_leave_unless_told_to(command, tmp_path):
     out = tmp_path / "out.jsonl"
     for length, masks in ((12_000, "true"), (30, "true"), (12_000, "false")):
         chosen = {"POSTHOG_MAX_ATTRIBUTE_LENGTH": str(length), "POSTHOG_REDACT_SECRETS": masks}
-        assert command("backfill", tmp_path / "sessions", "--output", out, **chosen).code == 0
+        assert command("backfill", tmp_path / "sessions", "--output", out, "--force", **chosen).code == 0
         written.append(out.read_text())
     masked, cut, unmasked = written
     for words, secret in SECRETS.items():

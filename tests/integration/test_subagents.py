@@ -54,7 +54,7 @@ def written(command, tmp_path):
 
     def write(*paths: Path) -> list[Event]:
         output = tmp_path / "events.jsonl"
-        done = command("backfill", *paths, "--output", output)
+        done = command("backfill", *paths, "--output", output, "--force")
         assert done.code == 0, done.err
         return [json.loads(line) for line in output.read_bytes().splitlines()]
 

@@ -127,7 +127,7 @@ def test_a_hidden_file_and_what_a_killed_run_left_are_no_export(tmp_path):
     (out / ".pi2posthog.part" / "2020-01-01" / "part-00001.jsonl.gz").write_bytes(b"half")
     (out / ".keep").touch()
     write(out)
-    assert sorted(p.name for p in out.iterdir() if p.name.startswith(".")) == [".keep"]
+    assert sorted(p.name for p in out.iterdir() if p.name.startswith(".")) == [".keep", ".pi2posthog.part"]
     assert not (out / "2020-01-01").exists()
 
 
@@ -219,17 +219,19 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path):
 
 def test_a_file_is_replaced_when_the_new_one_is_whole(tmp_path):
     out = tmp_path / "events.jsonl.gz"
-    out.write_bytes(b"before")
+    properties = '"properties":{"$lib":"pi2posthog"}'
+    before = gzip.compress(f'{{"event":"e","uuid":"u","distinct_id":"d",{properties}}}\n'.encode())
+    out.write_bytes(before)
 
     def run():
-        with output_of(out).opened() as put:
+        with output_of(out, force=True).opened() as put:
             put(Line(0, "x"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"before"]
-    with output_of(out).opened() as put:
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
+    with output_of(out, force=True).opened() as put:
         put(Line(0, "x"))
     assert gzip.decompress(out.read_bytes()) == b"x\n"
 

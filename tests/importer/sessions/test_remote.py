@@ -19,6 +19,7 @@ from importer.errors import Pi2PosthogError, UsageError
 from importer.plan.plan import make_plan
 from importer.sessions import storage as storages
 from importer.sessions.discovery import find_sessions
+from importer.sessions.paths import resolve
 from importer.sessions.remote import HEAD_BYTES
 from importer.sessions.session_file import SessionFile, read_session_file
 from importer.sessions.storage import RemotePath
@@ -258,6 +259,27 @@ def test_a_folder_in_a_storage_gets_the_files_that_a_folder_gets(memory, tmp_pat
     assert {name.removeprefix("/bucket/"): memory.cat_file(name) for name in memory.find("/bucket")} == here
     with pytest.raises(UsageError, match="memory://bucket/out is not empty"):
         output_of("memory://bucket/out/")
+
+
+def test_a_file_in_a_storage_is_replaced_only_if_it_is_an_export_and_with_force(memory):
+    plan = make_plan(find_sessions([SAMPLES]), Settings(), now_ms=NOW_MS, with_totals=True)
+    for name in ("memory://bucket/x.jsonl", "memory://bucket/x.jsonl.gz"):
+        plan.delivered[:] = False
+        Backfill(plan, Settings()).write(output_of(name))
+        with pytest.raises(UsageError, match=r"holds an export: .*--force"):
+            output_of(name)
+        output_of(name, force=True)
+        memory.pipe_file(name.removeprefix("memory:/"), b"my notes")
+        with pytest.raises(UsageError, match="holds no export"):
+            output_of(name, force=True)
+
+
+def test_nothing_is_written_below_an_address_that_is_read(memory):
+    for place in ("memory://bucket/in", "memory://bucket/in/"):
+        for name in ("memory://bucket/in/x.jsonl", "memory://bucket/in/out", "memory://bucket/in"):
+            with pytest.raises(UsageError, match="sessions that are read"):
+                output_of(name, inputs=[resolve(place)])
+        output_of("memory://bucket/in2/x.jsonl", inputs=[resolve(place)])
 
 
 def test_an_upload_that_fails_takes_back_what_was_uploaded(memory, monkeypatch):
