@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from importer.errors import UsageError
+from importer.files import open_file
 from importer.quoting import printable, quoted
 from parsers.agents import PI, Agent, Place
 
@@ -119,7 +120,8 @@ def read_json_object(path: Path) -> dict[str, Any] | None:
         UsageError: the file cannot be read, is not JSON, or holds something other than an object.
     """
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from importer.errors import UsageError
+from importer.files import open_file
 from importer.places import agent_dir
 from importer.quoting import printable
 
@@ -121,7 +122,8 @@ def load_prices(environ: Mapping[str, str] = os.environ) -> ModelPrices:
 def read_prices(path: Path) -> ModelPrices:
     """Read the prices in a file. Never raises; ``problem`` holds what is wrong with it, as one line."""
     try:
-        text = path.read_bytes().decode().removeprefix("\ufeff")
+        with open_file(path) as source:
+            text = source.read().decode().removeprefix("\ufeff")
     except FileNotFoundError:
         return ModelPrices(str(path))
     except OSError as error:

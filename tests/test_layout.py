@@ -33,7 +33,7 @@ LEVELS = {
             "selection",
             "periods",
             "places",
-            "private_files",
+            "files",
             "prices",
             "quoting",
             "errors",

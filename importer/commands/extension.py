@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from importer.errors import UsageError
+from importer.files import open_file
 from importer.places import agent_dir, read_json_object
 from importer.quoting import printable
 
@@ -100,7 +101,7 @@ def _is_extension(path: Path | None) -> bool:
         pass  # a file, or no JSON
     for file in (path, path / "index.ts", path / "index.js"):
         try:
-            with file.open("rb") as stream:
+            with open_file(file) as stream:
                 if _IMPORTED.search(stream.read(_MOST_BYTES)):
                     return True
         except OSError:

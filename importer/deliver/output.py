@@ -21,7 +21,7 @@ from isal import igzip
 
 from importer.build.event import Envelope
 from importer.errors import Pi2PosthogError, UsageError
-from importer.private_files import (
+from importer.files import (
     create_private,
     create_temporary,
     create_temporary_folder,

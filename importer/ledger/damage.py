@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from importer.errors import DamagedLedgerError, UsageError
+from importer.files import open_regular
 from importer.places import LEDGER_NAME
-from importer.private_files import open_regular
 from importer.quoting import printable
 
 _SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html, "The Database Header"

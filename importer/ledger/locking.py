@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from importer.errors import UsageError
-from importer.private_files import open_regular
+from importer.files import open_regular
 from importer.quoting import printable
 
 _LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too: lock one far behind the pid

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from importer.private_files import open_regular
+from importer.files import open_regular
 from importer.sessions.session_file import SessionFile, Skipped
 from importer.settings import Settings
 from parsers.counting.rows import ROW, CountedFile, CountedFiles

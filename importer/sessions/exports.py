@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from importer.errors import UsageError
-from importer.private_files import open_regular
+from importer.files import open_regular
 from importer.quoting import printable
 
 LIBRARY = "pi2posthog"  # the `$lib` of each event

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from importer.sessions.paths import SessionPath
+from importer.sessions.reading import open_session
 from importer.sessions.session_file import SessionFile, read_session_file
 from parsers.agents import Agent, SessionParser
 from parsers.pi.subagents import Delegation, starter_of
@@ -147,7 +148,7 @@ def _read_delegations(file: SessionFile) -> Collection[Delegation]:
     counter = file.agent.counter
     session = counter("message", 0, 0) if counter else file.agent.parser("message", 0)
     try:
-        with file.path.open("rb") as lines:
+        with open_session(file.path) as lines:
             for line in lines:
                 session.feed(line, torn=not line.endswith(b"\n"))
     except OSError:

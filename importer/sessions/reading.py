@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
+from importer.files import open_file, open_to_read
 from importer.sessions.paths import SessionPath
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
@@ -15,7 +17,6 @@ from parsers.counting.row_writer import RowWriter
 from parsers.counting.session import CountingSession
 from parsers.records import AnyRecord
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _BLOCK = 256 * 1024  # bytes: as much as a processor's cache holds
 
 
@@ -72,7 +73,7 @@ def count(
 def _lines(file: SessionFile) -> Iterator[bytes]:
     """Yield the lines of a file with their newlines; the last one may have none."""
     left = file.size
-    with _opened(file.path) as lines:
+    with open_session(file.path, _BLOCK) as lines:
         for line in lines:
             left -= len(line)
             if left < 0:
@@ -93,7 +94,7 @@ def _blocks(file: SessionFile) -> Iterator[memoryview]:
         yield memoryview(_whole(path, left))
         return
     block = bytearray(min(_BLOCK, left))
-    with path.open("rb", 0) if isinstance(path, Path) else path.open("rb") as content:
+    with FileIO(open_to_read(path)) if isinstance(path, Path) else path.open("rb") as content:
         while left > 0:
             if kept == len(block):
                 block = block + bytes(min(kept, left))  # a line that is longer than a block
@@ -113,7 +114,7 @@ def _blocks(file: SessionFile) -> Iterator[memoryview]:
 
 def _whole(path: Path, size: int) -> bytes:
     """Read that many bytes of a small file; to open a file object would take as long again."""
-    descriptor = os.open(path, _FLAGS)
+    descriptor = open_to_read(path)
     try:
         data = os.read(descriptor, size)
         while len(data) < size and (more := os.read(descriptor, size - len(data))):
@@ -123,5 +124,10 @@ def _whole(path: Path, size: int) -> bytes:
     return data
 
 
-def _opened(path: SessionPath) -> BinaryIO:
-    return path.open("rb", _BLOCK) if isinstance(path, Path) else path.open("rb")
+def open_session(path: SessionPath, buffering: int = -1) -> BinaryIO:
+    """Open a session for reading, here or in a storage.
+
+    Raises:
+        OSError: it cannot be opened, or it is not a regular file by now.
+    """
+    return open_file(path, buffering) if isinstance(path, Path) else path.open("rb")

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from importer.sessions.reading import open_session
 from importer.sessions.session_file import SessionFile
 from parsers.agents import PI, SessionParser
 
@@ -36,7 +37,7 @@ def read_titles(file: SessionFile, at: Sequence[int]) -> Titles:
     if not any(at):
         return None, None
     try:
-        with file.path.open("rb") as lines:
+        with open_session(file.path) as lines:
             first = list(islice(lines, max(at)))
     except OSError:
         return None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import BinaryIO
 from importer.build.event import Event
 from importer.build.events import EventBuilder
 from importer.build.facts import make_facts, project_of
+from importer.files import open_file
 from importer.sessions.lineage import Delegations
 from importer.sessions.reading import new_session
 from importer.settings import Settings
@@ -90,6 +92,7 @@ class Tail:
         self.used_s = 0.0
         self._settings = settings
         self._agent = agent
+        self._target = os.path.realpath(path)
         self._parent: str | None = None
         self._delegations = Delegations()
         self._restart()
@@ -112,10 +115,11 @@ class Tail:
             The records that these lines complete, in their order.
 
         Raises:
-            OSError: the file cannot be read, or is gone.
+            OSError: the file cannot be read, is gone, or has become a link to another place.
         """
         records: list[AnyRecord] = []
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
+            self._check_place()
             if self._was_rewritten(file):
                 self._restart()
             status = os.fstat(file.fileno())
@@ -139,6 +143,11 @@ class Tail:
                 self.calls.add(record)
         self._update_activity()
         return records
+
+    def _check_place(self) -> None:
+        """Raise OSError if the path has become a link, or one that leads elsewhere than at first."""
+        if self.path.is_symlink() and os.path.realpath(self.path) != self._target:
+            raise OSError(errno.ELOOP, "it has become a link to another place", str(self.path))
 
     def has_grown(self) -> bool:
         """Tell whether the file's size differs from what was read; False if it is gone."""
