@@ -118,7 +118,7 @@ class StreamOutput:
     @contextmanager
     def opened(self) -> Iterator[Write]:
         """Use it; see :meth:`Output.opened`. What was written before an error stays written."""
-        with _one_line_errors(Path("-")), os.fdopen(self._descriptor, "wb", closefd=False) as stream:
+        with _one_line_errors(Path("stdout")), os.fdopen(self._descriptor, "wb", closefd=False) as stream:
             yield _make_write(stream.write)
 
 
