@@ -6,6 +6,7 @@ import random
 import threading
 import time
 
+from importer.ledger.locking import find_holder
 from tests.command import Command
 from tests.posthog_server import Fault, PostHogServer
 from tests.session_writer import SessionWriter, text, tool_call
@@ -66,6 +67,8 @@ def test_a_watcher_killed_at_50_moments_delivers_the_events_of_one_clean_backfil
         now_ms = round(time.time() * 1000)
         expected = imported(folder, now_ms=now_ms)
         with Watch(command, server, folder):
+            # The one before may have sent all; a signal to a Python that only starts would end it.
+            eventually(lambda: find_holder(command.ledger), "the watcher has the ledger")
             eventually(lambda: len(ids(server)) >= len(expected), "all that has ended")
         check(server, folder, now_ms=now_ms)
         assert len(expected) > KILLS
