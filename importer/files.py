@@ -21,27 +21,52 @@ _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a FIFO in the file's place must hold nobody up
 
 
-def open_to_read(path: Path) -> int:
-    """Open a file for reading, without waiting; links are followed. Returns the descriptor.
+class NotRegularError(OSError):
+    """There is something other than a regular file: a folder, a FIFO, a device."""
+
+
+def open_checked(
+    path: Path, flags: int = os.O_RDONLY, *, follow_links: bool = True
+) -> tuple[int, os.stat_result]:
+    """Open a file without waiting, and check what was opened.
+
+    Args:
+        path: the file.
+        flags: as for `os.open`; with `os.O_CREAT`, a missing file is made (0600).
+        follow_links: whether the path may be a link.
+
+    Returns:
+        The descriptor, and the status of the file.
 
     Raises:
-        OSError: it cannot be opened, or it is not a regular file by now.
+        NotRegularError: it is not a regular file.
+        OSError: it cannot be opened, or is a link that is not to be followed.
     """
-    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    if not follow_links:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link to another place", str(path))
+        flags |= _NO_LINKS  # it may become one just now
+    descriptor = os.open(path, flags | _NO_WAIT | _BINARY, 0o600)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return descriptor
+        raise NotRegularError(errno.EINVAL, "it is not a regular file", str(path))
+    return descriptor, status
 
 
-def open_file(path: Path, buffering: int = -1) -> BinaryIO:
-    """Open a file for reading, as :func:`open_to_read`; return a file object.
+def open_to_read(path: Path) -> int:
+    """Open a file for reading, as :func:`open_checked`; return the descriptor."""
+    return open_checked(path)[0]
+
+
+def open_file(path: Path, buffering: int = -1, *, follow_links: bool = True) -> BinaryIO:
+    """Open a file for reading, as :func:`open_checked`; return a file object.
 
     Example:
         >>> with open_file(Path("session.jsonl")) as lines:
         ...     first = next(lines)
     """
-    return os.fdopen(open_to_read(path), "rb", buffering)
+    return os.fdopen(open_checked(path, follow_links=follow_links)[0], "rb", buffering)
 
 
 def create_private(path: Path) -> BinaryIO:
@@ -93,11 +118,8 @@ def open_regular(path: Path, flags: int) -> int:
     Raises:
         OSError: it cannot be opened, or it is a link, has a second name, or is not a regular file.
     """
-    if not _NO_LINKS and path.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    descriptor = os.open(path, flags | _NO_LINKS | _NO_WAIT | _BINARY, 0o600)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+    descriptor, status = open_checked(path, flags, follow_links=False)
+    if status.st_nlink > 1:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file with one name", str(path))
     return descriptor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import zlib
 from pathlib import Path
@@ -16,7 +15,6 @@ from importer.files import open_regular
 from importer.quoting import printable
 
 LIBRARY = "pi2posthog"  # the `$lib` of each event
-_IS_LINK = (errno.ELOOP, errno.EMLINK)  # what systems say to O_NOFOLLOW
 _LONGEST_LINE = 16 * 1024 * 1024  # bytes; no event is as long
 
 
@@ -46,7 +44,7 @@ def check_replaceable(path: Path, *, force: bool) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        reason = "it is a link" if error.errno in _IS_LINK else error.strerror or error
+        reason = error.strerror or error
         raise UsageError(f"cannot replace {printable(path)} ({reason}): name another file") from None
     with os.fdopen(descriptor, "rb") as file:
         is_empty = os.fstat(descriptor).st_size == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from importer.files import NotRegularError, open_checked
 from importer.sessions.paths import SessionPath
 from importer.sessions.storage import RemotePath
 from parsers.agents import PI, Agent
@@ -24,7 +24,6 @@ _SCAN_LIMIT = 1024 * 1024
 # A crash can leave NULs; the parser passes over them, too.
 _BLANKS = b" \t\r\n\0"
 # To open a pipe must not wait for its writer.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -118,16 +117,15 @@ def read_local(
         is_wanted: whether to read a regular file of that status; if not, this returns None.
     """
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor, status = open_checked(path)
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return Skipped(path, "not a regular file", serious=False)
             if not is_wanted(status):
                 return None
             first = read_first_entry(partial(os.read, descriptor))
         finally:
             os.close(descriptor)
+    except NotRegularError:
+        return Skipped(path, "not a regular file", serious=False)
     except OSError as error:
         return Skipped.unreadable(path, error)
     return describe(path, status.st_size, status.st_mtime_ns, first, agent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from dataclasses import dataclass, replace
@@ -92,7 +91,6 @@ class Tail:
         self.used_s = 0.0
         self._settings = settings
         self._agent = agent
-        self._target = os.path.realpath(path)
         self._parent: str | None = None
         self._delegations = Delegations()
         self._restart()
@@ -115,11 +113,10 @@ class Tail:
             The records that these lines complete, in their order.
 
         Raises:
-            OSError: the file cannot be read, is gone, or has become a link to another place.
+            OSError: the file cannot be read, is gone, or has become a link.
         """
         records: list[AnyRecord] = []
-        with open_file(self.path) as file:
-            self._check_place()
+        with open_file(self.path, follow_links=False) as file:  # the watcher has resolved it
             if self._was_rewritten(file):
                 self._restart()
             status = os.fstat(file.fileno())
@@ -143,11 +140,6 @@ class Tail:
                 self.calls.add(record)
         self._update_activity()
         return records
-
-    def _check_place(self) -> None:
-        """Raise OSError if the path has become a link, or one that leads elsewhere than at first."""
-        if self.path.is_symlink() and os.path.realpath(self.path) != self._target:
-            raise OSError(errno.ELOOP, "it has become a link to another place", str(self.path))
 
     def has_grown(self) -> bool:
         """Tell whether the file's size differs from what was read; False if it is gone."""

@@ -65,6 +65,22 @@ def test_a_followed_session_that_is_replaced_holds_up_neither_the_others_nor_the
 
 
 @pytest.mark.parametrize("options", [(), ("--poll",)])
+def test_a_session_that_is_named_by_a_link_is_followed(command, server, tmp_path, options):
+    real = SessionWriter(tmp_path / "real" / "s.jsonl")
+    real.turn("one", "two")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(real.path)
+    process = command.start(
+        "watch", link, "--backfill", "--settle", "0", *options, **command.destination(server)
+    )
+    wait_until(lambda: len(server.accepted) == 3, process)
+    real.turn("three", "four")
+    wait_until(lambda: len(server.accepted) == 6, process)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process).code == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--poll",)])
 def test_a_followed_session_that_becomes_a_link_to_one_elsewhere_is_not_sent(
     command, server, tmp_path, options
 ):

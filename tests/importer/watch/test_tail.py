@@ -256,14 +256,3 @@ def test_a_file_that_becomes_a_link_to_another_place_is_not_read(tmp_path):
     first.path.symlink_to(other.path)
     with pytest.raises(OSError, match="a link to another place"):
         tail.read()
-
-
-def test_a_session_that_was_named_by_a_link_is_followed(tmp_path):
-    real = SessionWriter(tmp_path / "b" / "b.jsonl", "b")
-    real.turn("one", "two")
-    link = tmp_path / "a.jsonl"
-    link.symlink_to(real.path)
-    tail = tail_of(link)
-    assert tail.read()
-    real.turn("three", "four")
-    assert tail.read()
