@@ -6,6 +6,7 @@ the connection is cut when the time for the whole exchange is over.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from importer import __version__
+
 
 class LateError(requests.Timeout):
     """An exchange was not over in time."""
@@ -25,7 +28,8 @@ class LateError(requests.Timeout):
 class TimedSession(requests.Session):
     """A session of `requests` for one thread, in which an exchange can have a deadline.
 
-    It follows no redirects.
+    It follows no redirects, says who it is, and takes a CA file from the environment as well: requests knows
+    `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE`, which win over `SSL_CERT_FILE`.
 
     Example:
         >>> with TimedSession() as session, session.end_within(120):
@@ -34,6 +38,9 @@ class TimedSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        self.headers["User-Agent"] = f"pi2posthog/{__version__}"
+        self.verify = os.environ.get("SSL_CERT_FILE") or True
+        self.auth = _add_no_auth
         self._deadline = _Deadline()
         adapter = _TimedAdapter(self._deadline)
         self.mount("https://", adapter)
@@ -64,6 +71,11 @@ class TimedSession(requests.Session):
             raise
         if self._deadline.is_over:  # what was read may end where it was cut
             raise LateError(f"no whole answer within {seconds:.0f} s")
+
+
+def _add_no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Leave the request as it is, so that no entry of ~/.netrc adds a password to it."""
+    return request
 
 
 class _Deadline:

@@ -9,7 +9,6 @@ for a key that belongs to no project (posthog/api/remote_config.py).
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 import uuid
@@ -59,9 +58,6 @@ def check_server(settings: Settings, *, clock: Callable[[], float] = time.time) 
         found, _, advice = warning.rpartition(". ")
         yield Check(_SECTION, "encryption", "warning", found, advice)
     with TimedSession() as session:
-        session.headers["User-Agent"] = f"pi2posthog/{__version__}"
-        session.auth = _no_auth
-        session.verify = os.environ.get("SSL_CERT_FILE") or True
         body = json.dumps({"api_key": settings.api_key or "", "batch": []}).encode()
         began_s = clock()
         try:
@@ -228,8 +224,3 @@ def _explain(error: Exception, host: str) -> tuple[str, str]:
     else:
         what, advice = "no answer", network
     return f"{host} cannot be reached: {what}", advice
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave the request as it is, so that no entry of ~/.netrc adds a password to it."""
-    return request

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,6 @@ from typing import NamedTuple
 import requests
 from urllib3.exceptions import NewConnectionError
 
-from importer import __version__
 from importer.build.event import Envelope
 from importer.deliver.batching import Counters
 from importer.deliver.endpoint import check_answer, is_absent, read_answer
@@ -134,17 +132,9 @@ class Connection:
         self._sleep = sleep
         self._pace = pace
         self._session = TimedSession()
-        self._session.headers.update(
-            {
-                "Content-Type": "application/json",
-                "Content-Encoding": "gzip",
-                "User-Agent": f"pi2posthog/{__version__}",
-            }
-        )
-        # requests knows only its own variable, which wins over this.
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
-        if "@" not in host:
-            self._session.auth = _add_no_auth
+        self._session.headers.update({"Content-Type": "application/json", "Content-Encoding": "gzip"})
+        if "@" in host:
+            self._session.auth = None  # requests takes it from the address
 
     def close(self) -> None:
         """Close the connection."""
@@ -242,11 +232,6 @@ class Connection:
 
 def _do_nothing() -> None:
     """Settle a request of which nobody keeps note."""
-
-
-def _add_no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave the request as it is, so that no entry of ~/.netrc adds a password to it."""
-    return request
 
 
 def _may_have_arrived(error: requests.RequestException) -> bool:
