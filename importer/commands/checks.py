@@ -16,7 +16,7 @@ from importer.commands.extension import REMEDY, describe_extension, find_extensi
 from importer.errors import DamagedLedgerError, LedgerError, Pi2PosthogError, UsageError
 from importer.ledger.ledger import Ledger
 from importer.ledger.ledger_file import Destination
-from importer.ledger.locking import find_holder
+from importer.ledger.locking import find_holder, find_target
 from importer.places import read_json_object
 from importer.quoting import encodable
 from importer.screen.amounts import format_count, format_minute, format_size
@@ -239,7 +239,7 @@ def check_ledger(path: Path) -> Iterator[Check]:
         yield check_error("ledger", "file", error, "; ")
         return
     yield _check_ledger_file(path, known, version)
-    yield _check_disk(path)
+    yield _check_disk(find_target(path))
     if pid is not None:
         by = f"process {pid}" if pid else "another process"
         found = f"in use by {by}, a watcher or backfill; another one cannot start before it ends"
@@ -262,7 +262,8 @@ def _check_ledger_file(path: Path, known: Sequence[Destination], version: int) -
             "ledger", "file", "ok", f"{path} does not exist yet; the first delivery creates it", data=data
         )
     count = sum(destination.delivered for destination in known)
-    size = sum(_file_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal"))
+    real = find_target(path)
+    size = sum(_file_size(real.with_name(real.name + suffix)) for suffix in ("", "-wal"))
     data |= {"ids": count, "bytes": size, "version": version, "destinations": len(known)}
     found = f"{path}: {count:,} events delivered, {format_size(size)}, version {version}, intact"
     return Check("ledger", "file", "ok", found, data=data)
@@ -270,7 +271,7 @@ def _check_ledger_file(path: Path, known: Sequence[Destination], version: int) -
 
 def _check_disk(path: Path) -> Check:
     """Check whether the ledger's folder can be written, and how much room is there."""
-    folder = path.absolute().parent
+    folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     places = [folder, *(place for place in (path, path.with_name(path.name + ".lock")) if place.exists())]

@@ -15,6 +15,7 @@ from importer.commands.extension import REMEDY, describe_extension, find_extensi
 from importer.commands.findings import Findings, collect_findings, findings_json, warn_of_prices
 from importer.commands.report_cache import load_report, save_report
 from importer.commands.request import Request
+from importer.ledger.locking import find_target
 from importer.places import default_cache
 from importer.plan.cache import Cache
 from importer.selection import Selection
@@ -69,7 +70,7 @@ def _report_key(
     cache: Cache, digest: bytes, request: Request, selection: Selection, settings: Settings
 ) -> bytes:
     """Return a digest of all that the report depends on, as it is now."""
-    ledger = request.ledger_path
+    ledger = find_target(request.ledger_path)  # its log is beside the file itself
     others = [ledger, ledger.with_name(ledger.name + "-wal")]
     asked = selection, request.by, settings.api_key, settings.content_days
     return cache.make_report_key(digest, *asked, others=others)

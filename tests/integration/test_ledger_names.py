@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 import pytest
 
+from importer.ledger.ledger import Ledger
 from tests.command import SAMPLES
 from tests.histories import started, wait_until, write_history
 from tests.posthog_server import Fault
@@ -87,3 +89,22 @@ def test_links_that_lead_in_a_circle_are_one_line(command, server, tmp_path):
     done = command.send(server, ONE, "--state", tmp_path / "a")
     assert done.code in (1, 2)
     assert len(done.error_lines) == 1
+
+
+@needs_links
+def test_preview_and_doctor_look_beside_the_file_that_a_link_leads_to(command, server, ledger, link):
+    """What a writer has delivered stands in the log (`-wal`) beside the file until it ends."""
+    options = ("--state", link, "--json", *NEW[:2])
+    environment = command.destination(server)
+    events = command("preview", ONE, *options, **environment).json["events"]
+    written = command("backfill", ONE, "--output", "-", *NEW[:2]).out.splitlines()
+    with Ledger.open(ledger) as writer:
+        destination = writer.destination_id(server.url, "phc_test")
+        assert command("preview", ONE, *options, **environment).json["already_delivered"] == 0
+        assert command("preview", ONE, *options, **environment).json["already_delivered"] == 0, "kept"
+        writer.record(destination, [json.loads(line)["uuid"] for line in written], 1_790_000_000_000)
+        assert command("preview", ONE, *options, **environment).json["already_delivered"] == events
+        checks = command("doctor", ONE, "--state", link, "--json", **environment).json["checks"]
+        (file,) = (check for check in checks if (check["section"], check["name"]) == ("ledger", "file"))
+        log = ledger.with_name(ledger.name + "-wal")
+        assert file["data"]["bytes"] == ledger.stat().st_size + log.stat().st_size > ledger.stat().st_size
