@@ -96,7 +96,7 @@ def backfill(
         plan = _make_plan(found, settings, selection, screen, cluster)
         if target:
             work = Backfill(plan, settings)
-            left = "Not all of it was written." if output == "-" else "Nothing was written."
+            left = "Not all of it was written." if is_stdout(output or "") else "Nothing was written."
             code = _deliver(work, screen, lambda: work.write(target), f"Interrupted. {left}")
         else:
             ledger = open_ledger(
@@ -251,6 +251,8 @@ def _show_written(work: Backfill, output: str | Path, settings: Settings, screen
     outcome, place = work.outcome, "stdout" if is_stdout(output) else printable(resolve(output))
     size = format_size(outcome.bytes)
     line = f"Wrote {format_count(outcome.delivered, 'event')} ({size}) to {place}"
+    if outcome.counters.shortened:
+        line += f"\ncut to fit: {outcome.counters.shortened:,} of them"
     if outcome.numbers_only and settings.content_days is not None:
         line += f"\n{format_numbers_only(outcome.numbers_only, settings.content_days)}."
     if is_stdout(output):

@@ -206,11 +206,13 @@ class Backfill:
                     if envelope.size > limit:
                         written = _cut(envelope, limit)
                         self._note_trimmed(envelope, limit)
+                        self.outcome.counters.shortened += 1
                     write(written)
                     self._count([written])
         except BaseException:
             self._plan.delivered[:] = before
             self.outcome.delivered = self.outcome.bytes = self.outcome.numbers_only = 0
+            self.outcome.counters = Counters()
             raise
 
     def _make_builder(self) -> Builder:

@@ -34,7 +34,7 @@ class Counters:
         retries: how many of them were further tries.
         delivered: events that PostHog took, trimmed ones included.
         trimmed: events that PostHog took only after they were cut.
-        shortened: events that were cut to the endpoint's known limit before they were sent.
+        shortened: events that were cut to a known limit before they were sent or written.
         failed: events that PostHog refused for good.
         event_bytes: bytes of the JSON of the events that PostHog took.
         raw_bytes: bytes of the accepted bodies before compression.

@@ -13,7 +13,7 @@ from importer.deliver.output import FileOutput, FolderOutput, Output, Partitions
 from importer.errors import Pi2PosthogError, UsageError
 from importer.quoting import printable
 from importer.sessions.addresses import os_error
-from importer.sessions.exports import is_export
+from importer.sessions.exports import is_export, refuse_replacing
 from importer.sessions.paths import SessionPath, full_text, resolve
 from importer.sessions.storage import RemotePath, filesystem
 
@@ -112,10 +112,7 @@ class RemoteOutput:
         except Exception as error:
             reason = os_error(error, self._place.url).strerror
             raise UsageError(f"cannot write to {printable(self._place)}: {reason}") from None
-        if not is_ours:
-            raise UsageError(f"{printable(self._place)} holds no export of pi2posthog: name another file")
-        if not force:
-            raise UsageError(f"{printable(self._place)} holds an export: name another file, or add --force")
+        refuse_replacing(self._place, is_ours=is_ours, force=force)
 
     @contextmanager
     def opened(self) -> Iterator[Write]:

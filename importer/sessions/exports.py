@@ -13,6 +13,7 @@ from msgspec import Struct
 from importer.errors import UsageError
 from importer.files import open_regular
 from importer.quoting import printable
+from importer.sessions.paths import SessionPath
 
 LIBRARY = "pi2posthog"  # the `$lib` of each event
 _LONGEST_LINE = 16 * 1024 * 1024  # bytes; no event is as long
@@ -49,11 +50,16 @@ def check_replaceable(path: Path, *, force: bool) -> bool:
     with os.fdopen(descriptor, "rb") as file:
         is_empty = os.fstat(descriptor).st_size == 0
         is_ours = is_empty or is_export(file, compressed=path.suffix == ".gz")
-    if not is_ours:
-        raise UsageError(f"{printable(path)} holds no export of pi2posthog: name another file")
-    if not (is_empty or force):
-        raise UsageError(f"{printable(path)} holds an export: name another file, or add --force")
+    refuse_replacing(path, is_ours=is_ours, force=force or is_empty)
     return True
+
+
+def refuse_replacing(place: SessionPath, *, is_ours: bool, force: bool) -> None:
+    """Raise UsageError unless a file holds an export, and that may be replaced."""
+    if not is_ours:
+        raise UsageError(f"{printable(place)} holds no export of pi2posthog: name another file")
+    if not force:
+        raise UsageError(f"{printable(place)} holds an export: name another file, or add --force")
 
 
 def is_export(file: BinaryIO, *, compressed: bool) -> bool:

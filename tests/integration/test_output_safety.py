@@ -239,4 +239,5 @@ def test_events_that_are_cut_to_fit_are_said(command, tmp_path):
     )
     assert done.code == 0
     assert any("was cut to 16384 bytes" in line for line in done.error_lines)
+    assert "cut to fit: 1 of them" in done.out
     assert max(map(len, (tmp_path / "out.jsonl").read_bytes().splitlines())) <= 16384
