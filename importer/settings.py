@@ -18,10 +18,10 @@ from importer.errors import BadValueError, UsageError
 from importer.places import agent_dir, read_json_object
 from importer.prices import NO_PRICES, ModelPrices, load_prices
 from importer.quoting import printable, quoted
+from parsers.times import DAY_MS
 
 CONFIG_FILE_NAME = "posthog.json"
 DEFAULT_HOST = "https://us.i.posthog.com"
-_DAY_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Settings:
             >>> Settings(content_days=1).content_since_ms(90_000_000)
             3600000
         """
-        return None if self.content_days is None else now_ms - round(self.content_days * _DAY_MS)
+        return None if self.content_days is None else now_ms - round(self.content_days * DAY_MS)
 
     def require_api_key(self) -> str:
         """Return the API key.

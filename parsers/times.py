@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 Timestamp = str | int | float | None
 """ISO 8601 text (entries) or milliseconds since the epoch (messages)."""
 
+DAY_MS = 24 * 3_600_000
 LATEST_MS = 253_402_128_000_000  # two days before the end of 9999: past it, Python knows no local time
 
 

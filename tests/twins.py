@@ -102,13 +102,9 @@ class Counted(NamedTuple):
     fed: int
 
 
-def counted(
-    blocks: Sequence[bytes], grouping: Any, bases: EventBases = BASES[0], *, compiled: bool
-) -> Counted:
-    """Count a file, with or without compiled code."""
-    session = CountingSession(grouping, WINDOW_MS, bases.longest)
-    found, models, fed = CountedFiles(), {"": 0}, 0
-    writer = RowWriter(found, models, bases, PRICING)
+def count_fed(session: CountingSession, blocks: Sequence[bytes], writer: RowWriter, *, compiled: bool) -> int:
+    """Count a file; return the number of lines that were fed to the session."""
+    fed = 0
     feed = session.feed
 
     def count_and_feed(line: bytes, *, torn: bool = False) -> list[AnyRecord]:
@@ -119,6 +115,16 @@ def counted(
     session.feed = count_and_feed  # type: ignore[method-assign]
     session.count(blocks, writer, compiled=compiled)
     del session.feed
+    return fed
+
+
+def counted(
+    blocks: Sequence[bytes], grouping: Any, bases: EventBases = BASES[0], *, compiled: bool
+) -> Counted:
+    """Count a file, with or without compiled code."""
+    session = CountingSession(grouping, WINDOW_MS, bases.longest)
+    found, models = CountedFiles(), {"": 0}
+    fed = count_fed(session, blocks, RowWriter(found, models, bases, PRICING), compiled=compiled)
     names = list(models)
     rows = [(*row[:9], names[row[9]], *row[10:]) for row in ROW.iter_unpack(found.rows)]
     return Counted(session, rows, fed)

@@ -15,13 +15,13 @@ from importer.ledger.ledger_file import one_line_errors
 from importer.ledger.locking import find_target, lock, unlock
 from importer.quoting import printable
 from importer.screen.amounts import format_count, format_size
+from parsers.times import DAY_MS
 
 if TYPE_CHECKING:
     from importer.plan.plan import Plan
     from importer.settings import Settings
 
 TRACE_DAYS = 30  # PostHog's `ai_events` keeps so many, and every copy that is sent
-DAY_MS = 24 * 3_600_000
 MIN_FREE_BYTES = 1_000_000  # what a few batches take in the ledger before they are written back
 
 

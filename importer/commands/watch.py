@@ -29,9 +29,9 @@ from importer.settings import Settings
 from importer.watch.sender import ENDLESS, Sender
 from importer.watch.watcher import Watcher, WatchOptions
 from parsers.agents import PI
+from parsers.times import DAY_MS
 
 CLOSE_S = 5.0  # how long the end waits for events that are not delivered yet
-DAY_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

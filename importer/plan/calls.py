@@ -15,13 +15,13 @@ from importer.sessions.forks import parents_first
 from importer.sessions.reading import new_count, records_of
 from importer.sessions.session_file import SessionFile
 from importer.settings import Settings
+from parsers.counting.rows import NO_TIME
 from parsers.records import AnyRecord, Generation, Span
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Row = tuple[Any, ...]
-_NO_TIME = -(2**63)  # pandas' NaT
 
 _SHARED = {
     "id": "str",
@@ -116,7 +116,7 @@ def _read_records(file: SessionFile, settings: Settings, now_ms: int) -> Iterato
 
 def _shared_row(record: Generation | Span, facts: SessionFacts, settings: Settings) -> _Row:
     failed = record.is_error if isinstance(record, Span) else record.stop_reason == "error"
-    started_ms = _NO_TIME if record.start_ms is None else record.start_ms
+    started_ms = NO_TIME if record.start_ms is None else record.start_ms
     owner = (facts.parent_id if record.copied else None) or facts.session_id
     return (
         record.id,

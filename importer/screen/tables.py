@@ -2,7 +2,7 @@
 
 Example: print the newest ten sessions of a report. ::
 
-    figures = report(plan, settings, "session", EVERYTHING)
+    figures = make_report(plan, settings, "session", EVERYTHING)
     show_report(Console(), figures, private=False, limit=10)
 
 rich takes about 1 ms a row: a table of all sessions of a large history would take longer than reading them.
@@ -54,7 +54,7 @@ def show_report(console: Console, figures: dict[str, Any], *, private: bool, lim
 
     Args:
         console: where to print.
-        figures: a report, as :func:`importer.plan.report.report` returns it.
+        figures: a report, as :func:`importer.plan.report.make_report` returns it.
         private: show session ids instead of names and prompts.
         limit: the number of rows to show, 0 for all. Sessions and days: the newest; projects and models:
             those that cost most. The totals are always over all rows.

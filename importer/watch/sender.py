@@ -16,6 +16,7 @@ from pathlib import Path
 from importer.build.event import Envelope
 from importer.build.person import make_identify_event
 from importer.deliver.batching import MAX_BATCH_EVENTS, Counters
+from importer.deliver.building import note_trimmed
 from importer.deliver.delivery import Delivery
 from importer.deliver.retry import RetryPolicy, wait
 from importer.errors import DeliveryStoppedError, LedgerError, Pi2PosthogError
@@ -267,7 +268,7 @@ class Sender:
         self._on_change()
 
     def _note_trimmed(self, envelope: Envelope, limit: int) -> None:
-        self._say(f"{envelope.source}: {envelope.event} {envelope.uuid} was cut to {limit} bytes")
+        self._say(note_trimmed(envelope, limit))
 
     def _note_refused(self, envelope: Envelope, reason: str) -> None:
         line = f"{envelope.event} {envelope.uuid} not delivered: {reason}"

@@ -2,7 +2,7 @@
 
 @cython.final
 cdef class Placing:
-    """Does for plain answers what :meth:`parsers.pi.runs.Traces.place` does for calls."""
+    """Does for plain answers what :meth:`parsers.pi.traces.Traces.place` does for calls."""
 
     cdef object traces
     cdef bint by_session

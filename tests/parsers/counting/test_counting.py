@@ -26,7 +26,7 @@ from tests.parsers.pi.test_bombs import lines_of
 from tests.parsers.pi.test_fuzz import HEADER, SAMPLE_LINES, TOKENS, changed
 from tests.parsers.pi.test_properties import FILES, GROUPINGS, LINES, TREES, examples, last_time
 from tests.parsers.samples import FOLDER, SAMPLES
-from tests.twins import PRICING
+from tests.twins import PRICING, count_fed
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 RECORDED = {
@@ -140,18 +140,9 @@ def rows_of(
     session: CountingSession, blocks: Sequence[bytes], compiled: bool
 ) -> tuple[list[dict[str, Any]], int]:
     """What the rows of a file say, and how many of its lines were fed to the session."""
-    counted, models, fed = CountedFiles(), {"": 0}, 0
-    feed = session.feed
-
-    def count_and_feed(line: bytes, *, torn: bool = False) -> list[AnyRecord]:
-        nonlocal fed
-        fed += 1
-        return feed(line, torn=torn)
-
-    session.feed = count_and_feed  # type: ignore[method-assign]
+    counted, models = CountedFiles(), {"": 0}
     bases, pricing = EventBases(900, 700, 800, 600, LONGEST), PRICING
-    session.count(blocks, RowWriter(counted, models, bases, pricing), compiled=compiled)
-    del session.feed
+    fed = count_fed(session, blocks, RowWriter(counted, models, bases, pricing), compiled=compiled)
     names, rows = list(models), []
     for row in ROW.iter_unpack(counted.rows):
         own, trace_id, start_ms, end_ms, *tokens, cost_usd, model, full, turn, new, bare = row[:14]
