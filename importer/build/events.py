@@ -184,8 +184,7 @@ class EventBuilder:
             "$ai_parent_id": run.trace_id,
             "$ai_span_name": _shorten(name),
             "$ai_span_type": "agent",
-            "$ai_is_error": run.is_error,
-            "$ai_error": self._words(run.error),
+            **self._end_error(run),
         }
         if starter is not None:
             properties["$ai_latency"] = run.share_ms / 1000
@@ -202,8 +201,12 @@ class EventBuilder:
             "$ai_total_cache_read_input_tokens": totals.cache_read_tokens,
             "$ai_total_cache_creation_input_tokens": totals.cache_write_tokens,
             "$ai_total_cost_usd": totals.cost_usd,
-            **(make_call_error(trace.error, self._words(trace.error)) if trace.is_error else NO_ERROR),
+            **self._end_error(trace),
         }
+
+    def _end_error(self, ended: Run | Trace) -> dict[str, Any]:
+        """Return the properties of the error that a run or a trace ended with."""
+        return make_call_error(ended.error, self._words(ended.error)) if ended.is_error else NO_ERROR
 
     def _states(self, trace: Run | Trace) -> dict[str, Any]:
         if not self._has_content(trace):

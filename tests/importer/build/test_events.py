@@ -261,6 +261,23 @@ def test_stop_reasons_are_the_extensions_and_an_abort_can_be_told(tmp_path, stop
     assert own["$ai_error"] == ("it broke" if stop == "error" else None)
 
 
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize(("said", "kind"), [("429 Rate limit", "HTTP 429"), ("it broke", "model error")])
+def test_a_failed_call_its_run_and_its_trace_are_the_same_kind_of_error(tmp_path, said, kind, private):
+    """Without its text, PostHog would call an error without a kind "Unknown error"."""
+    story = SessionWriter(tmp_path / "s.jsonl")
+    story.turn("go", "gone", stopReason="error", errorMessage=said)
+    told = [
+        tuple(
+            own.get(name) for name in ("$ai_is_error", "$ai_error", "$ai_error_type", "$ai_error_normalized")
+        )
+        for each in ("generation", "run", "trace")
+        for own in properties(story.path, each, privacy_mode=private)
+    ]
+    own_type = kind.lower().replace(" ", "_")
+    assert told == [(True, None, own_type, kind) if private else (True, said, own_type, None)] * 3
+
+
 def test_what_pi_records_of_the_response_is_sent(tmp_path):
     story = SessionWriter(tmp_path / "s.jsonl")
     spent = usage(input=7, output=5, cacheWrite=3) | {"reasoning": 2}
